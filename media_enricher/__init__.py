@@ -1,0 +1,6 @@
+"""Media Enricher: metadata for every object of a Supabase Storage bucket.
+
+This package is the know-how: it holds no Prefect. `flows/` and `tasks/`, above it, orchestrate.
+"""
+
+__version__ = "0.1.0"

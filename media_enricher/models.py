@@ -1,0 +1,277 @@
+"""The records that the parts hand to each other: one definition each.
+
+The upsert row of `public.media_assets` and the Arrow schema of the snapshot are derived from
+these, so a field has the same name in SQL, Python, JSON and Parquet. Nothing here does any work.
+
+The records are `msgspec.Struct`s: they encode to JSON in microseconds (a page crosses a pipe to
+the decoding process and back), and Prefect, which walks into dataclasses and pydantic models when
+a task is submitted, takes one for a leaf.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Mode(StrEnum):
+    """Which objects of a bucket a run works on."""
+
+    MISSING = "missing"
+    """No row yet, a changed etag, a row shallower than asked for, or a transient failure."""
+    FAILED = "failed"
+    """Every failed row, once more."""
+    STALE = "stale"
+    """Rows that an older version of the enricher wrote."""
+    ALL = "all"
+    """Every object."""
+
+
+class Depth(StrEnum):
+    """How much of an object is read."""
+
+    HEADER = "header"
+    """A bounded first range; pixels are never decoded."""
+    FULL = "full"
+    """The whole object, once."""
+
+
+class Kind(StrEnum):
+    """What sort of thing an object is, from its true content type."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    DOCUMENT = "document"
+    OTHER = "other"
+
+
+class AssetStatus(StrEnum):
+    """How enriching one object ended."""
+
+    ENRICHED = "enriched"
+    FAILED = "failed"
+    UNSUPPORTED = "unsupported"
+
+
+class RunStatus(StrEnum):
+    """The state of a run, as `public.media_enrich_runs` shows it."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    CRASHED = "crashed"
+
+
+class Trigger(StrEnum):
+    """What started a run."""
+
+    MANUAL = "manual"
+    SCHEDULE = "schedule"
+    HTTP = "http"
+    EVENT = "event"
+
+
+class ErrorCode(StrEnum):
+    """Why an object has no metadata. Stored in `media_assets.error_code`."""
+
+    # The bytes: permanent until the object changes.
+    EMPTY = "empty"
+    """The object has no bytes."""
+    CORRUPT = "corrupt"
+    """The type is known and the content breaks its rules."""
+    TRUNCATED = "truncated"
+    """The content ends before the file does."""
+    MISLABELLED = "mislabelled"
+    """Declared or named as an image, and no image at all (an HTML error page saved as .jpg)."""
+    TOO_MANY_PIXELS = "too_many_pixels"
+    """Larger than the limit on pixels: a decompression bomb, or a poster for a wall."""
+    UNSUPPORTED_TYPE = "unsupported_type"
+    """A type that has no probe yet. Goes with the status `unsupported`."""
+    PROBE_CRASHED = "probe_crashed"
+    """The decoder took its process down, alone and with nothing else in it."""
+
+    # The answer of Storage: permanent until the object changes.
+    NOT_FOUND = "not_found"
+    """Storage has no such object, or a row without its bytes."""
+    FORBIDDEN = "forbidden"
+    """Storage refuses this object to this key."""
+    REJECTED = "rejected"
+    """Any other answer in the 400s that asking again would not change."""
+
+    # Transient: worth another try.
+    NETWORK = "network"
+    """No connection, or one that broke."""
+    TIMEOUT = "timeout"
+    """No answer in time, ours (408) or theirs (544 included)."""
+    RATE_LIMITED = "rate_limited"
+    """429, and still 429 after waiting as long as it asked."""
+    UNAVAILABLE = "unavailable"
+    """An answer in the 500s."""
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether trying again later can help although the object has not changed."""
+        return self in TRANSIENT_ERRORS
+
+
+TRANSIENT_ERRORS = frozenset(
+    {ErrorCode.NETWORK, ErrorCode.TIMEOUT, ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE}
+)
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is asked to do: the question that planning puts to the database."""
+
+    bucket: str
+    prefix: str = ""
+    """A literal start of the object's name; `%`, `_` and `\\` mean themselves."""
+    mode: Mode = Mode.MISSING
+    depth: Depth = Depth.FULL
+
+
+class PendingCount(msgspec.Struct, frozen=True):
+    """What is left to do for a `Selection`."""
+
+    objects: int
+    size_bytes: int
+
+
+class StorageObject(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One object to enrich, as `storage.objects` described it when the run was planned."""
+
+    bucket: str
+    path: str
+    etag: str | None = None
+    """Of the listing, `W/` stripped, its double quotes kept: `"3b5d…"`."""
+    size_bytes: int | None = None
+    declared_content_type: str | None = None
+    previous_etag: str | None = None
+    """Of the bytes that the existing row describes; None without one."""
+    attempts: int = 0
+    """How often these very bytes (this etag) were tried before this run."""
+
+
+class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a probe found in the bytes of one object. Units and ranges as noted."""
+
+    status: AssetStatus
+    error_code: ErrorCode | None = None
+    error_message: str | None = None
+    kind: Kind = Kind.OTHER
+    content_type: str | None = None
+    """The true one, by the bytes, normalised: `image/jpeg`, never `image/jpg`."""
+    format: str | None = None
+    """Lower case, as Pillow names it: `jpeg`, `png`, `webp`, `avif`."""
+    width: int | None = None
+    """Pixels, as displayed (orientation applied)."""
+    height: int | None = None
+    """Pixels, as displayed (orientation applied)."""
+    orientation: int | None = None
+    """EXIF orientation, 1 to 8."""
+    frame_count: int | None = None
+    is_animated: bool | None = None
+    has_alpha: bool | None = None
+    """The format carries an alpha channel (or a transparent palette entry)."""
+    is_opaque: bool | None = None
+    """No pixel is transparent. Needs the pixels where `has_alpha`."""
+    color_mode: str | None = None
+    """Pillow's mode: `RGB`, `RGBA`, `L`, `P`, `CMYK`, `I;16`."""
+    bit_depth: int | None = None
+    """Bits per channel in the file."""
+    icc_profile: str | None = None
+    """The description in the ICC profile: `Display P3`."""
+    dominant_color: str | None = None
+    """`#rrggbb`, sRGB."""
+    palette: list[str] | None = None
+    """Up to six `#rrggbb`, most common first."""
+    blurhash: str | None = None
+    thumbhash: str | None = None
+    """Base64."""
+    phash: str | None = None
+    """64 bits as 16 hexadecimal digits; hex, for JavaScript's numbers hold 53."""
+    sha256: str | None = None
+    taken_at: datetime | None = None
+    """Aware. A capture time without an offset is taken for UTC."""
+    camera_make: str | None = None
+    camera_model: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    """Degrees north; only where locations are turned on."""
+    longitude: float | None = None
+    """Degrees east; only where locations are turned on."""
+    exif: dict[str, Any] | None = None
+    """The allowed EXIF tags by their standard names, as JSON values."""
+    title: str | None = None
+    description: str | None = None
+    tags: list[str] | None = None
+    """Keywords of IPTC and XMP, in the order found, without doubles."""
+
+
+class MediaAsset(Findings, kw_only=True, omit_defaults=True):
+    """A row of `public.media_assets`, less the columns that the database sets by itself.
+
+    Those are id, object_id, user_id, tenant_id (read from `storage.objects` as the row is written,
+    never cached), attempts, run_id, enriched_at, gone_at, created_at and updated_at.
+    """
+
+    bucket: str
+    path: str
+    etag: str | None
+    """Of the bytes that were read, which may be newer than the listing."""
+    size_bytes: int | None
+    declared_content_type: str | None
+    depth: Depth
+    enricher_version: int
+
+
+class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One object touched by a run: what was found, and what it took. A row of the snapshot."""
+
+    asset: MediaAsset
+    previous_etag: str | None = None
+    attempts: int = 1
+    """Tries of these bytes, this one included."""
+    bytes_read: int = 0
+    download_seconds: float = 0.0
+    probe_seconds: float = 0.0
+
+    @property
+    def is_transient_failure(self) -> bool:
+        """Whether a later try may end better although the object has not changed."""
+        code = self.asset.error_code
+        return code is not None and code.is_transient
+
+
+class EnrichRun(msgspec.Struct, kw_only=True):
+    """A row of `public.media_enrich_runs`. The id is that of the Prefect flow run."""
+
+    id: str
+    bucket: str
+    prefix: str = ""
+    max_files: int | None = None
+    mode: Mode = Mode.MISSING
+    depth: Depth = Depth.FULL
+    trigger: Trigger = Trigger.MANUAL
+    requested_by: str | None = None
+    tenant_id: str | None = None
+    status: RunStatus = RunStatus.QUEUED
+    total_files: int = 0
+    processed_files: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    """Unsupported types, and objects that went away before they were read."""
+    bytes_read: int = 0
+    snapshot_path: str | None = None
+    error: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
