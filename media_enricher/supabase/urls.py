@@ -1,0 +1,44 @@
+"""Addresses in Supabase Storage, quoted once and by us.
+
+storage3 mends paths (it collapses `//`), and a key is whatever was uploaded: spaces, quotes, `+`,
+`?`, `&`, a leading or doubled slash. So an object's URL is made here, and handed to the HTTP
+clients as already encoded.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import quote
+
+Route = Literal["authenticated", "public", "upload"]
+"""How an object is reached: read with a key, read without one, or written."""
+
+_DOT_SEGMENTS = {".": "%2E", "..": "%2E%2E"}
+
+
+def object_url(base: str, bucket: str, path: str, *, route: Route = "authenticated") -> str:
+    """The percent-encoded URL of one object; pass it on as encoded, never to be quoted again.
+
+    `authenticated` is the right route to read with a key: there a bad key is named as such, where
+    the plain route says 'Bucket not found'.
+
+    >>> object_url("http://localhost:54321", "photos", "a//b c+d?.jpg")
+    'http://localhost:54321/storage/v1/object/authenticated/photos/a//b%20c%2Bd%3F.jpg'
+    """
+    middle = "" if route == "upload" else f"{route}/"
+    return f"{base}/storage/v1/object/{middle}{quote(bucket, safe='')}/{quote_path(path)}"
+
+
+def bucket_url(base: str, bucket: str) -> str:
+    """The URL of a bucket's own record."""
+    return f"{base}/storage/v1/bucket/{quote(bucket, safe='')}"
+
+
+def quote_path(path: str) -> str:
+    """An object's name as the path of a URL: only `/` and unreserved characters stand as they are.
+
+    A segment `.` or `..` is encoded too, or an HTTP client would resolve it away.
+    """
+    return "/".join(
+        _DOT_SEGMENTS.get(segment) or quote(segment, safe="") for segment in path.split("/")
+    )
