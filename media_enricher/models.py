@@ -141,6 +141,10 @@ class PendingCount(msgspec.Struct, frozen=True):
     objects: int
     size_bytes: int
 
+    def sentence(self) -> str:
+        """For people: `1,003 objects to enrich, 905.2 MiB`."""
+        return f"{self.objects:,} objects to enrich, {self.size_bytes / 2**20:,.1f} MiB"
+
 
 class StorageObject(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One object to enrich, as `storage.objects` described it when the run was planned."""

@@ -153,6 +153,11 @@ class Settings(BaseSettings):
         description="The EXIF tags kept in `exif`, separated by commas.",
     )
 
+    @property
+    def batches_in_flight(self) -> int:
+        """Batches being enriched at once: enough that no lane waits while others are written."""
+        return self.lanes + 2
+
     @field_validator("exif_tags", mode="before")
     @classmethod
     def _split_on_commas(cls, value: object) -> object:

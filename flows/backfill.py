@@ -1,0 +1,85 @@
+"""The main job: enrich every object of a bucket that needs it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from prefect import flow, runtime
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from flows import hooks
+from flows.runners import task_runner
+from flows.vital_signs import heartbeat
+from media_enricher.batching import batches
+from media_enricher.models import Depth, Mode, Selection
+from tasks.enrich import Enrichment
+from tasks.plan import pending_objects, plan
+from tasks.report import Progress, report
+from tasks.run import Run
+from tasks.write import write
+
+Bucket = Annotated[
+    str, Field(min_length=1, pattern="^[^/]+$", description="The Storage bucket to work on.")
+]
+Prefix = Annotated[
+    str, Field(description="Only objects whose path starts with this, literally: `images/`.")
+]
+Limit = Annotated[int, Field(ge=1, description="The most objects to do in this run.")]
+
+
+@flow(
+    name="backfill",
+    flow_run_name="{bucket}/{prefix} {mode} {depth}",
+    task_runner=task_runner(),
+    on_running=[hooks.on_running],
+    on_completion=[hooks.on_completion],
+    on_failure=[hooks.on_failure],
+    on_cancellation=[hooks.on_cancellation],
+    on_crashed=[hooks.on_crashed],
+    persist_result=False,
+)
+def backfill(
+    bucket: Bucket,
+    prefix: Prefix = "",
+    limit: Limit | None = None,
+    mode: Mode = Mode.MISSING,
+    depth: Depth = Depth.FULL,
+    dry_run: bool = False,
+) -> State[Any]:
+    """Enrich the objects of a Supabase Storage bucket into `public.media_assets`.
+
+    Safe to start at any time, twice, or again after it was killed: it asks the database what is
+    left to do, and each write is whole and repeatable.
+
+    Args:
+        bucket: The Storage bucket to work on.
+        prefix: Only objects whose path starts with this, literally, as in `images/`.
+        limit: The most objects to do in this run; empty for all.
+        mode: missing: what has no row yet, changed, is shallower than asked, or failed for reasons
+            that pass. failed: every failure once more. stale: rows of an older enricher version.
+            all: everything.
+        depth: header: a first range of each object, no pixels. full: each object whole, once.
+        dry_run: Count what would be done, and do nothing.
+    """
+    selection = Selection(bucket=bucket, prefix=prefix, mode=mode, depth=depth)
+    if dry_run:
+        pending = plan(selection, limit=limit, dry_run=True)
+        return Completed(message=f"Dry run: {pending.sentence()}")
+
+    run = Run(str(runtime.flow_run.id), selection, limit)
+    run.expect(plan(selection, limit=run.limit, dry_run=False))
+    try:
+        with heartbeat(run.id), Enrichment(mode) as enrichment:
+            progress = Progress(run.account)
+            pending = pending_objects(selection, limit=run.limit)
+            for outcomes in enrichment.map(batches(pending, depth)):
+                write(run, outcomes)
+                progress.move()
+    except KeyboardInterrupt:
+        return hooks.cancelled(run)
+    report(run, reused=enrichment.reused)
+    if reason := run.verdict():
+        return Failed(message=f"{run.account.sentence()}: {reason}")
+    return Completed(message=run.account.sentence())

@@ -1,0 +1,128 @@
+"""The account of one run: what it did, whether that is a success, and the sentence that says so."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+from media_enricher.models import AssetStatus, EnrichRun, Outcome
+
+SAMPLES_PER_REASON = 5
+
+
+class Account:
+    """Counts of what a run did, over every attempt that Prefect made at it.
+
+    Attributes:
+        total: objects the run has to do, as expected; grows if more turned up.
+        failures: objects per error code.
+        samples: for each error code, up to five `(path, message)`.
+        formats: enriched objects per format.
+    """
+
+    def __init__(self, *, before: EnrichRun | None = None) -> None:
+        """Open an account, on top of what the run did before a retry."""
+        self.succeeded = before.succeeded if before else 0
+        self.failed = before.failed if before else 0
+        self.skipped = before.skipped if before else 0
+        self.bytes_read = before.bytes_read if before else 0
+        self.total = self.processed
+        self.unsupported = 0
+        self.gone = 0
+        self.transient_failures = 0
+        self.failures: Counter[str] = Counter()
+        self.samples: dict[str, list[tuple[str, str]]] = {}
+        self.formats: Counter[str] = Counter()
+        self.format_bytes: Counter[str] = Counter()
+        self._started = time.monotonic()
+
+    @property
+    def processed(self) -> int:
+        """Objects done, one way or another."""
+        return self.succeeded + self.failed + self.skipped
+
+    @property
+    def seconds(self) -> float:
+        """Since this attempt began."""
+        return time.monotonic() - self._started
+
+    @property
+    def per_second(self) -> float:
+        """Objects per second of this attempt."""
+        return self.processed / self.seconds if self.seconds else 0.0
+
+    def expect(self, objects: int) -> None:
+        """Take note of how many more objects there are to do."""
+        self.total = self.processed + objects
+
+    def add(self, outcomes: Iterable[Outcome], *, gone: Collection[str] = ()) -> None:
+        """Count outcomes that are now durable; `gone` are the paths that were deleted meanwhile."""
+        for outcome in outcomes:
+            self.bytes_read += outcome.bytes_read
+            asset = outcome.asset
+            if asset.path in gone:
+                self.gone += 1
+                self.skipped += 1
+            elif asset.status is AssetStatus.ENRICHED:
+                self.succeeded += 1
+                self.formats[asset.format or "unknown"] += 1
+                self.format_bytes[asset.format or "unknown"] += asset.size_bytes or 0
+            elif asset.status is AssetStatus.UNSUPPORTED:
+                self.unsupported += 1
+                self.skipped += 1
+            else:
+                self._add_failure(outcome)
+        self.total = max(self.total, self.processed)
+
+    def _add_failure(self, outcome: Outcome) -> None:
+        self.failed += 1
+        self.transient_failures += outcome.is_transient_failure
+        reason = outcome.asset.error_code or "unknown"
+        self.failures[reason] += 1
+        samples = self.samples.setdefault(reason, [])
+        if len(samples) < SAMPLES_PER_REASON:
+            samples.append((outcome.asset.path, outcome.asset.error_message or ""))
+
+    def counters(self) -> dict[str, int]:
+        """The counters of the run row, absolute, so that saving them twice is harmless."""
+        return {
+            "total_files": self.total,
+            "processed_files": self.processed,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "skipped": self.skipped,
+            "bytes_read": self.bytes_read,
+        }
+
+    def sentence(self) -> str:
+        """What was done: `980 enriched, 20 failed, 3 unsupported of 1,003 in 41 s`."""
+        if not self.total:
+            return "Nothing to do"
+        parts = [f"{self.succeeded:,} enriched"]
+        counts = {
+            "failed": self.failed,
+            "unsupported": self.unsupported,
+            "gone": self.gone,
+            "skipped before a retry": self.skipped - self.unsupported - self.gone,
+        }
+        parts += [f"{count:,} {what}" for what, count in counts.items() if count]
+        return f"{', '.join(parts)} of {self.total:,} in {self.seconds:,.0f} s"
+
+    def verdict(self, *, threshold: float, minimum: int) -> str | None:
+        """Why the run is to end failed, or None if it is a success.
+
+        Args:
+            threshold: the largest share of failures, 0 to 1, that a success may have.
+            minimum: fewer failures than this never fail a run, except where the run could read
+                nothing at all, which is an outage and not a bad file.
+        """
+        if not self.failed:
+            return None
+        reasons = ", ".join(f"{count:,} {code}" for code, count in self.failures.most_common(3))
+        if self.transient_failures == self.processed:
+            return f"none of {self.processed:,} objects could be read ({reasons})"
+        if self.failed < minimum or self.failed <= threshold * self.processed:
+            return None
+        share = self.failed / self.processed
+        return f"{share:.0%} failed, more than the {threshold:.0%} allowed ({reasons})"

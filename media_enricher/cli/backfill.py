@@ -1,0 +1,179 @@
+"""`media-enricher backfill BUCKET`: run the flow here, with a progress bar.
+
+The flow runs in a child process (`python -m flows`), for this package knows nothing of flows; the
+bar reads the run's row, as every other client does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import IO, Annotated
+
+import msgspec
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from media_enricher.cli.console import BAD_INPUT, console, err_console, fail
+from media_enricher.models import Depth, Mode
+from media_enricher.settings import SettingsError, supabase_settings
+from media_enricher.supabase.client import connect
+from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.runs import RunTable
+
+POLL_SECONDS = 0.5
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How a run of the flow ended.
+
+    Attributes:
+        run_id: of the flow run; None if it never got as far as running, or was a dry run.
+        exit_code: 0 completed, 130 cancelled, 1 anything else.
+        message: that of the final Prefect state, which says what was done.
+    """
+
+    run_id: str | None
+    exit_code: int
+    message: str
+
+
+def backfill(
+    bucket: Annotated[str, typer.Argument(help="The Storage bucket.")],
+    prefix: Annotated[str, typer.Option(help="Only objects whose path starts with this.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="The most objects to do.")] = None,
+    mode: Annotated[Mode, typer.Option(help="Which objects to work on.")] = Mode.MISSING,
+    depth: Annotated[Depth, typer.Option(help="How much of each to read.")] = Depth.FULL,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would be done, and do nothing.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the flow's own log.")] = False,
+) -> None:
+    """Enrich the objects of a bucket, here and now."""
+    try:
+        supabase_settings()
+    except SettingsError as error:
+        fail(str(error), BAD_INPUT)
+    ended = run_backfill(
+        {
+            "bucket": bucket,
+            "prefix": prefix,
+            "limit": limit,
+            "mode": mode,
+            "depth": depth,
+            "dry_run": dry_run,
+        },
+        verbose=verbose,
+    )
+    console.print(ended.message, style="green" if ended.exit_code == 0 else "red", markup=False)
+    raise typer.Exit(ended.exit_code)
+
+
+def run_backfill(
+    parameters: Mapping[str, object],
+    *,
+    environment: Mapping[str, str] | None = None,
+    verbose: bool = False,
+) -> Ended:
+    """Run the backfill flow in a child process and show its progress until it has ended.
+
+    Args:
+        parameters: of the flow, as in the Prefect UI's form.
+        environment: of the child, on top of this process's.
+        verbose: pass the flow's log on, instead of its warnings alone.
+    """
+    child = subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-m", "flows", "backfill", json.dumps(parameters)],
+        env={"PREFECT_LOGGING_LEVEL": "INFO" if verbose else "WARNING"}
+        | dict(os.environ)
+        | dict(environment or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C comes to us alone, and we ask the run to stop
+    )
+    said: dict[str, str] = {}
+    readers = [
+        threading.Thread(target=_take_note, args=(child.stdout, said), daemon=True),
+        threading.Thread(target=_pass_on, args=(child.stderr,), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    _watch(child, said)
+    for reader in readers:
+        reader.join()
+    return Ended(
+        run_id=said.get("run_id"),
+        exit_code=child.returncode if child.returncode in {0, 130} else 1,
+        message=said.get("message") or f"The flow ended without a word (exit {child.returncode}).",
+    )
+
+
+def _watch(child: subprocess.Popen[str], said: Mapping[str, str]) -> None:
+    """Show the run's progress until the child has ended; Ctrl-C asks it to stop."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[counts]}"),
+        TimeRemainingColumn(),
+        console=err_console,
+        transient=True,
+    ) as bar:
+        shown = bar.add_task("starting", total=None, counts="")
+        while True:
+            try:
+                child.wait(timeout=POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                if run_id := said.get("run_id"):
+                    _show(bar, shown, run_id)
+            except KeyboardInterrupt:
+                bar.update(shown, description="stopping")
+                child.send_signal(signal.SIGINT)
+            else:
+                return
+
+
+def _show(bar: Progress, shown: TaskID, run_id: str) -> None:
+    try:
+        run = _runs().get(run_id)
+    except SupabaseError as error:
+        bar.update(shown, counts=f"progress unknown: {error}")
+        return
+    if run is not None:
+        bar.update(
+            shown,
+            description="enriching",
+            completed=run.processed_files,
+            total=run.total_files or None,
+            counts=f"{run.succeeded:,} enriched, {run.failed:,} failed, {run.skipped:,} skipped",
+        )
+
+
+@lru_cache
+def _runs() -> RunTable:
+    return RunTable(connect(supabase_settings()))
+
+
+def _take_note(stdout: IO[str], said: dict[str, str]) -> None:
+    for line in stdout:
+        said.update(json.loads(line))
+
+
+def _pass_on(stderr: IO[str]) -> None:
+    for line in stderr:
+        err_console.print(line.rstrip("\n"), markup=False, highlight=False)

@@ -1,0 +1,49 @@
+"""First step: what is there to do. The database answers; nothing is listed that is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prefect import get_run_logger, task
+
+from media_enricher.models import PendingCount, Selection, StorageObject
+from tasks import resources
+
+
+class UnknownBucketError(Exception):
+    """The bucket to work on does not exist, or the key may not see it."""
+
+
+@task(name="plan", task_run_name="plan", persist_result=False)
+def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCount:
+    """Count what the selection leaves to do, after marking what has gone from the bucket.
+
+    Args:
+        selection: bucket, prefix, mode and depth.
+        limit: the most objects to count, or None for all of them.
+        dry_run: count only; write nothing.
+
+    Raises:
+        UnknownBucketError: a missing bucket would otherwise look like an empty one.
+        SupabaseError: the database did not answer.
+    """
+    logger = get_run_logger()
+    if not resources.bucket(selection.bucket).exists():
+        raise UnknownBucketError(
+            f"there is no bucket {selection.bucket!r} in this project; "
+            "check its name in the Storage page, or create it"
+        )
+    assets = resources.asset_table()
+    if not dry_run and (gone := assets.mark_gone(selection.bucket, selection.prefix)):
+        logger.info("marked %s assets as gone: their objects were deleted", f"{gone:,}")
+    pending = assets.count_pending(selection, limit=limit)
+    logger.info("%s (mode %s, depth %s)", pending.sentence(), selection.mode, selection.depth)
+    return pending
+
+
+def pending_objects(selection: Selection, *, limit: int | None) -> Iterator[StorageObject]:
+    """Yield the objects to do in the order of their names, fetched a page at a time as needed."""
+    logger = get_run_logger()
+    for page in resources.asset_table().pending_pages(selection, limit=limit):
+        logger.info("page of %s objects, up to %r", f"{len(page):,}", page[-1].path)
+        yield from page

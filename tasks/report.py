@@ -1,0 +1,93 @@
+"""Last step: what a person sees of a run in the Prefect UI: progress, failures, summary."""
+
+from __future__ import annotations
+
+import time
+from uuid import UUID
+
+from prefect import task
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from media_enricher.accounting import Account
+from tasks.run import Run
+
+PROGRESS_SECONDS = 3.0
+
+
+class Progress:
+    """The run's progress bar, moved at most every few seconds: each move is a call to Prefect."""
+
+    def __init__(self, account: Account) -> None:
+        """Show the bar at its start."""
+        self._account = account
+        self._artifact: UUID = create_progress_artifact(progress=0.0, description="Starting")
+        self._moved_at = time.monotonic()
+
+    def move(self, *, to_the_end: bool = False) -> None:
+        """Show where the run is, unless it was shown just now."""
+        if not to_the_end and time.monotonic() - self._moved_at < PROGRESS_SECONDS:
+            return
+        account = self._account
+        share = account.processed / account.total if account.total else 1.0
+        update_progress_artifact(
+            self._artifact,
+            progress=round(100 * share, 1),
+            description=f"{account.sentence()}, {account.per_second:,.0f} a second",
+        )
+        self._moved_at = time.monotonic()
+
+
+@task(name="report", task_run_name="report", persist_result=False)
+def report(run: Run, *, reused: int) -> None:
+    """Leave the summary of a finished run, and a table of its failures where there are any."""
+    account = run.account
+    create_markdown_artifact(
+        key="media-enricher-summary",
+        description="What the run did",
+        markdown=_summary(run, reused),
+    )
+    if account.failures:
+        create_table_artifact(
+            key="media-enricher-failures",
+            description="Failures by reason, with examples",
+            table=_failure_table(account),
+        )
+
+
+def _failure_table(account: Account) -> list[dict[str, object]]:
+    return [
+        {"error_code": code, "objects": count, "example": path, "error_message": message}
+        for code, count in account.failures.most_common()
+        for path, message in account.samples[code]
+    ]
+
+
+def _summary(run: Run, reused: int) -> str:
+    selection, account = run.selection, run.account
+    lines = [
+        f"# {selection.bucket}/{selection.prefix}",
+        "",
+        f"**{account.sentence()}** (mode `{selection.mode}`, depth `{selection.depth}`)",
+        "",
+        f"- {account.per_second:,.1f} objects a second, "
+        f"{account.bytes_read / 2**20:,.1f} MiB read, "
+        f"{account.bytes_read / 2**20 / (account.seconds or 1):,.1f} MiB a second",
+        f"- snapshot: `{run.snapshot.path}`",
+    ]
+    if reused:
+        lines.append(f"- {reused:,} taken from the task cache instead of being read again")
+    if account.formats:
+        lines += ["", "| format | objects | MiB |", "| --- | ---: | ---: |"]
+        lines += [
+            f"| {name} | {count:,} | {account.format_bytes[name] / 2**20:,.1f} |"
+            for name, count in account.formats.most_common()
+        ]
+    if account.failures:
+        lines += ["", "| failure | objects |", "| --- | ---: |"]
+        lines += [f"| {code} | {count:,} |" for code, count in account.failures.most_common()]
+    return "\n".join(lines)

@@ -1,0 +1,54 @@
+"""A run under way: its id, what it was asked, and the account and the snapshot that it keeps."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from media_enricher.accounting import Account
+from media_enricher.models import PendingCount, Selection
+from media_enricher.settings import settings
+from media_enricher.snapshot import SnapshotWriter
+from tasks import resources
+
+
+class Run:
+    """What the steps of one flow run share.
+
+    Attributes:
+        id: that of the Prefect flow run, in the table and in the snapshot's path too.
+        limit: the most objects that are still to be done, or None.
+    """
+
+    def __init__(self, run_id: str, selection: Selection, limit: int | None) -> None:
+        """Open the run, or open it again where Prefect retries it: what was done then counts.
+
+        Raises:
+            SupabaseError: the run table does not answer.
+        """
+        before = resources.run_table().get(run_id)
+        started_at = (before and before.started_at) or datetime.now(UTC)
+        self.id = run_id
+        self.selection = selection
+        self.account = Account(before=before)
+        self.limit = None if limit is None else max(0, limit - self.account.processed)
+        self.snapshot = SnapshotWriter(
+            run_id, selection.bucket, started_at, settings().snapshot, resources.bucket
+        )
+
+    def expect(self, pending: PendingCount) -> None:
+        """Take note of what there is to do, where those who watch can see it."""
+        self.account.expect(pending.objects)
+        self.save_counters()
+
+    def save_counters(self) -> None:
+        """Bring the run's row up to date with its account."""
+        resources.run_table().record(
+            self.id, snapshot_path=self.snapshot.path, **self.account.counters()
+        )
+
+    def verdict(self) -> str | None:
+        """Why the run is to end failed, or None."""
+        ours = settings()
+        return self.account.verdict(
+            threshold=ours.failure_threshold, minimum=ours.failure_threshold_minimum
+        )

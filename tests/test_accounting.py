@@ -1,0 +1,87 @@
+"""The account of a run: counts that add up, a sentence that is true, a verdict that holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from media_enricher.accounting import Account
+from media_enricher.models import AssetStatus, EnrichRun, ErrorCode, Outcome
+from tests.test_batching import outcome
+
+
+def unsupported(path: str) -> Outcome:
+    result = outcome(path, ErrorCode.UNSUPPORTED_TYPE)
+    result.asset.status = AssetStatus.UNSUPPORTED
+    return result
+
+
+def account_of(enriched: int = 0, *codes: ErrorCode) -> Account:
+    account = Account()
+    account.expect(enriched + len(codes))
+    account.add([outcome(f"ok-{i}") for i in range(enriched)])
+    account.add([outcome(f"bad-{i}", code) for i, code in enumerate(codes)])
+    return account
+
+
+def test_the_sentence_says_what_was_done() -> None:
+    account = account_of(980, *[ErrorCode.CORRUPT] * 20)
+    account.expect(3)
+    account.add([unsupported(f"u-{i}") for i in range(3)])
+    assert account.sentence() == "980 enriched, 20 failed, 3 unsupported of 1,003 in 0 s"
+
+
+def test_nothing_to_do_is_said_so() -> None:
+    assert Account().sentence() == "Nothing to do"
+
+
+def test_counters_add_up_and_gone_objects_are_skipped_not_failed() -> None:
+    account = Account()
+    account.expect(3)
+    account.add(
+        [outcome("a"), outcome("b", ErrorCode.NOT_FOUND), unsupported("c")], gone=frozenset({"b"})
+    )
+    counters = account.counters()
+    assert (counters["succeeded"], counters["failed"], counters["skipped"]) == (1, 0, 2)
+    assert counters["processed_files"] == counters["total_files"] == 3
+
+
+def test_total_grows_with_objects_that_turned_up_after_the_count() -> None:
+    account = Account()
+    account.expect(1)
+    account.add([outcome("a"), outcome("b")])
+    assert account.counters()["total_files"] == 2
+
+
+def test_a_retried_run_goes_on_counting() -> None:
+    before = EnrichRun(id="r", bucket="b", succeeded=5, failed=1, skipped=2, bytes_read=10)
+    account = Account(before=before)
+    account.expect(2)
+    account.add([outcome("a"), outcome("b")])
+    assert account.counters()["processed_files"] == account.counters()["total_files"] == 10
+    assert account.counters()["succeeded"] == 7
+    assert account.sentence().startswith("7 enriched, 1 failed, 2 skipped before a retry of 10")
+
+
+@pytest.mark.parametrize(
+    ("enriched", "codes", "fails"),
+    [
+        (0, [], False),
+        (90, [ErrorCode.CORRUPT] * 10, False),  # exactly the threshold
+        (89, [ErrorCode.CORRUPT] * 11, True),
+        (1, [ErrorCode.CORRUPT] * 9, False),  # under the minimum
+        (0, [ErrorCode.CORRUPT], False),  # one new bad file does not fail a nightly run
+        (0, [ErrorCode.NETWORK], True),  # an outage does
+        (1, [ErrorCode.NETWORK], False),
+    ],
+)
+def test_verdict(enriched: int, codes: list[ErrorCode], fails: bool) -> None:
+    verdict = account_of(enriched, *codes).verdict(threshold=0.1, minimum=10)
+    assert (verdict is not None) is fails
+    if verdict:
+        assert codes[0] in verdict
+
+
+def test_samples_are_bounded() -> None:
+    account = account_of(0, *[ErrorCode.CORRUPT] * 100)
+    assert account.failures == {"corrupt": 100}
+    assert len(account.samples["corrupt"]) == 5

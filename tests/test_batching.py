@@ -1,0 +1,67 @@
+"""Batches: nothing lost, limits kept, and boundaries that survive a partly written run."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from media_enricher.batching import LIMITS, Batch, batches
+from media_enricher.models import AssetStatus, Depth, ErrorCode, MediaAsset, Outcome, StorageObject
+
+names = st.lists(st.text(min_size=1, max_size=12), unique=True, max_size=200)
+
+
+def objects(paths: list[str], size_bytes: int | None = 1_000) -> list[StorageObject]:
+    return [StorageObject(bucket="b", path=path, size_bytes=size_bytes) for path in paths]
+
+
+def outcome(path: str, code: ErrorCode | None = None) -> Outcome:
+    return Outcome(
+        asset=MediaAsset(
+            bucket="b",
+            path=path,
+            etag=None,
+            size_bytes=None,
+            declared_content_type=None,
+            depth=Depth.FULL,
+            enricher_version=1,
+            status=AssetStatus.FAILED if code else AssetStatus.ENRICHED,
+            error_code=code,
+        )
+    )
+
+
+@given(names, st.sampled_from(Depth))
+def test_every_object_is_in_exactly_one_batch_in_order(paths: list[str], depth: Depth) -> None:
+    cut = list(batches(objects(paths), depth))
+    assert [member.path for batch in cut for member in batch.objects] == paths
+    assert all(batch.objects for batch in cut)
+
+
+@given(st.integers(1, 5_000), st.sampled_from(Depth))
+def test_no_batch_passes_its_limits(count: int, depth: Depth) -> None:
+    big = LIMITS[Depth.FULL].size_bytes // 3
+    for batch in batches(objects([f"{i:05}" for i in range(count)], big), depth):
+        assert len(batch.objects) <= LIMITS[depth].objects
+        but_the_last = sum(member.size_bytes or 0 for member in batch.objects[:-1])
+        assert but_the_last < LIMITS[depth].size_bytes
+
+
+@given(st.data())
+def test_after_some_batches_were_written_the_others_are_cut_as_before(data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, 12_000))
+    everything = objects([f"folder/{i:06}.jpg" for i in range(count)])
+    before = [batch.objects for batch in batches(everything, Depth.FULL)]
+    written = data.draw(st.sets(st.integers(0, len(before) - 1)))
+    left = [members for index, members in enumerate(before) if index not in written]
+    pending = [member for members in left for member in members]
+    # The last batch of all ends for want of members, so it alone may be glued to what follows it.
+    assert [batch.objects for batch in batches(pending, Depth.FULL)] == left
+
+
+def test_a_retry_reads_only_what_failed_transiently() -> None:
+    batch = Batch(depth=Depth.FULL, objects=objects(["a", "b", "c"]))
+    batch.finish([outcome("a"), outcome("b", ErrorCode.TIMEOUT), outcome("c", ErrorCode.CORRUPT)])
+    assert [member.path for member in batch.unfinished()] == ["b"]
+    batch.finish([outcome("b")])
+    assert batch.unfinished() == []
