@@ -20,13 +20,9 @@ from tasks.report import Progress, report
 from tasks.run import Run
 from tasks.write import write
 
-Bucket = Annotated[
-    str, Field(min_length=1, pattern="^[^/]+$", description="The Storage bucket to work on.")
-]
-Prefix = Annotated[
-    str, Field(description="Only objects whose path starts with this, literally: `images/`.")
-]
-Limit = Annotated[int, Field(ge=1, description="The most objects to do in this run.")]
+# Prefect's form in the UI shows these rules, and takes the descriptions from the docstring.
+BucketName = Annotated[str, Field(min_length=1, pattern="^[^/]+$")]
+Limit = Annotated[int, Field(ge=1)]
 
 
 @flow(
@@ -41,8 +37,8 @@ Limit = Annotated[int, Field(ge=1, description="The most objects to do in this r
     persist_result=False,
 )
 def backfill(
-    bucket: Bucket,
-    prefix: Prefix = "",
+    bucket: BucketName,
+    prefix: str = "",
     limit: Limit | None = None,
     mode: Mode = Mode.MISSING,
     depth: Depth = Depth.FULL,
