@@ -1,0 +1,194 @@
+"""A snapshot in figures: what was found, what failed and why, what is there twice."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from media_enricher.snapshot.near_duplicates import group_similar
+from media_enricher.snapshot.reader import Snapshot
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_DISTANCE = 6
+"""Bits of 64. Copies in another size or quality stay below; unrelated photographs are 20 and more
+apart."""
+
+EXAMPLES = 10
+"""How many groups of duplicates a summary names; the snapshot itself has them all."""
+
+
+class FormatCount(msgspec.Struct, frozen=True):
+    """The enriched objects of one format."""
+
+    format: str
+    objects: int
+    size_bytes: int
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why objects have no metadata, with the first of them as an example."""
+
+    status: str
+    error_code: str
+    objects: int
+    example_path: str
+    example_message: str | None
+
+
+class DuplicateGroup(msgspec.Struct, frozen=True):
+    """Objects that are, or look, the same."""
+
+    paths: list[str]
+    wasted_bytes: int
+    """What would be saved by keeping one: for lookalikes, the largest."""
+
+
+class Duplicates(msgspec.Struct, frozen=True):
+    """All groups in figures, and those that waste the most by name."""
+
+    groups: int
+    objects: int
+    """Members of the groups, the one to keep included."""
+    wasted_bytes: int
+    worst: list[DuplicateGroup]
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """One run in figures. Times in seconds, sizes in bytes."""
+
+    run_id: str
+    bucket: str
+    address: str
+    parts: int
+    started_at: datetime
+    last_written_at: datetime
+    elapsed_seconds: float
+    """From the start of the run to its last part."""
+    objects: int
+    objects_per_second: float
+    size_bytes: int
+    """Of the objects."""
+    bytes_read: int
+    """Over the network, which in header depth is far less."""
+    median_download_seconds: float
+    median_probe_seconds: float
+    statuses: dict[str, int]
+    changed: int
+    """Objects whose row described other bytes before."""
+    formats: list[FormatCount]
+    reasons: list[Reason]
+    duplicates: Duplicates
+    """By sha256; known in full depth only."""
+    near_distance: int
+    near_duplicates: Duplicates
+    """By perceptual hash, at most `near_distance` bits apart from one member to the next; groups of
+    exact copies alone are not counted again."""
+
+
+def summarise(snapshot: Snapshot, *, near_distance: int = DEFAULT_DISTANCE) -> Summary:
+    """Count what a snapshot holds.
+
+    Args:
+        snapshot: of one run.
+        near_distance: 0 to 15: the most bits by which the perceptual hashes of lookalikes differ.
+
+    Raises:
+        ValueError: near_distance is out of its range.
+    """
+    rows = snapshot.frame()
+    last_written_at = rows["written_at"].max().to_pydatetime()
+    elapsed = (last_written_at - snapshot.started_at).total_seconds()
+    return Summary(
+        run_id=str(rows["run_id"].iloc[0]),
+        bucket=str(rows["bucket"].iloc[0]),
+        address=snapshot.address,
+        parts=len(snapshot.parts),
+        started_at=snapshot.started_at,
+        last_written_at=last_written_at,
+        elapsed_seconds=elapsed,
+        objects=len(rows),
+        objects_per_second=len(rows) / elapsed if elapsed > 0 else 0.0,
+        size_bytes=int(rows["size_bytes"].sum()),
+        bytes_read=int(rows["bytes_read"].sum()),
+        median_download_seconds=float(rows["download_seconds"].median()),
+        median_probe_seconds=float(rows["probe_seconds"].median()),
+        statuses={str(status): int(n) for status, n in rows["status"].value_counts().items()},
+        changed=int((rows["previous_etag"].notna() & _differ(rows)).sum()),
+        formats=_formats(rows),
+        reasons=_reasons(rows),
+        duplicates=_exact(rows),
+        near_distance=near_distance,
+        near_duplicates=_near(rows, near_distance),
+    )
+
+
+def _differ(rows: pd.DataFrame) -> pd.Series[bool]:
+    return (rows["previous_etag"] != rows["etag"]).astype(bool)
+
+
+def _formats(rows: pd.DataFrame) -> list[FormatCount]:
+    enriched = rows[rows["status"] == "enriched"]
+    names = enriched["format"].fillna(enriched["content_type"]).fillna("unknown")
+    counted = enriched.groupby(names)["size_bytes"].agg(["size", "sum"])
+    counted = counted.sort_values(["size", "sum"], ascending=False)
+    return [
+        FormatCount(str(name), int(objects), int(size_bytes))
+        for name, objects, size_bytes in counted.itertuples()
+    ]
+
+
+def _reasons(rows: pd.DataFrame) -> list[Reason]:
+    without = rows[rows["error_code"].notna()]
+    counted = without.groupby(["status", "error_code"], as_index=False).agg(
+        objects=("path", "size"), path=("path", "first"), message=("error_message", _first)
+    )
+    counted = counted.sort_values("objects", ascending=False, kind="stable")
+    return [
+        Reason(str(status), str(code), int(objects), str(path), message)
+        for status, code, objects, path, message in counted.itertuples(index=False)
+    ]
+
+
+def _first(messages: pd.Series[str]) -> str | None:
+    """The message of the same object as the example's path, also where it has none."""
+    message = messages.iloc[0]
+    return message if isinstance(message, str) else None
+
+
+def _exact(rows: pd.DataFrame) -> Duplicates:
+    hashed = rows[rows["sha256"].notna()]
+    return _duplicates(hashed[hashed.duplicated("sha256", keep=False)], "sha256")
+
+
+def _near(rows: pd.DataFrame, distance: int) -> Duplicates:
+    hashed = rows[rows["phash"].notna()]
+    hashes = np.array([int(digits, 16) for digits in hashed["phash"]], dtype=np.uint64)
+    hashed = hashed.assign(
+        group=group_similar(hashes, distance), content=hashed["sha256"].fillna(hashed["path"])
+    )
+    contents = hashed.groupby("group")["content"].transform("nunique")
+    return _duplicates(hashed[contents > 1], "group")
+
+
+def _duplicates(members: pd.DataFrame, by: str) -> Duplicates:
+    """Groups of rows that have the same value of `by`, all of which have company."""
+    sizes = members["size_bytes"].fillna(0)
+    groups = [
+        DuplicateGroup(paths, int(wasted_bytes))
+        for paths, wasted_bytes in members.assign(size_bytes=sizes)
+        .groupby(by)
+        .agg(paths=("path", list), wasted=("size_bytes", lambda each: each.sum() - each.max()))
+        .itertuples(index=False)
+    ]
+    groups.sort(key=lambda group: (-group.wasted_bytes, group.paths))
+    return Duplicates(
+        groups=len(groups),
+        objects=len(members),
+        wasted_bytes=sum(group.wasted_bytes for group in groups),
+        worst=groups[:EXAMPLES],
+    )

@@ -1,0 +1,185 @@
+"""The two places a snapshot can be kept: a Storage bucket of its own, or a local folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from media_enricher.snapshot import layout
+
+PARQUET = "application/vnd.apache.parquet"
+BUCKET_SCHEME = "bucket:"
+
+
+class SnapshotError(Exception):
+    """A snapshot can't be written or read as asked. The message says why and what to do."""
+
+
+class StorageBucket(Protocol):
+    """What a snapshot needs of a Storage bucket; `supabase.bucket.Bucket` is one."""
+
+    def exists(self) -> bool:
+        """Whether there is such a bucket."""
+
+    def is_public(self) -> bool:
+        """Whether anyone may read its objects without a key."""
+
+    def create_private(self) -> None:
+        """Make it."""
+
+    def upload(self, path: str, data: bytes, content_type: str) -> None:
+        """Write an object, over an existing one too."""
+
+    def download(self, path: str) -> bytes:
+        """Read an object."""
+
+    def list(self, prefix: str) -> list[str]:
+        """The paths of the objects under a folder, `folder/`, at any depth."""
+
+
+OpenBucket = Callable[[str], StorageBucket]
+
+
+class Target(Protocol):
+    """A place for files, addressed by `/`-separated paths below it."""
+
+    def address(self, path: str) -> str:
+        """A path of this place as users write it, for `open_snapshot` to find it again."""
+
+    def escape(self, value: str) -> str:
+        """A partition's value as this place can hold it in a path."""
+
+    def prepare(self) -> None:
+        """Make the place if it is missing, and refuse it if it is not fit."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file whole or not at all, over an existing one too."""
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file."""
+
+    def list(self, folder: str) -> list[str]:
+        """The paths of the files below a folder at any depth, in order; none if it is missing."""
+
+
+class BucketTarget:
+    """A private Storage bucket that holds nothing but snapshots."""
+
+    def __init__(self, name: str, open_bucket: OpenBucket) -> None:
+        self.name = name
+        self._bucket = open_bucket(name)
+
+    def address(self, path: str) -> str:
+        """`bucket:NAME/path`."""
+        return f"{BUCKET_SCHEME}{self.name}/{path}"
+
+    def escape(self, value: str) -> str:
+        """Storage refuses `%` in an object's name."""
+        return layout.escape_for_storage(value)
+
+    def prepare(self) -> None:
+        """Create the bucket, private, if it is missing.
+
+        Raises:
+            SnapshotError: it is public, so anyone could read what was found in private files.
+            SupabaseError: Storage did not answer, or not to this key.
+        """
+        if not self._bucket.exists():
+            self._bucket.create_private()
+        elif self._bucket.is_public():
+            raise SnapshotError(
+                f"the snapshot bucket {self.name!r} is public, so anyone could read the paths and "
+                "metadata of private files. Make it private, or set MEDIA_ENRICHER_SNAPSHOT to "
+                "another one (it is created if missing)"
+            )
+
+    def write(self, path: str, data: bytes) -> None:
+        """Upload an object, over an existing one too."""
+        self._bucket.upload(path, data, PARQUET)
+
+    def read(self, path: str) -> bytes:
+        """Download an object."""
+        return self._bucket.download(path)
+
+    def list(self, folder: str) -> list[str]:
+        """The objects below a folder."""
+        return sorted(self._bucket.list(f"{folder}/" if folder else ""))
+
+
+class FolderTarget:
+    """A folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser().absolute()
+
+    def address(self, path: str) -> str:
+        """The absolute path."""
+        return str(self.folder / path)
+
+    def escape(self, value: str) -> str:
+        """Percent-encoded, so that no value can leave its folder."""
+        return layout.escape_for_folder(value)
+
+    def prepare(self) -> None:
+        """Make the folder if it is missing.
+
+        Raises:
+            SnapshotError: it can't be made or written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise SnapshotError(
+                f"the snapshot folder {self.folder} can't be written: {error.strerror}. Set "
+                "MEDIA_ENRICHER_SNAPSHOT to a folder that can, or to bucket:NAME"
+            ) from None
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write to a temporary name and rename it, so that a reader never sees half a part."""
+        whole = self.folder / path
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        handle, unfinished = tempfile.mkstemp(dir=whole.parent, prefix=".", suffix=".unfinished")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            Path(unfinished).replace(whole)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                Path(unfinished).unlink()
+            raise
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file."""
+        return (self.folder / path).read_bytes()
+
+    def list(self, folder: str) -> list[str]:
+        """The files below a folder."""
+        return sorted(
+            file.relative_to(self.folder).as_posix()
+            for file in (self.folder / folder).rglob("*")
+            if file.is_file()
+        )
+
+
+def open_target(setting: str, open_bucket: OpenBucket) -> Target:
+    """The place that MEDIA_ENRICHER_SNAPSHOT names: `bucket:NAME`, or a folder.
+
+    Raises:
+        SnapshotError: the setting names nothing.
+    """
+    if not setting.startswith(BUCKET_SCHEME):
+        if not setting.strip():
+            raise SnapshotError("MEDIA_ENRICHER_SNAPSHOT is empty. Give bucket:NAME, or a folder")
+        return FolderTarget(Path(setting))
+    name = setting.removeprefix(BUCKET_SCHEME)
+    if not name or "/" in name:
+        raise SnapshotError(
+            f"MEDIA_ENRICHER_SNAPSHOT = {setting!r} names no bucket. Give bucket:NAME, or a folder"
+        )
+    return BucketTarget(name, open_bucket)
