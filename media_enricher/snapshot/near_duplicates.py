@@ -80,11 +80,11 @@ def _masks(radius: int) -> Iterator[np.uint64]:
 
 def _expand(first: Indices, last: Indices) -> Iterator[tuple[Indices, Indices]]:
     """Pairs (i, p) for each i and each p in range(first[i], last[i]), in bounded portions."""
-    ends = np.cumsum(last - first)
+    ends: Indices = np.cumsum(last - first)
     total = int(ends[-1]) if len(ends) else 0
     for start in range(0, total, PAIRS_AT_ONCE):
         number = np.arange(start, min(start + PAIRS_AT_ONCE, total), dtype=np.int64)
-        index = np.searchsorted(ends, number, side="right")
+        index: Indices = np.searchsorted(ends, number, side="right").astype(np.int64)
         place: Indices = last[index] - (ends[index] - number)
         yield index, place
 

@@ -86,7 +86,12 @@ SCHEMA = pa.schema(
 )
 """One row per object touched by a run."""
 
-_asset_values = attrgetter(*(f"asset.{name}" for name in _ASSET_FIELDS))
+_UNIQUE = {"path", "etag", "previous_etag", "blurhash", "thumbhash", "phash", "sha256", "exif"}
+
+REPETITIVE = [name for name in SCHEMA.names if name not in _UNIQUE]
+"""Columns worth a dictionary in Parquet; one of values that never recur costs time and space."""
+
+_asset_values = attrgetter(*_ASSET_FIELDS)
 _outcome_values = attrgetter(*_OUTCOME_FIELDS)
 
 
@@ -98,10 +103,10 @@ def to_table(outcomes: Sequence[Outcome], *, run_id: str, written_at: datetime) 
         run_id: the Prefect flow run id.
         written_at: aware; when these outcomes were handed over to be written.
     """
-    columns: dict[str, Sequence[Any]] = {
-        "run_id": [run_id] * len(outcomes),
-        "written_at": [written_at] * len(outcomes),
-        **_columns(_ASSET_FIELDS, map(_asset_values, outcomes)),
+    columns = {
+        "run_id": pa.repeat(pa.scalar(run_id), len(outcomes)).dictionary_encode(),
+        "written_at": pa.repeat(pa.scalar(written_at), len(outcomes)),
+        **_columns(_ASSET_FIELDS, (_asset_values(outcome.asset) for outcome in outcomes)),
         **_columns(_OUTCOME_FIELDS, map(_outcome_values, outcomes)),
     }
     for name in _JSON_COLUMNS:

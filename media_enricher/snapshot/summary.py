@@ -78,8 +78,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     median_download_seconds: float
     median_probe_seconds: float
     statuses: dict[str, int]
-    changed: int
-    """Objects whose row described other bytes before."""
+    replaced: int
+    """Objects whose row described other bytes before this run."""
     formats: list[FormatCount]
     reasons: list[Reason]
     duplicates: Duplicates
@@ -118,7 +118,7 @@ def summarise(snapshot: Snapshot, *, near_distance: int = DEFAULT_DISTANCE) -> S
         median_download_seconds=float(rows["download_seconds"].median()),
         median_probe_seconds=float(rows["probe_seconds"].median()),
         statuses={str(status): int(n) for status, n in rows["status"].value_counts().items()},
-        changed=int((rows["previous_etag"].notna() & _differ(rows)).sum()),
+        replaced=_replaced(rows),
         formats=_formats(rows),
         reasons=_reasons(rows),
         duplicates=_exact(rows),
@@ -127,8 +127,9 @@ def summarise(snapshot: Snapshot, *, near_distance: int = DEFAULT_DISTANCE) -> S
     )
 
 
-def _differ(rows: pd.DataFrame) -> pd.Series[bool]:
-    return (rows["previous_etag"] != rows["etag"]).astype(bool)
+def _replaced(rows: pd.DataFrame) -> int:
+    both = rows[["previous_etag", "etag"]].dropna()
+    return int((both["previous_etag"] != both["etag"]).sum())
 
 
 def _formats(rows: pd.DataFrame) -> list[FormatCount]:
@@ -143,21 +144,18 @@ def _formats(rows: pd.DataFrame) -> list[FormatCount]:
 
 
 def _reasons(rows: pd.DataFrame) -> list[Reason]:
-    without = rows[rows["error_code"].notna()]
-    counted = without.groupby(["status", "error_code"], as_index=False).agg(
-        objects=("path", "size"), path=("path", "first"), message=("error_message", _first)
-    )
-    counted = counted.sort_values("objects", ascending=False, kind="stable")
-    return [
-        Reason(str(status), str(code), int(objects), str(path), message)
-        for status, code, objects, path, message in counted.itertuples(index=False)
+    reasons = rows[rows["error_code"].notna()].groupby(["status", "error_code"])
+    found = [
+        Reason(str(status), str(code), len(alike), *_example(alike))
+        for (status, code), alike in reasons
     ]
+    return sorted(found, key=lambda reason: -reason.objects)
 
 
-def _first(messages: pd.Series[str]) -> str | None:
-    """The message of the same object as the example's path, also where it has none."""
-    message = messages.iloc[0]
-    return message if isinstance(message, str) else None
+def _example(alike: pd.DataFrame) -> tuple[str, str | None]:
+    """The path and the message of the first, and of one and the same object."""
+    path, message = alike[["path", "error_message"]].iloc[0]
+    return str(path), message if isinstance(message, str) else None
 
 
 def _exact(rows: pd.DataFrame) -> Duplicates:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from media_enricher.models import Outcome
 from media_enricher.snapshot import layout
-from media_enricher.snapshot.schema import to_table
+from media_enricher.snapshot.schema import REPETITIVE, to_table
 from media_enricher.snapshot.targets import OpenBucket, open_target
 
 ROWS_PER_GROUP = 1_000
@@ -117,6 +117,12 @@ class SnapshotWriter:
         table = to_table(outcomes, run_id=self._run_id, written_at=written_at)
         table = table.replace_schema_metadata({STARTED_AT: self._started_at.isoformat()})
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd", row_group_size=ROWS_PER_GROUP)
+        pq.write_table(
+            table,
+            sink,
+            compression="zstd",
+            row_group_size=ROWS_PER_GROUP,
+            use_dictionary=REPETITIVE,
+        )
         parquet: bytes = sink.getvalue().to_pybytes()
         return parquet
