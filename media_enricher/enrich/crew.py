@@ -1,0 +1,244 @@
+"""The lane processes of a pool: who gets what, and what happens when one dies.
+
+One thread owns all of it and is the only one to touch it, so there are no locks. It hands the
+objects out a few at a time, to whichever lane has least to do, and no more than keeps a lane busy
+for a moment: a batch is finished by all lanes together, and little is at stake when one dies.
+
+A lane that dies is replaced. Its parent knows what it had finished, and from the lane's mark whose
+bytes were in its decoder. That object is tried once more, alone in the fresh lane; if it takes that
+one down as well, it gets a row that says so. Everything else the lane held is simply handed out
+again. An object that was there when three lanes died without a mark is tried alone too.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+from collections import deque
+from contextlib import suppress
+
+from media_enricher.enrich.calls import Call, PoolClosed, Ticket
+from media_enricher.enrich.lane_process import LaneProcess
+from media_enricher.enrich.messages import decode_outcome
+from media_enricher.enrich.options import EngineOptions
+from media_enricher.enrich.outcomes import outcome_of_failure
+from media_enricher.models import Depth, ErrorCode, StorageObject
+
+_HANDFUL = 4
+_ENOUGH_SECONDS = 0.5
+"""A lane with so much to do, and twice its downloads, is fed. It covers a busy parent's delays."""
+_HEADER_SECONDS = 0.00025
+_FULL_SECONDS = 0.0015
+_FULL_BYTES_A_SECOND = 50e6
+_UNKNOWN_BYTES = 500_000
+_FALSE_STARTS_ALLOWED = 3
+_DEATHS_ALLOWED = 3
+_WATCH_SECONDS = 1.0
+
+
+class LaneStartError(Exception):
+    """Lanes die before they are ready, so nothing can be enriched. Says what they complained of."""
+
+
+def estimated_seconds(source: StorageObject, depth: Depth) -> float:
+    """Roughly how long a lane works on an object: only to share objects out evenly."""
+    if depth is Depth.HEADER:
+        return _HEADER_SECONDS
+    size_bytes = _UNKNOWN_BYTES if source.size_bytes is None else source.size_bytes
+    return _FULL_SECONDS + size_bytes / _FULL_BYTES_A_SECOND
+
+
+class Crew:
+    """Lane processes and the thread that runs them. Thread-safe, `close` included."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        """Start the thread, which starts the lanes."""
+        self._options = options
+        self._inbox: deque[Call] = deque()
+        self._calls: set[Call] = set()
+        self._queue: deque[Ticket] = deque()
+        self._suspects: deque[Ticket] = deque()
+        self._lanes: list[LaneProcess] = []
+        self._false_starts = 0
+        self._closing = False
+        self._end: Exception | None = None
+        self._selector = selectors.DefaultSelector()
+        self._bell, self._button = socket.socketpair()
+        self._bell.setblocking(False)
+        self._button.setblocking(False)
+        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run, name="enrich-crew", daemon=True)
+        self._thread.start()
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the lanes."""
+        return [lane.pid for lane in list(self._lanes)]
+
+    def submit(self, call: Call) -> None:
+        """Take a call on. It is finished, or fails, in any case."""
+        self._inbox.append(call)
+        self._ring()
+        if self._end is not None:  # it may have come too late for the thread to see it
+            call.fail(self._end)
+
+    def close(self) -> None:
+        """Kill the lanes, fail what is under way with `PoolClosed`, and wait for both."""
+        self._closing = True
+        self._ring()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _ring(self) -> None:
+        with suppress(OSError):  # full: it is ringing; closed: there is nobody to hear it
+            self._button.send(b"\0")
+
+    def _run(self) -> None:
+        end: Exception = PoolClosed("the pool was closed")
+        try:
+            for _ in range(self._options.lanes):
+                self._start_lane()
+            while not self._closing:
+                self._wait()
+                self._take_calls()
+                self._hand_out()
+        except LaneStartError as error:
+            end = error
+        except BaseException as error:
+            end = RuntimeError(f"the engine failed: {type(error).__name__}: {error}")
+            raise
+        finally:
+            self._finish(end)
+
+    def _finish(self, end: Exception) -> None:
+        for lane in self._lanes:
+            lane.kill()
+        self._end = end  # from here on `submit` fails calls by itself
+        self._take_calls()
+        for call in self._calls:
+            call.fail(end)
+        for lane in self._lanes:
+            lane.bury()
+        self._selector.close()
+        self._bell.close()
+        self._button.close()
+
+    def _start_lane(self) -> None:
+        lane = LaneProcess(self._options)
+        self._lanes.append(lane)
+        self._selector.register(lane.control, lane.events, lane)
+
+    def _wait(self) -> None:
+        """Until a lane or a caller has something to say; deal with what lanes say."""
+        for lane in self._lanes:
+            self._selector.modify(lane.control, lane.events, lane)
+        for key, events in self._selector.select(_WATCH_SECONDS):
+            lane = key.data
+            if lane is None:
+                with suppress(BlockingIOError):
+                    self._bell.recv(4096)
+                continue
+            if events & selectors.EVENT_WRITE:
+                lane.write()
+            if events & selectors.EVENT_READ:
+                self._hear(lane)
+        for lane in self._lanes:
+            if lane.seconds_in_decoder() > self._options.probe_seconds:
+                lane.kill(because=f"no end after {self._options.probe_seconds:g} seconds")
+
+    def _take_calls(self) -> None:
+        while self._inbox:
+            call = self._inbox.popleft()
+            self._calls.add(call)
+            self._queue.extend(
+                Ticket(call, index, estimated_seconds(source, call.depth))
+                for index, source in enumerate(call.objects)
+            )
+
+    def _hear(self, lane: LaneProcess) -> None:
+        finished = lane.read()
+        if finished is None:
+            self._replace(lane)
+            return
+        self._false_starts = 0
+        for one in finished:
+            ticket = lane.settle(one.ticket)
+            if ticket is not None:
+                ticket.call.finish(ticket.index, decode_outcome(one.outcome))
+                self._forget(ticket.call)
+        lane.is_alone = lane.is_alone and bool(lane.held)
+
+    def _forget(self, call: Call) -> None:
+        if call.is_done:
+            self._calls.discard(call)
+
+    def _hand_out(self) -> None:
+        ready = [lane for lane in self._lanes if lane.is_ready and not lane.is_alone]
+        for lane in ready:
+            if self._suspects and not lane.held:
+                suspect = self._suspects.popleft()
+                lane.is_alone = True
+                lane.hold(suspect)
+                lane.send([suspect])
+        handfuls: dict[LaneProcess, list[Ticket]] = {
+            lane: [] for lane in ready if not lane.is_alone
+        }
+        while self._queue and handfuls:
+            lane = min(handfuls, key=lambda lane: lane.load)
+            if self._is_fed(lane):
+                break
+            for _ in range(min(_HANDFUL, len(self._queue))):
+                ticket = self._queue.popleft()
+                if ticket.call.is_abandoned:
+                    self._calls.discard(ticket.call)
+                else:
+                    handfuls[lane].append(ticket)
+                    lane.hold(ticket)
+        for lane, tickets in handfuls.items():
+            if tickets:
+                lane.send(tickets)
+
+    def _is_fed(self, lane: LaneProcess) -> bool:
+        enough_objects = 2 * self._options.downloads_per_lane
+        return lane.load >= _ENOUGH_SECONDS and len(lane.held) >= enough_objects
+
+    def _replace(self, lane: LaneProcess) -> None:
+        """Bury a dead lane, start another, and see to what the dead one held."""
+        self._lanes.remove(lane)
+        self._selector.unregister(lane.control)
+        marked = lane.in_decoder()
+        death = lane.bury()
+        if not lane.is_ready:
+            self._false_starts += 1
+            if self._false_starts >= _FALSE_STARTS_ALLOWED:
+                raise LaneStartError(
+                    f"{self._false_starts} lane processes in a row died before they were ready, "
+                    f"the last one of {death}. Its last words: {lane.last_words or 'none'}"
+                )
+        orphans = list(lane.held.values())
+        if lane.is_alone:
+            self._convict(orphans, death)
+        else:
+            self._suspect(orphans, marked)
+        self._start_lane()
+
+    def _suspect(self, orphans: list[Ticket], marked: int) -> None:
+        innocent: list[Ticket] = []
+        for ticket in orphans:
+            ticket.deaths += 1
+            is_suspect = ticket.number == marked or ticket.deaths >= _DEATHS_ALLOWED
+            (self._suspects if is_suspect else innocent).append(ticket)
+            ticket.renumber()
+        self._queue.extendleft(reversed(innocent))
+
+    def _convict(self, orphans: list[Ticket], death: str) -> None:
+        for ticket in orphans:
+            message = f"the decoder did not survive it, alone in its process: {death}"
+            ticket.call.finish(
+                ticket.index,
+                outcome_of_failure(
+                    ticket.object, ticket.call.depth, ErrorCode.PROBE_CRASHED, message
+                ),
+            )
+            self._forget(ticket.call)

@@ -1,0 +1,164 @@
+"""A lane process, as its parent sees it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from media_enricher.enrich.calls import Ticket
+from media_enricher.enrich.messages import (
+    Assignment,
+    Finished,
+    FrameReader,
+    decode_finished,
+    frame,
+)
+from media_enricher.enrich.options import EngineOptions
+
+MARK_BYTES = 8  # of one ticket number
+_READ_BYTES = 1024 * 1024
+_LAST_WORDS_BYTES = 4000
+_SECRETS = ("SUPABASE_", "NEXT_PUBLIC_SUPABASE_", "DATABASE_URL", "PREFECT_")
+_PACKAGES = str(Path(__file__).parents[2])
+
+
+class LaneProcess:
+    """One lane: started at once, talked to without ever blocking, by one thread.
+
+    That thread must live as long as the lane: to the kernel it is the lane's parent.
+
+    Attributes:
+        held: what the lane has been assigned and not finished, by ticket number, oldest first.
+        load: seconds of work in `held`, roughly.
+        is_ready: it has said so.
+        is_alone: it holds one object that may have taken a lane down, and gets no other.
+        last_words: the end of what it wrote to stderr, once it is buried.
+    """
+
+    def __init__(self, options: EngineOptions) -> None:
+        self.held: dict[int, Ticket] = {}
+        self.load = 0.0
+        self.is_ready = False
+        self.is_alone = False
+        self._frames = FrameReader()
+        self._outgoing = bytearray(frame(options))
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in bury()
+        self.control, theirs = socket.socketpair()
+        self.control.setblocking(False)
+        with theirs, tempfile.TemporaryFile() as mark:
+            mark.truncate(MARK_BYTES)
+            self._mark = mmap.mmap(mark.fileno(), MARK_BYTES)
+            descriptors = (theirs.fileno(), mark.fileno())
+            self._process = subprocess.Popen(  # noqa: S603 - our own module and three numbers
+                [sys.executable, "-P", "-m", "media_enricher.enrich.lane"]
+                + [str(number) for number in (*descriptors, os.getpid())],
+                pass_fds=descriptors,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+                env=_environment(),
+            )
+        self.last_words = ""
+        self._killed_because: str | None = None
+        self._decoding = 0
+        self._decoding_since = 0.0
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def events(self) -> int:
+        """What of the control socket its parent waits for now, for a selector."""
+        writing = selectors.EVENT_WRITE if self._outgoing else 0
+        return selectors.EVENT_READ | writing
+
+    def hold(self, ticket: Ticket) -> None:
+        """Put one object in its hands; `send` tells it."""
+        self.held[ticket.number] = ticket
+        self.load += ticket.cost
+
+    def send(self, tickets: list[Ticket]) -> None:
+        """Tell it to enrich what it holds now."""
+        self._outgoing += frame(
+            [Assignment(ticket.number, ticket.call.depth, ticket.object) for ticket in tickets]
+        )
+        self.write()
+
+    def write(self) -> None:
+        """Send as much as the socket takes now."""
+        try:
+            while self._outgoing:
+                sent = self.control.send(self._outgoing)
+                del self._outgoing[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:  # it died; reading will tell
+            self._outgoing.clear()
+
+    def read(self) -> list[Finished] | None:
+        """What it has finished since; None if it has died."""
+        try:
+            data = self.control.recv(_READ_BYTES)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        if not data:
+            return None
+        self.is_ready = True
+        return [finished for body in self._frames.feed(data) for finished in decode_finished(body)]
+
+    def settle(self, number: int) -> Ticket | None:
+        """Take one object out of its hands."""
+        ticket = self.held.pop(number, None)
+        if ticket is not None:
+            self.load = self.load - ticket.cost if self.held else 0.0
+        return ticket
+
+    def in_decoder(self) -> int:
+        """The number of the ticket whose object is in the decoder, or was when it died, or 0."""
+        return int.from_bytes(self._mark[:MARK_BYTES], sys.byteorder)
+
+    def seconds_in_decoder(self) -> float:
+        """How long the same object has been there, as far as repeated calls of this can tell."""
+        number, now = self.in_decoder(), time.monotonic()
+        if number != self._decoding:
+            self._decoding, self._decoding_since = number, now
+        return now - self._decoding_since if number else 0.0
+
+    def kill(self, *, because: str | None = None) -> None:
+        """Have it killed. Does not wait."""
+        self._killed_because = because
+        self._process.kill()
+
+    def bury(self) -> str:
+        """Make sure that it is dead, and free what it used; the answer is how it died."""
+        self._process.kill()
+        code = self._process.wait()
+        self.control.close()
+        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+        self.last_words = self._stderr.read().decode(errors="replace").strip()
+        self._stderr.close()
+        self._mark.close()
+        if self._killed_because:
+            return self._killed_because
+        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment without its secrets, which decoders of other people's files
+    have no use for; and with the way to this package, wherever this process found it.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
+    search_path = [_PACKAGES, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return kept | {"PYTHONPATH": os.pathsep.join(search_path)}

@@ -1,0 +1,83 @@
+"""Outcomes: what was found or went wrong, joined to the object it is about."""
+
+from __future__ import annotations
+
+import msgspec
+
+from media_enricher.models import (
+    AssetStatus,
+    Depth,
+    ErrorCode,
+    Findings,
+    MediaAsset,
+    Outcome,
+    StorageObject,
+)
+from media_enricher.probe import ENRICHER_VERSION
+from media_enricher.supabase.downloads import Download
+
+
+class Effort(msgspec.Struct):
+    """What one object took so far; it adds up over ranges and repeats."""
+
+    bytes_read: int = 0
+    download_seconds: float = 0.0
+    probe_seconds: float = 0.0
+
+
+def crashed(message: str) -> Findings:
+    """What is to be said of bytes that a probe could not cope with."""
+    return Findings(
+        status=AssetStatus.FAILED, error_code=ErrorCode.PROBE_CRASHED, error_message=message
+    )
+
+
+def outcome_of_findings(
+    source: StorageObject, depth: Depth, findings: Findings, download: Download, effort: Effort
+) -> Outcome:
+    """The outcome of an object that was read: its etag is that of the bytes."""
+    etag = download.etag or source.etag  # a proxy that drops etags must not mean reading for ever
+    size_bytes = source.size_bytes if download.size_bytes is None else download.size_bytes
+    return Outcome(
+        asset=MediaAsset(
+            **msgspec.structs.asdict(findings),
+            bucket=source.bucket,
+            path=source.path,
+            etag=etag,
+            size_bytes=size_bytes,
+            declared_content_type=source.declared_content_type or download.content_type,
+            depth=depth,
+            enricher_version=ENRICHER_VERSION,
+        ),
+        previous_etag=source.previous_etag,
+        attempts=source.attempts + 1 if etag == source.etag else 1,
+        bytes_read=effort.bytes_read,
+        download_seconds=effort.download_seconds,
+        probe_seconds=effort.probe_seconds,
+    )
+
+
+def outcome_of_failure(
+    source: StorageObject, depth: Depth, code: ErrorCode, message: str, effort: Effort | None = None
+) -> Outcome:
+    """The outcome of an object that could not be read: its etag is that of the listing."""
+    effort = effort or Effort()
+    return Outcome(
+        asset=MediaAsset(
+            status=AssetStatus.FAILED,
+            error_code=code,
+            error_message=message,
+            bucket=source.bucket,
+            path=source.path,
+            etag=source.etag,
+            size_bytes=source.size_bytes,
+            declared_content_type=source.declared_content_type,
+            depth=depth,
+            enricher_version=ENRICHER_VERSION,
+        ),
+        previous_etag=source.previous_etag,
+        attempts=source.attempts + 1,
+        bytes_read=effort.bytes_read,
+        download_seconds=effort.download_seconds,
+        probe_seconds=effort.probe_seconds,
+    )

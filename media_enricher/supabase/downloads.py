@@ -1,0 +1,282 @@
+"""Objects from Supabase Storage: the first bytes of one, or all of it.
+
+It goes through aiohttp, for storage3 reads whole files into memory, knows no Range and mends paths.
+Whatever goes wrong is a `SupabaseError`. How many requests there are at once is the caller's.
+"""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import IO, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from media_enricher.models import ErrorCode, StorageObject
+from media_enricher.supabase.answers import bare_etag, content_range, refusal
+from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.urls import object_url
+
+_PIECE_BYTES = 256 * 1024
+_ERROR_BODY_BYTES = 64 * 1024
+_REST_WORTH_READING_BYTES = 256 * 1024
+"""Reading up to so much that nobody needs is cheaper than making a new connection."""
+_IDLE_SECONDS = 30.0
+_DNS_SECONDS = 300
+
+
+class Download(msgspec.Struct, kw_only=True):
+    """Bytes of an object, and what the answer said about it."""
+
+    data: bytes | mmap.mmap
+    size_bytes: int | None
+    """Of the whole object, where the server says it."""
+    etag: str | None
+    """`W/` stripped, double quotes kept."""
+    content_type: str | None
+    answer_seconds: float
+    """From the request to the answer's headers."""
+
+
+class ObjectChangedError(SupabaseError):
+    """The object was overwritten between two requests for parts of it."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.UNAVAILABLE, "the object was overwritten while it was read")
+
+
+class LargerThanExpectedError(Exception):
+    """The object is larger than the memory set aside for it. Nothing of it was read."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"the object has {size_bytes:,} bytes")
+        self.size_bytes = size_bytes
+
+
+class Downloader:
+    """Reads objects of one Supabase project. An async context manager; for one event loop."""
+
+    def __init__(
+        self, supabase_url: str, service_key: str, *, silence_seconds: float, spool_bytes: int
+    ) -> None:
+        """Prepare.
+
+        Args:
+            supabase_url: the project's URL, without a slash at its end.
+            service_key: a key that may read the objects.
+            silence_seconds: the longest wait for a connection, or for more bytes of an answer.
+            spool_bytes: an object above this size is kept in a temporary file, mapped.
+        """
+        self._base = supabase_url
+        self._service_key = service_key
+        self._silence_seconds = silence_seconds
+        self._spool_bytes = spool_bytes
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            headers={
+                "apikey": self._service_key,
+                "Authorization": f"Bearer {self._service_key}",
+                # A CDN that compresses makes the etag weak, and a range one of compressed bytes.
+                "Accept-Encoding": "identity",
+                "User-Agent": "media-enricher",
+            },
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=_IDLE_SECONDS, ttl_dns_cache=_DNS_SECONDS
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=self._silence_seconds, sock_read=self._silence_seconds
+            ),
+            proxy=_proxy_for(self._base),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def part(
+        self, wanted: StorageObject, start: int, stop: int, *, of_etag: str | None = None
+    ) -> Download:
+        """The bytes from `start` up to `stop`, or up to the object's end where that comes first.
+
+        Args:
+            wanted: which object. A listed size of 0 asks without a Range, which the server would
+                refuse.
+            start: the first byte.
+            stop: the byte after the last one.
+            of_etag: the version of the object that the part must be of, where that matters.
+
+        Raises:
+            ObjectChangedError: the object has another etag than `of_etag`, or ends before `start`.
+            SupabaseError: there is no such object, or no answer.
+        """
+        if wanted.size_bytes != 0:
+            async with self._get(wanted, byte_range=f"bytes={start}-{stop - 1}") as answer:
+                if of_etag is not None and answer.etag != of_etag and answer.status != 416:
+                    raise ObjectChangedError
+                if answer.part_range is not None:
+                    return await answer.as_part(start, stop, answer.part_range)
+                if answer.status == 200:
+                    return await answer.cut(start, stop)
+            # 416: it is empty by now. Or a range of compressed bytes, which is of no use.
+        async with self._get(wanted) as answer:
+            if of_etag is not None and answer.etag != of_etag:
+                raise ObjectChangedError
+            return await answer.cut(start, stop)
+
+    async def whole(self, wanted: StorageObject, *, room: int) -> Download:
+        """All of an object: in memory, or mapped from a temporary file above `spool_bytes`.
+
+        Args:
+            wanted: which object.
+            room: bytes of memory that the caller has set aside for it.
+
+        Raises:
+            LargerThanExpectedError: it needs more memory than `room`.
+            SupabaseError: there is no such object, no answer, or not all of it.
+        """
+        async with self._get(wanted) as answer:
+            length = answer.length
+            if length is None:
+                return await answer.spooled(in_memory=room)
+            if length > self._spool_bytes:
+                return await answer.spooled(in_memory=0)
+            if length > room:
+                raise LargerThanExpectedError(length)
+            data = await answer.read_all()
+            return answer.download(data, len(data))
+
+    @asynccontextmanager
+    async def _get(
+        self, wanted: StorageObject, *, byte_range: str | None = None
+    ) -> AsyncIterator[_Answer]:
+        """Ask for an object; errors of the connection become ours, whenever they come."""
+        url = URL(object_url(self._base, wanted.bucket, wanted.path), encoded=True)
+        asked_at = time.perf_counter()
+        try:
+            response = await self._session.get(
+                url,
+                headers={"Range": byte_range} if byte_range else None,
+                allow_redirects=False,
+            )
+            try:
+                answer = _Answer(response, time.perf_counter() - asked_at)
+                if answer.status not in (200, 206) and not (byte_range and answer.status == 416):
+                    raise await answer.refusal()
+                yield answer
+            finally:
+                response.release()  # closes the connection if there is more to come
+        except TimeoutError:
+            raise SupabaseError(
+                ErrorCode.TIMEOUT, f"Storage was silent for {self._silence_seconds:g} seconds"
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise SupabaseError(ErrorCode.NETWORK, f"{type(error).__name__}: {error}") from error
+
+
+class _Answer:
+    """A success (200, 206) or an impossible range (416), its body still to be read."""
+
+    def __init__(self, response: aiohttp.ClientResponse, seconds: float) -> None:
+        self._response = response
+        self._seconds = seconds
+        headers = response.headers
+        self.status = response.status
+        self.etag = bare_etag(headers.get("ETag"))
+        self._is_encoded = headers.get("Content-Encoding", "identity") != "identity"
+        is_part = self.status == 206 and not self._is_encoded
+        self.part_range = content_range(headers.get("Content-Range")) if is_part else None
+
+    @property
+    def length(self) -> int | None:
+        """The size of the body, where the server says it."""
+        return None if self._is_encoded else self._response.content_length
+
+    def download(self, data: bytes | mmap.mmap, size_bytes: int | None) -> Download:
+        return Download(
+            data=data,
+            size_bytes=size_bytes,
+            etag=self.etag,
+            content_type=self._response.headers.get("Content-Type"),
+            answer_seconds=self._seconds,
+        )
+
+    async def refusal(self) -> SupabaseError:
+        body = await self._response.content.read(_ERROR_BODY_BYTES)
+        return refusal(self.status, self._response.headers, body)
+
+    async def read_all(self) -> bytes:
+        """The body. aiohttp raises if it is shorter than announced."""
+        return await self._response.read()
+
+    async def as_part(self, start: int, stop: int, told: tuple[int, int, int | None]) -> Download:
+        """The body of a 206, checked against what was asked for and what its headers told."""
+        first, end, size = told
+        data = await self.read_all()
+        if first != start or end > stop or len(data) != end - first:
+            raise SupabaseError(
+                ErrorCode.NETWORK,
+                f"asked for bytes {start}-{stop - 1}, got {len(data)} bytes of {first}-{end - 1}",
+            )
+        return self.download(data, size)
+
+    async def cut(self, start: int, stop: int) -> Download:
+        """The part asked for, of a body that holds the whole object; the rest is left unread."""
+        length = self.length
+        if length is not None and length <= stop + _REST_WORTH_READING_BYTES:
+            stop_reading = length
+        else:
+            stop_reading = stop
+        data = bytearray()
+        content = self._response.content
+        while len(data) < stop_reading and (piece := await content.read(_PIECE_BYTES)):
+            data += piece
+        size = length if length is not None else (len(data) if content.at_eof() else None)
+        if start and start >= len(data):
+            raise ObjectChangedError
+        return self.download(bytes(data[start:stop]), size)
+
+    async def spooled(self, in_memory: int) -> Download:
+        """The body, through a temporary file that is in memory while it is small."""
+        with tempfile.SpooledTemporaryFile(max_size=max(1, in_memory)) as file:  # 0: no limit
+            async for piece in self._response.content.iter_chunked(_PIECE_BYTES):
+                _write(file, piece)
+            size = file.tell()
+            file.seek(0)
+            if size <= max(1, in_memory):
+                return self.download(file.read(), size)
+            file.flush()
+            return self.download(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), size)
+
+
+def _write(file: IO[bytes], piece: bytes) -> None:
+    try:
+        file.write(piece)
+    except OSError as error:
+        raise SupabaseError(
+            ErrorCode.UNAVAILABLE,
+            f"cannot keep the object in {tempfile.gettempdir()}: {error.strerror}. "
+            "Make room, or set TMPDIR to a folder that has it.",
+        ) from error
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a URL. Looked up once: aiohttp does at each GET."""
+    parts = urlsplit(url)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)
