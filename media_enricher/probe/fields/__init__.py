@@ -1,0 +1,1 @@
+"""What the pixels say: one small module for each group of fields."""

@@ -1,0 +1,146 @@
+"""The image probe: one reader of headers for each format, one way from pixels to fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
+from media_enricher.probe.fields import colours, hashes, placeholders
+from media_enricher.probe.image import gif, heif, jpeg, other, png, svg, webp
+from media_enricher.probe.image.descriptions import describe
+from media_enricher.probe.image.header import ImageHeader
+from media_enricher.probe.image.pixels import Picture, decode
+from media_enricher.probe.source import MoreBytesError, ProbeOptions, UnreadableError, Window
+
+_Reader = Callable[[Window, ImageHeader], None]
+
+_FORMATS: dict[str, tuple[str, _Reader]] = {
+    "image/avif": ("avif", heif.read),
+    "image/bmp": ("bmp", other.read),
+    "image/gif": ("gif", gif.read),
+    "image/heic": ("heic", heif.read),
+    "image/heif": ("heif", heif.read),
+    "image/icns": ("icns", other.read),
+    "image/jp2": ("jpeg2000", other.read),
+    "image/jpeg": ("jpeg", jpeg.read),
+    "image/png": ("png", png.read),
+    "image/qoi": ("qoi", other.read),
+    "image/svg+xml": ("svg", svg.read),
+    "image/tiff": ("tiff", other.read),
+    "image/vnd.adobe.photoshop": ("psd", other.read),
+    "image/vnd.ms-dds": ("dds", other.read),
+    "image/webp": ("webp", webp.read),
+    "image/x-icon": ("ico", other.read),
+    "image/x-portable-anymap": ("ppm", other.read),
+    "image/x-tga": ("tga", other.read),
+}
+"""Content type -> the format's name and its reader. A format is added by a line here, and where
+Pillow decodes it, one in `decoders`."""
+
+_NOT_DECODED = {"heic", "heif"}
+"""Formats of which the header is understood and the pixels need a decoder that is not here."""
+_NOT_DRAWN = {"svg"}
+
+MAX_HEADER_BYTES = 8 * 1024 * 1024
+"""The furthest that a header probe reads on. Behind that, what is not known stays unknown."""
+
+
+def supports(content_type: str) -> bool:
+    """Whether there is a reader for this type."""
+    return content_type in _FORMATS
+
+
+def probe_header(window: Window, content_type: str, options: ProbeOptions) -> Findings:
+    """What the header gives.
+
+    Raises:
+        MoreBytesError: size or orientation lie further on.
+    """
+    findings, _ = _read(window, content_type, options, is_final=False)
+    return findings
+
+
+def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Findings:
+    """What the header and the pixels give."""
+    findings, header = _read(window, content_type, options, is_final=True)
+    if findings.status is not AssetStatus.ENRICHED:
+        return findings
+    try:
+        _check(window, header)
+        if header.format not in _NOT_DRAWN:
+            picture = decode(
+                window.data,
+                header,
+                orientation=findings.orientation,
+                max_pixels=options.max_pixels,
+            )
+            _fill_from_pixels(findings, picture)
+    except UnreadableError as unreadable:
+        _fail(findings, unreadable)
+    return findings
+
+
+def _read(
+    window: Window, content_type: str, options: ProbeOptions, *, is_final: bool
+) -> tuple[Findings, ImageHeader]:
+    name, reader = _FORMATS[content_type]
+    header = ImageHeader(format=name)
+    findings = Findings(
+        status=AssetStatus.ENRICHED, kind=Kind.IMAGE, content_type=content_type, format=name
+    )
+    try:
+        reader(window, header)
+    except MoreBytesError as more:
+        if not is_final and window.held < more.first_bytes <= MAX_HEADER_BYTES:
+            raise
+    except UnreadableError as unreadable:
+        _fail(findings, unreadable)
+    describe(header, findings, options)
+    if name in _NOT_DECODED and findings.status is AssetStatus.ENRICHED:
+        _fail(
+            findings,
+            UnreadableError(
+                ErrorCode.UNSUPPORTED_TYPE, f"The pixels of {content_type} are not decoded."
+            ),
+        )
+    return findings, header
+
+
+def _check(window: Window, header: ImageHeader) -> None:
+    """What decoders let pass."""
+    if header.format == "png":
+        png.check(window.data)
+    elif header.format == "gif":
+        gif.check(header, window.size)
+    elif header.format == "webp":
+        webp.check(window)
+    elif header.format == "svg":
+        svg.check(window.data)
+
+
+def _fail(findings: Findings, unreadable: UnreadableError) -> None:
+    is_unsupported = unreadable.code is ErrorCode.UNSUPPORTED_TYPE
+    findings.status = AssetStatus.UNSUPPORTED if is_unsupported else AssetStatus.FAILED
+    findings.error_code = unreadable.code
+    findings.error_message = str(unreadable)
+
+
+def _fill_from_pixels(findings: Findings, picture: Picture) -> None:
+    image = picture.image
+    findings.is_opaque = picture.is_opaque
+    found = colours.palette(image)
+    findings.palette = found or None
+    findings.dominant_color = found[0] if found else None
+    square = image.resize((placeholders.SIDE, placeholders.SIDE), Image.Resampling.LANCZOS)
+    samples = np.asarray(square)
+    width, height = findings.width or image.width, findings.height or image.height
+    findings.thumbhash = placeholders.thumbhash(samples, width=width, height=height)
+    if square.mode == "RGBA":
+        white = Image.new("RGBA", square.size, "white")
+        square = Image.alpha_composite(white, square).convert("RGB")
+        samples = np.asarray(square)
+    findings.blurhash = placeholders.blurhash(samples, is_portrait=height > width)
+    findings.phash = hashes.phash(np.asarray(square.convert("L")))

@@ -1,0 +1,110 @@
+"""Pillow's decoders, each opened by the signature that was seen and never by trying them all.
+
+Going to the plugin's class past `Image.open` also leaves alone Pillow's global registry of formats
+(which would bring in PostScript, and with it Ghostscript) and its global limit on pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    DdsImagePlugin,
+    GifImagePlugin,
+    IcnsImagePlugin,
+    IcoImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    PsdImagePlugin,
+    QoiImagePlugin,
+    TgaImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from media_enricher.models import ErrorCode
+from media_enricher.probe.source import Buffer, UnreadableError
+
+# What Pillow warns of either ends in an error code or does not show.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# One thread a picture: the lanes decode several pictures at once, which wastes nothing.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
+_PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
+    "avif": AvifImagePlugin.AvifImageFile,
+    "bmp": BmpImagePlugin.BmpImageFile,
+    "dds": DdsImagePlugin.DdsImageFile,
+    "gif": GifImagePlugin.GifImageFile,
+    "icns": IcnsImagePlugin.IcnsImageFile,
+    "ico": IcoImagePlugin.IcoImageFile,
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "jpeg2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "png": PngImagePlugin.PngImageFile,
+    "ppm": PpmImagePlugin.PpmImageFile,
+    "psd": PsdImagePlugin.PsdImageFile,
+    "qoi": QoiImagePlugin.QoiImageFile,
+    "tga": TgaImagePlugin.TgaImageFile,
+    "tiff": TiffImagePlugin.TiffImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+}
+
+_TRUNCATION_PHRASES = ("truncated", "end of file", "eof", "unexpected end", "not enough")
+
+
+def open_image(name: str, data: Buffer) -> ImageFile.ImageFile:
+    """Open an image of a known format; its pixels are not decoded yet.
+
+    Raises:
+        UnreadableError: the decoder does not accept it.
+    """
+    with refusals(name):
+        return _PLUGINS[name](file_of(data))
+
+
+def file_of(data: Buffer) -> io.BytesIO:
+    """The bytes as a file. Free for `bytes`, which are shared; a copy for anything else."""
+    return io.BytesIO(data)
+
+
+@contextmanager
+def refusals(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises over hostile bytes into an `UnreadableError`.
+
+    Decoders raise nearly everything (OSError, SyntaxError, ValueError, struct.error, KeyError,
+    AttributeError, ...), and none of it is an error of ours: only third-party code runs in here.
+    """
+    try:
+        yield
+    except Image.DecompressionBombError as bomb:
+        raise UnreadableError(ErrorCode.TOO_MANY_PIXELS, f"{name}: {_sentence(bomb)}") from None
+    except MemoryError:
+        raise UnreadableError(
+            ErrorCode.TOO_MANY_PIXELS, f"{name}: decoding needs more memory than there is."
+        ) from None
+    except Exception as refusal:  # noqa: BLE001 - see the docstring
+        text = str(refusal).lower()
+        is_cut = isinstance(refusal, EOFError) or any(
+            phrase in text for phrase in _TRUNCATION_PHRASES
+        )
+        code = ErrorCode.TRUNCATED if is_cut else ErrorCode.CORRUPT
+        raise UnreadableError(code, f"{name}: {_sentence(refusal)}") from None
+
+
+def _sentence(refusal: Exception) -> str:
+    """What the decoder said; its name where it said nothing that a reader could use."""
+    said = " ".join(str(refusal).split())[:300]
+    if not said or isinstance(refusal, (struct.error, zlib.error, KeyError, IndexError)):
+        return f"the decoder stopped with {type(refusal).__name__} ({said or 'no reason given'})."
+    return f"{said}."

@@ -1,0 +1,42 @@
+"""What the header of an image file says, whatever its format. Each format's reader fills one."""
+
+from __future__ import annotations
+
+import msgspec
+
+_SWAPPING = frozenset({5, 6, 7, 8})
+
+
+class ImageHeader(msgspec.Struct):
+    """Filled as it is read, so that what is known survives where reading breaks off."""
+
+    format: str
+    width: int | None = None
+    """Pixels, as stored."""
+    height: int | None = None
+    """Pixels, as stored."""
+    mode: str | None = None
+    """Pillow's."""
+    bit_depth: int | None = None
+    """Bits per channel; of a palette's colours where there is one."""
+    has_alpha: bool | None = None
+    frame_count: int | None = None
+    is_animated: bool | None = None
+    is_progressive: bool = False
+    """Of a JPEG: several scans, each refining the whole picture."""
+    has_exif: bool = False
+    """There is EXIF, though perhaps not among the bytes held."""
+    orientation: int | None = None
+    """Where the container turns the picture itself (HEIF); it overrides EXIF's, in its terms."""
+    exif: bytes | memoryview | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    icc: bytes | None = None
+    texts: dict[str, str] = msgspec.field(default_factory=dict)
+    """Title, Description and the like of PNG, by lower-case keyword."""
+
+    def displayed_size(self, orientation: int | None) -> tuple[int | None, int | None]:
+        """Width and height once the picture is turned upright."""
+        if orientation in _SWAPPING:
+            return self.height, self.width
+        return self.width, self.height

@@ -1,0 +1,182 @@
+"""JPEG (ITU-T T.81) read segment by segment, and the part of a progressive one worth decoding."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from media_enricher.models import ErrorCode
+from media_enricher.probe.image.header import ImageHeader
+from media_enricher.probe.metadata import iptc
+from media_enricher.probe.source import Buffer, UnreadableError, Window
+
+_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
+_BARE_MARKERS = frozenset(range(0xD0, 0xD8)) | {0x01}  # restart markers and TEM have no length
+_SCAN, _END = 0xDA, 0xD9
+
+_EXIF = b"Exif\0\0"
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_ICC = b"ICC_PROFILE\0"
+_PHOTOSHOP = b"Photoshop 3.0\0"
+
+# Within a scan, FF is followed by 00, a restart marker or fill: anything else ends the scan.
+_MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+def read(window: Window, header: ImageHeader) -> None:
+    """Read up to the first scan, or in a partial window, to its end once the size is known."""
+    icc_parts: dict[int, bytes] = {}
+    at = 2
+    while True:
+        if header.width is not None and at + 4 > window.held:
+            break
+        marker, length, at = _segment(window, at)
+        if marker == _SCAN:
+            break
+        if marker in _FRAME_HEADERS:
+            _frame(window.read(at, min(length, 6)), marker, header)
+        elif marker in {0xE1, 0xE2, 0xED}:
+            _application(window, header, icc_parts, marker, at, length)
+        at += length
+    if icc_parts:
+        header.icc = b"".join(icc_parts[number] for number in sorted(icc_parts))
+    if header.width is None:
+        raise UnreadableError(ErrorCode.CORRUPT, "The JPEG's scan begins before its size is given.")
+
+
+class Segment(NamedTuple):
+    """A marker, and where its content lies."""
+
+    marker: int
+    length: int
+    start: int
+
+
+def _segment(window: Window, at: int) -> Segment:
+    """The next segment from `at`; decoders pass over bytes between segments, so do we."""
+    while True:
+        first, second, *length = window.read(at, 4)
+        if first != 0xFF:
+            at = _next_marker(window, at)
+        elif second == 0xFF:
+            at += 1
+        elif second in _BARE_MARKERS or second == 0:
+            at += 2
+        elif second == _END:
+            raise UnreadableError(
+                ErrorCode.CORRUPT, f"The JPEG ends at byte {at:,}, without a picture."
+            )
+        else:
+            size = length[0] << 8 | length[1]
+            if size < 2:
+                raise UnreadableError(
+                    ErrorCode.CORRUPT, f"The JPEG's segment at byte {at:,} has the length {size}."
+                )
+            return Segment(second, size - 2, at + 4)
+
+
+_FF = re.compile(rb"\xff")
+
+
+def _next_marker(window: Window, at: int) -> int:
+    found = _FF.search(window.data, at)
+    return found.start() if found else window.miss(window.held + 1)
+
+
+def _frame(content: bytes, marker: int, header: ImageHeader) -> None:
+    if len(content) < 6:
+        raise UnreadableError(ErrorCode.CORRUPT, "The JPEG's frame header is too short.")
+    precision, components = content[0], content[5]
+    header.height = int.from_bytes(content[1:3], "big")
+    header.width = int.from_bytes(content[3:5], "big")
+    header.bit_depth = precision
+    header.mode = _MODES.get(components)
+    header.has_alpha = False
+    header.frame_count, header.is_animated = 1, False
+    header.is_progressive = marker in _PROGRESSIVE
+    if not header.width or not header.height or not header.mode:
+        raise UnreadableError(
+            ErrorCode.CORRUPT,
+            f"The JPEG says {header.width}x{header.height} pixels of {components} components.",
+        )
+    if precision != 8 or marker in _LOSSLESS:
+        kind = "lossless" if marker in _LOSSLESS else f"{precision}-bit"
+        raise UnreadableError(
+            ErrorCode.UNSUPPORTED_TYPE, f"A {kind} JPEG, which nothing here decodes."
+        )
+
+
+def _application(
+    window: Window,
+    header: ImageHeader,
+    icc_parts: dict[int, bytes],
+    marker: int,
+    at: int,
+    length: int,
+) -> None:
+    content = window.peek(at, length)
+    if content is None:
+        return
+    if marker == 0xE1 and content.startswith(_EXIF):
+        if header.exif is None:
+            header.exif = content[len(_EXIF) :]
+    elif marker == 0xE1 and content.startswith(_XMP):
+        header.xmp = content[len(_XMP) :]
+    elif marker == 0xE2 and content.startswith(_ICC) and length > 14:
+        icc_parts[content[12]] = content[14:]
+    elif marker == 0xED and content.startswith(_PHOTOSHOP):
+        header.iptc = header.iptc or iptc.from_photoshop(content[len(_PHOTOSHOP) :])
+
+
+def coarse_scans(data: Buffer) -> bytes | None:
+    """A progressive JPEG cut after the scans that hold every component's mean (DC) values.
+
+    At an eighth of the size a decoder uses little else: each 8x8 block becomes one pixel, which is
+    its mean. What is left out are the last bit of the means and, where chroma is subsampled, its
+    finer half. Decoding that takes 40% of the time; the error is about 1 of 255.
+
+    Returns:
+        A JPEG that ends properly; None where the file has no such scans, and is to be decoded
+        whole.
+
+    Raises:
+        UnreadableError: the file ends (truncated) before its end marker.
+    """
+    window = Window(data, len(data))
+    components: int | None = None
+    coarse: set[int] = set()
+    cut: int | None = None
+    at = 2
+    while True:
+        try:
+            marker, length, start = _segment(window, at)
+        except UnreadableError as stopped:
+            if stopped.code is ErrorCode.CORRUPT:  # the end marker, after the scans
+                break
+            raise UnreadableError(
+                ErrorCode.TRUNCATED,
+                f"The JPEG ends at byte {window.size:,}, amid its scans.",
+            ) from None
+        at = start + length
+        if marker in _FRAME_HEADERS:
+            components = window.read(start + 5, 1)[0]
+        elif marker == _SCAN:
+            found = _MARKER_AFTER_SCAN.search(data, at)
+            at = found.start() if found else window.held
+            coarse |= _components_with_means(window.read(start, length))
+            if cut is None and len(coarse) == components:
+                cut = at
+    return bytes(data[:cut]) + b"\xff\xd9" if cut else None
+
+
+def _components_with_means(scan_header: bytes) -> set[int]:
+    """The components of which this scan is the first pass over the DC values."""
+    count = scan_header[0] if scan_header else 0
+    if len(scan_header) < 4 + 2 * count:
+        return set()
+    start, _, approximation = scan_header[1 + 2 * count : 4 + 2 * count]
+    is_first_pass = start == 0 and approximation >> 4 == 0
+    return set(scan_header[1 : 1 + 2 * count : 2]) if is_first_pass else set()

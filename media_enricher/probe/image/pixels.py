@@ -1,0 +1,150 @@
+"""From a file to the small upright picture that every field of colour and shape is made of."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from PIL import Image, ImageFile
+
+from media_enricher.models import ErrorCode
+from media_enricher.probe.image import jpeg
+from media_enricher.probe.image.decoders import open_image, refusals
+from media_enricher.probe.image.header import ImageHeader
+from media_enricher.probe.source import Buffer, UnreadableError
+
+SIDE = 100
+"""The longest side of the small picture, in pixels."""
+
+_SHORTEST_AFTER_DRAFT = 32
+_COARSE = 8
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Picture(msgspec.Struct):
+    """A picture no larger than `SIDE`, upright, RGB or RGBA."""
+
+    image: Image.Image
+    is_opaque: bool
+
+
+def decode(
+    data: Buffer, header: ImageHeader, *, orientation: int | None, max_pixels: int
+) -> Picture:
+    """Decode the first frame, no finer than needed, and shrink it.
+
+    Colours are taken for sRGB: profiles with a wider gamut are not converted, which at the size of
+    a placeholder shows as slightly less saturation.
+
+    Raises:
+        UnreadableError: truncated, corrupt or with more pixels than `max_pixels`.
+    """
+    if header.format == "jpeg":
+        loaded = _decode_jpeg(data, header, max_pixels)
+    else:
+        _limit(header.width, header.height, max_pixels)
+        loaded = _load(open_image(header.format, data), header, max_pixels)
+    with refusals(header.format):
+        picture = _small(_plain(loaded))
+        if orientation in _UPRIGHT:
+            picture.image = picture.image.transpose(_UPRIGHT[orientation])
+    return picture
+
+
+def _limit(width: int | None, height: int | None, max_pixels: int) -> None:
+    if width and height and width * height > max_pixels:
+        raise UnreadableError(
+            ErrorCode.TOO_MANY_PIXELS,
+            f"{width:,} x {height:,} pixels to decode are more than the limit of {max_pixels:,}.",
+        )
+
+
+def _decode_jpeg(data: Buffer, header: ImageHeader, max_pixels: int) -> Image.Image:
+    """JPEG can be decoded at an eighth of its size, which costs half; see `jpeg.coarse_scans`."""
+    width, height = header.width or 1, header.height or 1
+    scale = _draft_scale(width, height)
+    if header.is_progressive:
+        _limit(width, height, max_pixels)  # its coefficients are all held in memory, at any scale
+        coarse = jpeg.coarse_scans(data)
+        data = coarse if coarse and scale == _COARSE else data
+    image = open_image("jpeg", data)
+    with refusals("jpeg"):
+        image.draft(None, (max(width // scale, 1), max(height // scale, 1)))
+    return _load(image, header, max_pixels)
+
+
+def _draft_scale(width: int, height: int) -> int:
+    """How much smaller (8, 4, 2 or 1) still leaves enough for the hashes and colours."""
+    for scale in (8, 4, 2):
+        if max(width, height) >= scale * SIDE and (
+            min(width, height) >= scale * _SHORTEST_AFTER_DRAFT
+        ):
+            return scale
+    return 1
+
+
+def _load(image: ImageFile.ImageFile, header: ImageHeader, max_pixels: int) -> Image.Image:
+    _limit(*image.size, max_pixels)
+    with refusals(header.format):
+        image.load()
+    return image
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The picture as L, RGB or CMYK, or with alpha as LA or RGBA: the modes that can be shrunk."""
+    mode = image.mode
+    if mode in {"L", "RGB", "CMYK", "LA", "RGBA"}:
+        # A PNG may name one colour of an opaque mode as transparent.
+        return (
+            image.convert("RGBA")
+            if "transparency" in image.info and mode in {"L", "RGB"}
+            else image
+        )
+    if mode in {"I", "F"} or mode.startswith("I;16"):
+        return _eight_bits(image)
+    if mode == "1":
+        return image.convert("L")
+    if mode == "LAB":
+        return image.getchannel("L")
+    has_alpha = mode in {"PA", "La", "RGBa"} or "transparency" in image.info
+    return image.convert("RGBA" if has_alpha else "RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Deep greys scaled to 8 bits; Pillow's own conversion clips them, which leaves white.
+
+    Floats and 32-bit integers have no agreed white, so their own range is spread instead.
+    """
+    values = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if image.mode == "I" and 255 < high <= 65535 and low >= 0:
+        low, high = 0.0, 65535.0
+    spread = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
+    return Image.fromarray(spread.astype(np.uint8))
+
+
+def _small(image: Image.Image) -> Picture:
+    is_opaque = True
+    if image.mode in {"LA", "RGBA"}:
+        lowest, _ = image.getchannel("A").getextrema()
+        is_opaque = lowest == 255
+        if is_opaque:  # shrinking with alpha costs several times as much
+            image = image.convert("RGB" if image.mode == "RGBA" else "L")
+    width, height = image.size
+    if max(width, height) > SIDE:
+        factor = SIDE / max(width, height)
+        size = max(round(width * factor), 1), max(round(height * factor), 1)
+        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    wanted = "RGB" if is_opaque else "RGBA"
+    return Picture(image if image.mode == wanted else image.convert(wanted), is_opaque)

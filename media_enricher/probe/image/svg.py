@@ -1,0 +1,69 @@
+"""SVG: the size that the root element states. Nothing is drawn, so there are no colours."""
+
+from __future__ import annotations
+
+import re
+
+from media_enricher.models import ErrorCode
+from media_enricher.probe.image.header import ImageHeader
+from media_enricher.probe.markup import root_attributes
+from media_enricher.probe.sniff import gunzipped
+from media_enricher.probe.source import Buffer, UnreadableError, Window
+
+_START_BYTES = 64 * 1024
+_LENGTH = re.compile(r"\s*\+?(\d*\.?\d+(?:[eE][+-]?\d{1,2})?)\s*(px|pt|pc|in|cm|mm|q|)\s*$", re.I)
+_PIXELS = {"": 1, "px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4}
+_MOST = 1_000_000
+_TAIL_BYTES = 4096
+
+
+def read(window: Window, header: ImageHeader) -> None:
+    """Width and height in CSS pixels; what only one of them or neither states, by the viewBox."""
+    start = bytes(window.data[:_START_BYTES])
+    if start[:2] == b"\x1f\x8b":
+        start = gunzipped(start, _START_BYTES)
+    header.frame_count = 1
+    attributes = root_attributes(start)
+    width, height = _pixels(attributes.get("width")), _pixels(attributes.get("height"))
+    box_width, box_height = _view_box(attributes.get("viewBox"))
+    if box_width and box_height:
+        if width is None and height is None:
+            width, height = box_width, box_height
+        elif height is None and width is not None:
+            height = width * box_height / box_width
+        elif width is None and height is not None:
+            width = height * box_width / box_height
+    header.width, header.height = _whole(width), _whole(height)
+
+
+def _pixels(length: str | None) -> float | None:
+    match = _LENGTH.match(length) if length else None
+    if match is None:  # absent, or relative to where it is shown: 100%
+        return None
+    unit = match[2].lower()
+    return float(match[1]) * (_PIXELS["mm"] / 4 if unit == "q" else _PIXELS[unit])
+
+
+def _view_box(text: str | None) -> tuple[float | None, float | None]:
+    parts = re.split(r"[\s,]+", text.strip()) if text else []
+    if len(parts) != 4:
+        return None, None
+    return _pixels(parts[2]), _pixels(parts[3])
+
+
+def _whole(length: float | None) -> int | None:
+    return max(round(length), 1) if length is not None and 0 < length <= _MOST else None
+
+
+def check(data: Buffer) -> None:
+    """See whether the document was closed.
+
+    Raises:
+        UnreadableError: truncated.
+    """
+    tail = bytes(data[-_TAIL_BYTES:])
+    is_packed = bytes(data[:2]) == b"\x1f\x8b"
+    if not is_packed and b"</" not in tail and b"/>" not in tail:
+        raise UnreadableError(
+            ErrorCode.TRUNCATED, f"The SVG ends at byte {len(data):,} without closing its root."
+        )

@@ -1,0 +1,98 @@
+"""WebP's container (RFC 9649) read chunk by chunk."""
+
+from __future__ import annotations
+
+import struct
+
+from media_enricher.models import ErrorCode
+from media_enricher.probe.image.header import ImageHeader
+from media_enricher.probe.source import MORE, MoreBytesError, UnreadableError, Window
+
+_CHUNK = struct.Struct("<4sI")
+_ALPHA, _EXIF, _ANIMATION = 0x10, 0x08, 0x02
+_MAX_METADATA = 4 * 1024 * 1024
+
+
+def read(window: Window, header: ImageHeader) -> None:
+    """Read the size, and every chunk but the pixels as far as the window goes."""
+    header.bit_depth = 8
+    header.frame_count, header.is_animated = 1, False
+    first, *_ = window.unpack(_CHUNK, 12)
+    reader = _FIRST_CHUNKS.get(bytes(window.read(12, 4)))
+    if reader is None:
+        raise UnreadableError(ErrorCode.CORRUPT, f"The WebP begins with the chunk {first!r}.")
+    reader(window.read(20, 10), header)
+    header.mode = "RGBA" if header.has_alpha else "RGB"
+    if reader is _extended:
+        _further_chunks(window, header)
+
+
+def _lossy(start: bytes, header: ImageHeader) -> None:
+    if start[3:6] != b"\x9d\x01\x2a":
+        raise UnreadableError(ErrorCode.CORRUPT, "The WebP's key frame lacks its start code.")
+    header.width = int.from_bytes(start[6:8], "little") & 0x3FFF
+    header.height = int.from_bytes(start[8:10], "little") & 0x3FFF
+    header.has_alpha = False
+
+
+def _lossless(start: bytes, header: ImageHeader) -> None:
+    if start[0] != 0x2F:
+        raise UnreadableError(ErrorCode.CORRUPT, "The WebP's lossless stream lacks its signature.")
+    bits = int.from_bytes(start[1:5], "little")
+    header.width = (bits & 0x3FFF) + 1
+    header.height = (bits >> 14 & 0x3FFF) + 1
+    header.has_alpha = bool(bits >> 28 & 1)
+
+
+def _extended(start: bytes, header: ImageHeader) -> None:
+    header.width = int.from_bytes(start[4:7], "little") + 1
+    header.height = int.from_bytes(start[7:10], "little") + 1
+    header.has_alpha = bool(start[0] & _ALPHA)
+    header.has_exif = bool(start[0] & _EXIF)
+    if start[0] & _ANIMATION:
+        header.frame_count, header.is_animated = None, True
+
+
+_FIRST_CHUNKS = {b"VP8 ": _lossy, b"VP8L": _lossless, b"VP8X": _extended}
+
+
+def _further_chunks(window: Window, header: ImageHeader) -> None:
+    frames = 0
+    at = 12
+    while at + 8 <= window.held:
+        name, length = _CHUNK.unpack_from(window.data, at)
+        if name == b"ANMF":
+            frames += 1
+        elif name in {b"ICCP", b"EXIF", b"XMP "} and length <= _MAX_METADATA:
+            _keep(name, window.peek(at + 8, length), header)
+        at += 8 + length + length % 2
+    if header.is_animated and window.is_complete:
+        header.frame_count, header.is_animated = max(frames, 1), frames > 1
+    if header.has_exif and header.exif is None and not window.is_complete:
+        # The orientation stands behind the pixels; ask for as much as it takes to read on there.
+        raise MoreBytesError(min(window.size, at + 8 + MORE))
+
+
+def _keep(name: bytes, content: bytes | None, header: ImageHeader) -> None:
+    if content is None:
+        return
+    if name == b"ICCP":
+        header.icc = content
+    elif name == b"EXIF":
+        header.exif = content
+    else:
+        header.xmp = content
+
+
+def check(window: Window) -> None:
+    """Compare the length that the container states with what is there.
+
+    Raises:
+        UnreadableError: truncated.
+    """
+    stated = 8 + int.from_bytes(window.read(4, 4), "little")
+    if stated > window.size:
+        raise UnreadableError(
+            ErrorCode.TRUNCATED,
+            f"The WebP ends at byte {window.size:,} of the {stated:,} it states.",
+        )

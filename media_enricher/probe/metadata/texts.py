@@ -1,0 +1,34 @@
+"""Text from files, made fit for Postgres and JSON."""
+
+from __future__ import annotations
+
+import re
+
+MAX_TITLE = 500
+MAX_DESCRIPTION = 10_000
+MAX_TAG = 200
+"""Characters. An index entry of Postgres holds no more than some 2,700 bytes."""
+MAX_TAGS = 200
+
+# Controls but for tab and line feed, and lone surrogates, which have no UTF-8.
+_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def clean(text: str, limit: int) -> str | None:
+    """The text without controls and outer blanks, at most `limit` characters; None if empty."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _UNFIT.sub("", text)[: limit + 100].strip()[:limit].rstrip() or None
+
+
+def decoded(raw: bytes) -> str:
+    """Bytes of unstated encoding: UTF-8 where they are, else Windows' superset of Latin-1."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace")
+
+
+def distinct(tags: list[str]) -> list[str]:
+    """Tags cleaned, without doubles and in order."""
+    cleaned = (clean(tag, MAX_TAG) for tag in tags)
+    return list(dict.fromkeys(tag for tag in cleaned if tag))[:MAX_TAGS]
