@@ -1,0 +1,129 @@
+"""The data folder of a stack: what is where, who holds it, and what runs in it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from media_enricher.local.errors import LocalStackError
+from media_enricher.local.keys import StackKeys, load_or_make_keys
+
+
+class Running(msgspec.Struct, frozen=True):
+    """What a running stack says of itself, in `running.json`."""
+
+    pid: int
+    url: str
+    database_port: int
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """The ports of the last start, which the next one takes again if they are free."""
+
+    http: int | None = None
+    database: int | None = None
+
+
+class StackFolder:
+    """The paths in a data folder. All of it may be deleted while nothing runs in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.postgres = self.root / "postgres"
+        self.blobs = self.root / "blobs"
+        self.logs = self.root / "logs"
+        self.access_log = self.logs / "storage-access.jsonl"
+        self.jwks = self.root / "postgrest-jwks.json"
+        self._keys = self.root / "keys.json"
+        self._running = self.root / "running.json"
+        self._ports = self.root / "ports.json"
+        self._lock = self.root / "lock"
+
+    def make(self) -> None:
+        """Make the folder if it is missing.
+
+        Raises:
+            LocalStackError: it cannot be made, or is something else's.
+        """
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise LocalStackError(f"{self.root} is not a folder; name another one.") from None
+        except PermissionError:
+            raise LocalStackError(f"{self.root} may not be written; name another one.") from None
+
+    def keys(self) -> StackKeys:
+        """The stack's keys, made the first time."""
+        return load_or_make_keys(self._keys)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder: one stack at a time. The kernel lets go of it with the process.
+
+        Raises:
+            LocalStackError: another stack holds it.
+        """
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            running = self._read_running()
+            where = f" at {running.url} (process {running.pid})" if running else ""
+            raise LocalStackError(
+                f"A local stack is running in {self.root} already{where}. Use it, stop it with "
+                "`media-enricher local down`, or name another folder."
+            ) from None
+        try:
+            yield
+        finally:
+            self._running.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def running(self) -> Running | None:
+        """The stack that runs here, if one does: a leftover file of a dead one counts for none."""
+        return self._read_running() if self.is_held() else None
+
+    def is_held(self) -> bool:
+        """Whether a stack holds the folder."""
+        try:
+            descriptor = os.open(self._lock, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def write_running(self, running: Running) -> None:
+        """Say what runs, and remember its ports."""
+        self._replace(self._running, running)
+        http = int(running.url.rpartition(":")[2])
+        self._replace(self._ports, Ports(http, running.database_port))
+
+    def last_ports(self) -> Ports:
+        """The ports of the last start."""
+        try:
+            return msgspec.json.decode(self._ports.read_bytes(), type=Ports)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return Ports()
+
+    def _read_running(self) -> Running | None:
+        try:
+            return msgspec.json.decode(self._running.read_bytes(), type=Running)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    @staticmethod
+    def _replace(file: Path, content: msgspec.Struct) -> None:
+        partial = file.with_suffix(".partial")
+        partial.write_bytes(msgspec.json.encode(content))
+        partial.rename(file)

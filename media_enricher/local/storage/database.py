@@ -1,0 +1,133 @@
+"""Queries on `storage.*`, each as the role of the caller, as the real server runs them.
+
+Row level security thus decides what a caller may see and do; only lookups that Storage itself
+makes (is the bucket public, which blob does a row replace) are made as the tables' owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeAlias
+
+import asyncpg
+import msgspec
+
+from media_enricher.local.storage import errors
+from media_enricher.local.tokens import Caller
+
+Row: TypeAlias = Mapping[str, Any]
+Connection: TypeAlias = Any  # asyncpg ships no types
+
+_BECOME_CALLER = """
+    select set_config('role', $1, true), set_config('request.jwt.claims', $2, true),
+      set_config('storage.can_delete', 'true', true)
+"""
+_DOWNLOAD = "select version, metadata from storage.objects where bucket_id = $1 and name = $2"
+
+
+class ObjectMetadata(msgspec.Struct, rename="camel"):
+    """`storage.objects.metadata`, with the real server's keys."""
+
+    e_tag: str = ""
+    size: int = 0
+    mimetype: str = "application/octet-stream"
+    cache_control: str = "no-cache"
+    last_modified: str = ""
+    content_length: int = 0
+    http_status_code: int = 200
+
+
+class StoredObject(msgspec.Struct):
+    """What a download needs to know of an object."""
+
+    version: str
+    metadata: ObjectMetadata
+
+
+_decode_metadata = msgspec.json.Decoder(ObjectMetadata).decode
+
+
+class Database:
+    """A pool of connections as `supabase_storage_admin`, the owner of the tables."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def connect(cls, url: str) -> Database:
+        """Open the pool."""
+        return cls(await asyncpg.create_pool(url, min_size=2, max_size=10))
+
+    async def close(self) -> None:
+        """Close the pool at once."""
+        self._pool.terminate()
+
+    @contextlib.asynccontextmanager
+    async def as_owner(self) -> AsyncIterator[Connection]:
+        """A transaction that row level security does not bind."""
+        with _translated():
+            async with self._pool.acquire() as connection, connection.transaction():
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def as_caller(self, caller: Caller) -> AsyncIterator[Connection]:
+        """A transaction in the caller's role and with the caller's claims."""
+        async with self.as_owner() as connection:
+            await become(connection, caller)
+            yield connection
+
+    async def find_bucket(self, bucket: str) -> Row | None:
+        """A bucket, whoever may see it."""
+        with _translated():
+            row: Row | None = await self._pool.fetchrow(
+                "select id, public, file_size_limit, allowed_mime_types"
+                " from storage.buckets where id = $1",
+                bucket,
+            )
+            return row
+
+    async def require_bucket(self, bucket: str) -> Row:
+        """The same, or NoSuchBucket."""
+        row = await self.find_bucket(bucket)
+        if row is None:
+            raise errors.no_such_bucket()
+        return row
+
+    async def find_download(self, caller: Caller | None, bucket: str, key: str) -> StoredObject:
+        """The object that a caller asks to read; without a caller, any object.
+
+        Raises:
+            StorageError: NoSuchKey, also for an object that the caller may not see; NoSuchBucket.
+        """
+        if caller is None or caller.bypasses_rls:
+            with _translated():
+                row = await self._pool.fetchrow(_DOWNLOAD, bucket, key)
+        else:
+            async with self.as_caller(caller) as connection:
+                row = await connection.fetchrow(_DOWNLOAD, bucket, key)
+        if row is None:
+            await self.require_bucket(bucket)
+            raise errors.no_such_key()
+        return StoredObject(row[0], _decode_metadata(row[1] or "{}"))
+
+
+async def become(connection: Connection, caller: Caller) -> None:
+    """Give the current transaction the caller's role and claims, until it ends."""
+    await connection.execute(_BECOME_CALLER, caller.role, caller.claims_json)
+
+
+@contextlib.contextmanager
+def _translated() -> Any:
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as refusal:
+        raise errors.access_denied(_without_table(str(refusal))) from refusal
+    except asyncpg.ForeignKeyViolationError as missing:
+        raise errors.no_such_bucket() from missing
+    except (asyncpg.QueryCanceledError, asyncpg.TooManyConnectionsError, TimeoutError) as slow:
+        raise errors.database_timeout() from slow
+
+
+def _without_table(message: str) -> str:
+    return message.removesuffix(' for table "objects"').removesuffix(' for table "buckets"')

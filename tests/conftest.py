@@ -1,0 +1,112 @@
+"""What every test may ask for: a running stack, a fresh bucket in it, and its environment."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Protocol
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from media_enricher import settings
+from media_enricher.local import LocalStack
+
+
+class Put(Protocol):
+    """Uploads an object with the service key, replacing what is there."""
+
+    def __call__(
+        self, bucket: str, path: str, data: bytes, content_type: str = ...
+    ) -> httpx.Response: ...
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A running stack with an empty `public` schema."""
+    with LocalStack.start(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def migrated_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Another one, with the migrations of `sql/` applied."""
+    from media_enricher import migrations
+
+    with LocalStack.start(tmp_path_factory.mktemp("migrated-stack")) as running:
+        migrations.apply(running.database_url)
+        yield running
+
+
+@pytest.fixture
+def used_stack(request: pytest.FixtureRequest) -> LocalStack:
+    """The stack that the test asks for by name: `migrated_stack`, or else `stack`."""
+    name = "migrated_stack" if "migrated_stack" in request.fixturenames else "stack"
+    running = request.getfixturevalue(name)
+    assert isinstance(running, LocalStack)
+    return running
+
+
+@pytest.fixture
+def http(used_stack: LocalStack) -> Iterator[httpx.Client]:
+    """A bare HTTP client of Storage, with the service key: `http.get("/object/…")`."""
+    with httpx.Client(
+        base_url=f"{used_stack.url}/storage/v1",
+        headers={
+            "apikey": used_stack.service_key,
+            "authorization": f"Bearer {used_stack.service_key}",
+        },
+        timeout=30,
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def make_bucket(http: httpx.Client) -> Callable[[], str]:
+    """Makes a private bucket with a name of its own, and returns the name."""
+    numbers = itertools.count()
+
+    def make() -> str:
+        name = f"test-{uuid4().hex[:8]}-{next(numbers)}"
+        http.post("/bucket", json={"name": name, "public": False}).raise_for_status()
+        return name
+
+    return make
+
+
+@pytest.fixture
+def put(http: httpx.Client) -> Put:
+    """Uploads an object with the service key, replacing what is there."""
+
+    def upload(
+        bucket: str, path: str, data: bytes, content_type: str = "application/octet-stream"
+    ) -> httpx.Response:
+        answer = http.post(
+            f"/object/{bucket}/{quote(path)}",
+            content=data,
+            headers={"content-type": content_type, "x-upsert": "true"},
+        )
+        assert answer.status_code == httpx.codes.OK, answer.text
+        return answer
+
+    return upload
+
+
+@pytest.fixture
+def supabase_environment(
+    used_stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """The process's environment points at the stack, and the settings are read anew."""
+    environment = used_stack.environment()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    _forget_settings()
+    yield environment
+    _forget_settings()
+
+
+def _forget_settings() -> None:
+    for group in (settings.settings, settings.supabase_settings, settings.database_settings):
+        group.cache_clear()
