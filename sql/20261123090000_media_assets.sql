@@ -1,0 +1,169 @@
+-- public.media_assets: what is known of each object of a Storage bucket, one row an object.
+
+create table public.media_assets (
+  id uuid primary key default gen_random_uuid(),
+  object_id uuid,
+  user_id uuid,
+  tenant_id uuid,
+  attempts integer not null default 1,
+  enricher_version integer not null,
+  gone_at timestamptz,
+  bucket text not null,
+  path text collate "C" not null, -- the order of storage.objects' index, so the two can be merged
+  etag text,
+  status text not null,
+  depth text not null,
+  error_code text,
+  error_message text,
+  run_id uuid,
+  enriched_at timestamptz not null default now(),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  size_bytes bigint,
+  declared_content_type text,
+  content_type text,
+  kind text not null default 'other',
+  format text,
+  width integer,
+  height integer,
+  orientation smallint,
+  frame_count integer,
+  is_animated boolean,
+  has_alpha boolean,
+  is_opaque boolean,
+  color_mode text,
+  bit_depth smallint,
+  icc_profile text,
+  dominant_color text,
+  palette text[],
+  blurhash text,
+  thumbhash text,
+  phash text,
+  sha256 text,
+  taken_at timestamptz,
+  camera_make text,
+  camera_model text,
+  lens text,
+  latitude double precision,
+  longitude double precision,
+  exif jsonb,
+  title text,
+  description text,
+  tags text[],
+
+  -- Holds all that planning compares, so that a pass over a whole bucket reads this index and not
+  -- the rows, which are six times its size.
+  constraint media_assets_bucket_path_key unique (bucket, path) include (
+    etag, object_id, user_id, gone_at, status, depth, error_code, attempts, enricher_version
+  ),
+  constraint media_assets_status_check check (status in ('enriched', 'failed', 'unsupported')),
+  constraint media_assets_error_check check (
+    case status
+      when 'enriched' then error_code is null
+      when 'failed' then error_code is not null
+      else true
+    end
+  ),
+  constraint media_assets_depth_check check (depth in ('header', 'full')),
+  constraint media_assets_kind_check
+    check (kind in ('image', 'video', 'audio', 'document', 'other')),
+  constraint media_assets_attempts_check check (attempts >= 0),
+  constraint media_assets_size_check check (size_bytes >= 0),
+  constraint media_assets_dimensions_check check (width > 0 and height > 0),
+  constraint media_assets_orientation_check check (orientation between 1 and 8),
+  constraint media_assets_frame_count_check check (frame_count > 0),
+  constraint media_assets_bit_depth_check check (bit_depth > 0),
+  constraint media_assets_dominant_color_check check (dominant_color ~ '^#[0-9a-f]{6}$'),
+  constraint media_assets_phash_check check (phash ~ '^[0-9a-f]{16}$'),
+  constraint media_assets_sha256_check check (sha256 ~ '^[0-9a-f]{64}$'),
+  constraint media_assets_latitude_check check (latitude between -90 and 90),
+  constraint media_assets_longitude_check check (longitude between -180 and 180)
+);
+
+comment on table public.media_assets is
+  'Metadata of the objects of Storage buckets, one row an object, kept by Media Enricher.';
+comment on column public.media_assets.etag is
+  'Of the bytes that were read: W/ stripped, double quotes kept.';
+comment on column public.media_assets.width is 'Pixels, as displayed (orientation applied).';
+comment on column public.media_assets.height is 'Pixels, as displayed (orientation applied).';
+comment on column public.media_assets.phash is '64 bits as 16 hexadecimal digits.';
+comment on column public.media_assets.attempts is 'Runs that tried these very bytes (this etag).';
+comment on column public.media_assets.gone_at is
+  'When the object was found to be deleted. Null while it exists.';
+
+-- Every index is paid for at each write, so: those that policies need, and the filters of a
+-- frontend, each without the rows that have no value. (bucket, path) has its unique constraint.
+create index media_assets_user_id_idx on public.media_assets (user_id)
+  where user_id is not null;
+create index media_assets_tenant_id_idx on public.media_assets (tenant_id)
+  where tenant_id is not null;
+create index media_assets_sha256_idx on public.media_assets (sha256)
+  where sha256 is not null;
+create index media_assets_phash_idx on public.media_assets (phash)
+  where phash is not null;
+create index media_assets_tags_idx on public.media_assets using gin (tags)
+  where tags is not null;
+-- What went wrong, by bucket and reason: the few rows that someone looks for.
+create index media_assets_not_enriched_idx on public.media_assets (bucket, status, path)
+  where status <> 'enriched';
+
+create schema if not exists media_enricher;
+comment on schema media_enricher is 'Helpers of Media Enricher. Not for the Data API.';
+revoke all on schema media_enricher from public;
+
+create function media_enricher.touch_updated_at() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  new.updated_at := now();
+  return new;
+end
+$$;
+revoke execute on function media_enricher.touch_updated_at()
+  from public, anon, authenticated, service_role;
+
+create trigger media_assets_touch_updated_at before update on public.media_assets
+  for each row execute function media_enricher.touch_updated_at();
+
+-- The tenant of the caller: from app_metadata, which only the project's backend can write. A user
+-- writes user_metadata themselves. Anything but a UUID is no tenant, never an error.
+create function public.media_caller_tenant_id() returns uuid
+language sql stable set search_path = '' as $$
+  select case
+    when claimed.tenant ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then claimed.tenant::uuid
+  end
+  from (select auth.jwt() -> 'app_metadata' ->> 'tenant_id') as claimed (tenant)
+$$;
+comment on function public.media_caller_tenant_id() is
+  'The tenant of the signed-in user, from app_metadata.tenant_id. Used by the RLS policies.';
+revoke execute on function public.media_caller_tenant_id() from public, anon;
+grant execute on function public.media_caller_tenant_id() to authenticated, service_role;
+
+-- The tenant of an object: the first folder of its path, if that is a UUID. An operator with
+-- another layout replaces this function in a migration of their own (it must not raise, for any
+-- path), and then brings the rows up to date:
+--   update public.media_assets set tenant_id = public.media_tenant_id(bucket, path);
+create function public.media_tenant_id(p_bucket text, p_path text) returns uuid
+language sql stable set search_path = '' as $$
+  select case
+    when split_part(p_path, '/', 1) ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+      and strpos(p_path, '/') > 0
+    then split_part(p_path, '/', 1)::uuid
+  end
+$$;
+comment on function public.media_tenant_id(text, text) is
+  'The tenant that an object belongs to. Replace it to change how tenants are told apart.';
+revoke execute on function public.media_tenant_id(text, text) from public, anon, authenticated;
+grant execute on function public.media_tenant_id(text, text) to service_role;
+
+-- A signed-in user reads their own and their tenant's; nobody but service_role writes.
+alter table public.media_assets enable row level security;
+revoke all on public.media_assets from public, anon, authenticated;
+grant select on public.media_assets to authenticated;
+grant select, insert, update, delete on public.media_assets to service_role;
+
+create policy "users read their own media and their tenant's"
+  on public.media_assets for select to authenticated
+  using (
+    user_id = (select auth.uid())
+    or tenant_id = (select public.media_caller_tenant_id())
+  );

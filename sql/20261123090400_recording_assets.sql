@@ -1,0 +1,183 @@
+-- Recording what was found: rows of media_assets.
+
+-- Those of the given paths that are objects now, with who owns them.
+create function media_enricher.find_objects(p_bucket text, p_paths text[])
+returns table (path text, object_id uuid, user_id uuid, etag text)
+language plpgsql stable set search_path = '' as $$
+begin
+  return query execute format(
+    'select o.path, o.object_id, %s, %s from (%s and o.name = any ($1)) o',
+    media_enricher.user_id_sql('o.owner_id'),
+    media_enricher.bare_etag_sql('o.listed_etag'),
+    media_enricher.objects_sql(p_bucket)
+  ) using p_paths;
+end
+$$;
+
+-- Upserts rows, given as a JSON array of objects with the columns' names, and returns the paths
+-- that were not recorded because their object is gone. Calling it again changes nothing.
+--
+-- The database adds what must be true now, and not when the object was listed: object, owner and
+-- tenant. Of a row that describes the same bytes (the same etag),
+--   * a failure, or a look at less depth, clears no field: what it did not find stays;
+--   * a failure that may pass (p_transient_codes), or a look at less depth, leaves a good row's
+--     verdict as it is: status, error, depth and enricher_version.
+-- Findings about bytes that were replaced meanwhile do not touch a row that is up to date.
+create function public.media_record_assets(
+  p_run_id uuid, p_assets jsonb, p_transient_codes text[] default '{}'
+) returns setof text
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- Calls for one bucket take turns, so that what is read below is what is overwritten, and two
+  -- runs over the same rows cannot block each other.
+  perform pg_advisory_xact_lock(hashtextextended('media_assets:' || buckets.bucket, 0))
+  from (
+    select distinct asset ->> 'bucket' as bucket from jsonb_array_elements(p_assets) as asset
+    order by bucket
+  ) as buckets;
+
+  return query
+  with given as materialized (
+    select distinct on (g.bucket, g.path) g.* -- a page names an object once; be sure of it
+    from jsonb_populate_recordset(null::public.media_assets, p_assets) as g
+    order by g.bucket, g.path
+  ),
+  objects as materialized (
+    select per_bucket.bucket, o.*
+    from (select g.bucket, array_agg(g.path) as paths from given g group by g.bucket) per_bucket
+    cross join lateral media_enricher.find_objects(per_bucket.bucket, per_bucket.paths) o
+  ),
+  weighed as materialized (
+    select
+      g.bucket, g.path, g.new_etag, o.object_id, o.user_id,
+      case
+        when old.path is null or not same_bytes then 1
+        when old.run_id = p_run_id then old.attempts
+        else old.attempts + 1
+      end as attempts,
+      same_bytes and (g.status = 'failed' or is_shallower) as fills_from_old,
+      same_bytes and old.status <> 'failed' and (
+        is_shallower or (g.status = 'failed' and g.error_code = any (p_transient_codes))
+      ) as keeps_verdict
+    from (select *, regexp_replace(given.etag, '^W/', '') as new_etag from given) g
+    join objects o on o.bucket = g.bucket and o.path = g.path
+    left join public.media_assets old on old.bucket = g.bucket and old.path = g.path
+    cross join lateral (
+      select
+        coalesce(old.path is not null and old.etag is not distinct from g.new_etag, false),
+        coalesce(g.depth = 'header' and old.depth = 'full', false)
+    ) as compared (same_bytes, is_shallower)
+    where not coalesce(old.etag = o.etag and g.new_etag is distinct from o.etag, false)
+  ),
+  recorded as (
+    insert into public.media_assets as asset (
+      object_id, user_id, tenant_id, attempts, enricher_version, gone_at, bucket, path, etag,
+      status, depth, error_code, error_message, run_id, enriched_at,
+      size_bytes, declared_content_type, content_type, kind, format, width, height, orientation,
+      frame_count, is_animated, has_alpha, is_opaque, color_mode, bit_depth, icc_profile,
+      dominant_color, palette, blurhash, thumbhash, phash, sha256, taken_at, camera_make,
+      camera_model, lens, latitude, longitude, exif, title, description, tags
+    )
+    select
+      w.object_id, w.user_id, public.media_tenant_id(w.bucket, w.path), w.attempts,
+      case when w.keeps_verdict then old.enricher_version else g.enricher_version end,
+      null, w.bucket, w.path, w.new_etag,
+      case when w.keeps_verdict then old.status else g.status end,
+      case when w.keeps_verdict then old.depth else g.depth end,
+      case when w.keeps_verdict then old.error_code else g.error_code end,
+      case when w.keeps_verdict then old.error_message else g.error_message end,
+      p_run_id,
+      case when w.keeps_verdict then old.enriched_at else now() end,
+      coalesce(g.size_bytes, fill.size_bytes),
+      coalesce(g.declared_content_type, fill.declared_content_type),
+      coalesce(g.content_type, fill.content_type),
+      coalesce(g.kind, fill.kind, 'other'),
+      coalesce(g.format, fill.format),
+      coalesce(g.width, fill.width),
+      coalesce(g.height, fill.height),
+      coalesce(g.orientation, fill.orientation),
+      coalesce(g.frame_count, fill.frame_count),
+      coalesce(g.is_animated, fill.is_animated),
+      coalesce(g.has_alpha, fill.has_alpha),
+      coalesce(g.is_opaque, fill.is_opaque),
+      coalesce(g.color_mode, fill.color_mode),
+      coalesce(g.bit_depth, fill.bit_depth),
+      coalesce(g.icc_profile, fill.icc_profile),
+      coalesce(g.dominant_color, fill.dominant_color),
+      coalesce(g.palette, fill.palette),
+      coalesce(g.blurhash, fill.blurhash),
+      coalesce(g.thumbhash, fill.thumbhash),
+      coalesce(g.phash, fill.phash),
+      coalesce(g.sha256, fill.sha256),
+      coalesce(g.taken_at, fill.taken_at),
+      coalesce(g.camera_make, fill.camera_make),
+      coalesce(g.camera_model, fill.camera_model),
+      coalesce(g.lens, fill.lens),
+      coalesce(g.latitude, fill.latitude),
+      coalesce(g.longitude, fill.longitude),
+      coalesce(g.exif, fill.exif),
+      coalesce(g.title, fill.title),
+      coalesce(g.description, fill.description),
+      coalesce(g.tags, fill.tags)
+    from weighed w
+    join given g on g.bucket = w.bucket and g.path = w.path
+    left join public.media_assets old on old.bucket = w.bucket and old.path = w.path
+    left join public.media_assets fill on fill.id = old.id and w.fills_from_old
+    order by w.bucket, w.path
+    on conflict (bucket, path) do update set
+      object_id = excluded.object_id,
+      user_id = excluded.user_id,
+      tenant_id = excluded.tenant_id,
+      attempts = excluded.attempts,
+      enricher_version = excluded.enricher_version,
+      gone_at = excluded.gone_at,
+      etag = excluded.etag,
+      status = excluded.status,
+      depth = excluded.depth,
+      error_code = excluded.error_code,
+      error_message = excluded.error_message,
+      run_id = excluded.run_id,
+      enriched_at = excluded.enriched_at,
+      size_bytes = excluded.size_bytes,
+      declared_content_type = excluded.declared_content_type,
+      content_type = excluded.content_type,
+      kind = excluded.kind,
+      format = excluded.format,
+      width = excluded.width,
+      height = excluded.height,
+      orientation = excluded.orientation,
+      frame_count = excluded.frame_count,
+      is_animated = excluded.is_animated,
+      has_alpha = excluded.has_alpha,
+      is_opaque = excluded.is_opaque,
+      color_mode = excluded.color_mode,
+      bit_depth = excluded.bit_depth,
+      icc_profile = excluded.icc_profile,
+      dominant_color = excluded.dominant_color,
+      palette = excluded.palette,
+      blurhash = excluded.blurhash,
+      thumbhash = excluded.thumbhash,
+      phash = excluded.phash,
+      sha256 = excluded.sha256,
+      taken_at = excluded.taken_at,
+      camera_make = excluded.camera_make,
+      camera_model = excluded.camera_model,
+      lens = excluded.lens,
+      latitude = excluded.latitude,
+      longitude = excluded.longitude,
+      exif = excluded.exif,
+      title = excluded.title,
+      description = excluded.description,
+      tags = excluded.tags
+  )
+  select g.path from given g
+  where not exists (select from objects o where o.bucket = g.bucket and o.path = g.path);
+end
+$$;
+comment on function public.media_record_assets is
+  'Upserts rows of media_assets; returns the paths whose object is gone, which are left out.';
+
+revoke execute on function media_enricher.find_objects
+  from public, anon, authenticated, service_role;
+revoke execute on function public.media_record_assets from public, anon, authenticated;
+grant execute on function public.media_record_assets to service_role;
