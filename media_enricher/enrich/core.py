@@ -156,7 +156,8 @@ class LaneCore:
         )
         data = bytes(part.data)
         while True:
-            size_bytes = part.size_bytes or source.size_bytes or len(data)
+            size_bytes = source.size_bytes if part.size_bytes is None else part.size_bytes
+            size_bytes = len(data) if size_bytes is None else size_bytes
             probe = partial(
                 probe_header,
                 data,

@@ -118,8 +118,8 @@ class Crew:
         self._take_calls()
         for call in self._calls:
             call.fail(end)
-        for lane in self._lanes:
-            lane.bury()
+        while self._lanes:
+            self._lanes.pop().bury()
         self._selector.close()
         self._bell.close()
         self._button.close()

@@ -1,0 +1,199 @@
+"""A Storage server that misbehaves on request: what the real one does only on its bad days."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+ROUTE = "/storage/v1/object/authenticated/"
+Answer = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Asked:
+    """One request that the server got."""
+
+    path: str
+    at: float
+    byte_range: str | None
+    headers: dict[str, str] = field(repr=False)
+
+
+def etag_of(data: bytes) -> str:
+    """As Storage writes it, in quotes."""
+    return f'"{hashlib.md5(data).hexdigest()}"'
+
+
+def plain(*, ranges: bool = True, **headers: str) -> Answer:
+    """What a healthy server answers; or one that knows no ranges, or adds headers."""
+
+    async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
+        sent = {"ETag": etag_of(data)} | headers
+        asked = request.http_range if ranges else slice(None)
+        if asked.start is None:
+            return web.Response(body=data, headers=sent, content_type="image/png")
+        if asked.start >= len(data):
+            return web.Response(status=416, headers={"Content-Range": f"bytes */{len(data)}"})
+        body = data[asked.start : asked.stop]
+        sent["Content-Range"] = f"bytes {asked.start}-{asked.start + len(body) - 1}/{len(data)}"
+        return web.Response(status=206, body=body, headers=sent, content_type="image/png")
+
+    return answer
+
+
+def refuse(status: int, body: dict[str, str] | str = "", **headers: str) -> Answer:
+    """An error."""
+
+    async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if isinstance(body, str):
+            return web.Response(status=status, text=body, headers=named)
+        return web.json_response(body, status=status, headers=named)
+
+    return answer
+
+
+def cut_short(after: int, *, reset: bool) -> Answer:
+    """A body that ends before its announced length: by a reset, or by an orderly close."""
+
+    async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"ETag": etag_of(data)})
+        response.content_length = len(data)
+        await response.prepare(request)
+        await response.write(data[:after])
+        await asyncio.sleep(0.05)
+        transport = request.transport
+        assert transport is not None
+        transport.abort() if reset else transport.close()
+        return response
+
+    return answer
+
+
+def trickle(piece: int, every: float) -> Answer:
+    """A body in small pieces, each after a pause."""
+
+    async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"ETag": etag_of(data)})
+        response.content_length = len(data)
+        await response.prepare(request)
+        for start in range(0, len(data), piece):
+            await response.write(data[start : start + piece])
+            await asyncio.sleep(every)
+        return response
+
+    return answer
+
+
+def chunked() -> Answer:
+    """A body whose length is not announced."""
+
+    async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"ETag": etag_of(data)})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(data)
+        return response
+
+    return answer
+
+
+def silent(seconds: float) -> Answer:
+    """Nothing at all, for a while."""
+
+    async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
+        await asyncio.sleep(seconds)
+        return await plain()(request, data)
+
+    return answer
+
+
+class FaultyStorage:
+    """Serves `objects` (by `bucket/path`) over HTTP, from a thread of its own.
+
+    `next_answers` holds, for an object, what becomes of the next requests for it; after those it
+    gets the `usual` answer.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.next_answers: dict[str, list[Answer]] = defaultdict(list)
+        self.usual: Answer = plain()
+        self.delay_seconds = 0.0
+        self.asked: list[Asked] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._peers: set[object] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    @property
+    def connections(self) -> int:
+        """How many connections were made so far."""
+        return len(self._peers)
+
+    def requests_for(self, path: str) -> list[Asked]:
+        """The requests that came for one object, in order."""
+        return [asked for asked in self.asked if asked.path == path]
+
+    async def _start(self) -> None:
+        application = web.Application()
+        application.router.add_get(ROUTE + "{path:.*}", self._get)
+        self._runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        path = request.match_info["path"]
+        headers = dict(request.headers)
+        self.asked.append(Asked(path, time.monotonic(), headers.get("Range"), headers))
+        self._peers.add(request.transport.get_extra_info("peername") if request.transport else None)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            if self.delay_seconds:
+                await asyncio.sleep(self.delay_seconds)
+            queued = self.next_answers[path]
+            answer = queued.pop(0) if queued else self.usual
+            data = self.objects.get(path)
+            if data is None:
+                answer = refuse(
+                    400,
+                    {
+                        "statusCode": "404",
+                        "error": "not_found",
+                        "message": "Object not found",
+                        "code": "NoSuchKey",
+                    },
+                )
+            return await answer(request, data or b"")
+        finally:
+            self._at_once -= 1

@@ -1,0 +1,40 @@
+"""Run by Python at start-up in a lane of the tests: makes the probe a decoder with bugs.
+
+Real files that crash Pillow get fixed; these bytes stay poisonous.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from media_enricher import probe
+
+_healthy_full, _healthy_header = probe.probe_full, probe.probe_header
+
+
+def _die_of(data: Any) -> None:
+    match bytes(data[:8]):
+        case b"SEGFAULT":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case b"OOM KILL":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case b"HANG ON!":
+            time.sleep(3600)
+        case b"BUGGY !!":
+            raise ZeroDivisionError("division by zero")
+
+
+def _full(data: Any, **details: Any) -> Any:
+    _die_of(data)
+    return _healthy_full(data, **details)
+
+
+def _header(data: Any, **details: Any) -> Any:
+    _die_of(data)
+    return _healthy_header(data, **details)
+
+
+probe.probe_full, probe.probe_header = _full, _header

@@ -1,0 +1,142 @@
+"""What callers of the engine rely on, whichever way its lanes are run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from media_enricher.enrich import EnrichPool, PoolClosed
+from media_enricher.models import AssetStatus, Depth, ErrorCode, StorageObject
+from tests.enrich.conftest import MakePool, Put, png
+from tests.enrich.faulty_storage import FaultyStorage, etag_of, silent
+
+pytestmark = pytest.mark.parametrize("lanes", [0, 2])
+
+
+@pytest.mark.parametrize("depth", list(Depth))
+def test_outcomes_are_in_the_order_of_the_objects(
+    depth: Depth, lanes: int, make_pool: MakePool, put: Put
+) -> None:
+    objects = [put(f"{width}.png", png(width)) for width in range(1, 301)]
+    outcomes = make_pool(lanes=lanes).enrich(objects, depth)
+    assert [outcome.asset.width for outcome in outcomes] == list(range(1, 301))
+    assert [outcome.asset.path for outcome in outcomes] == [member.path for member in objects]
+    assert {outcome.asset.depth for outcome in outcomes} == {depth}
+
+
+def test_the_same_object_twice_has_two_outcomes(lanes: int, make_pool: MakePool, put: Put) -> None:
+    one = put("a.png", png(7))
+    assert [o.asset.width for o in make_pool(lanes=lanes).enrich([one, one], Depth.FULL)] == [7, 7]
+
+
+def test_many_threads_share_one_pool(lanes: int, make_pool: MakePool, put: Put) -> None:
+    objects = [put(f"{width}.png", png(width)) for width in range(1, 201)]
+    pool = make_pool(lanes=lanes)
+    with ThreadPoolExecutor(8) as callers:
+        batches = [objects[start : start + 10] for start in range(0, 200, 10)]
+        answers = list(callers.map(lambda batch: pool.enrich(batch, Depth.FULL), batches))
+    widths = [[outcome.asset.width for outcome in answer] for answer in answers]
+    assert widths == [list(range(start, start + 10)) for start in range(1, 201, 10)]
+    assert len(pool.lane_pids) == lanes
+
+
+def test_no_objects_no_outcomes(lanes: int, make_pool: MakePool) -> None:
+    assert make_pool(lanes=lanes).enrich([], Depth.FULL) == []
+
+
+def test_an_outcome_says_what_it_took(
+    lanes: int, make_pool: MakePool, put: Put, storage: FaultyStorage
+) -> None:
+    data = png(50)
+    storage.delay_seconds = 0.05
+    tried = put("a.png", data, attempts=2, previous_etag='"old"', declared_content_type="image/x")
+    (outcome,) = make_pool(lanes=lanes).enrich([tried], Depth.FULL)
+    assert outcome.attempts == 3
+    assert outcome.previous_etag == '"old"'
+    assert outcome.bytes_read == outcome.asset.size_bytes == len(data)
+    assert outcome.download_seconds >= 0.05
+    assert outcome.probe_seconds > 0
+    assert outcome.asset.declared_content_type == "image/x"
+
+
+def test_the_etag_is_that_of_the_bytes_and_counts_their_tries(
+    lanes: int, make_pool: MakePool, put: Put
+) -> None:
+    """An object overwritten after it was listed."""
+    listed = put("a.png", png(50), etag='"of the version before"', size_bytes=3, attempts=2)
+    (outcome,) = make_pool(lanes=lanes).enrich([listed], Depth.FULL)
+    assert outcome.asset.etag == etag_of(png(50))
+    assert outcome.asset.size_bytes == len(png(50))
+    assert outcome.asset.status is AssetStatus.ENRICHED
+    assert outcome.attempts == 1
+
+
+def test_a_missing_object_keeps_the_etag_it_was_listed_with(
+    lanes: int, make_pool: MakePool
+) -> None:
+    listed = StorageObject(bucket="b", path="gone.png", etag='"it"', size_bytes=10)
+    (outcome,) = make_pool(lanes=lanes).enrich([listed], Depth.HEADER)
+    assert outcome.asset.error_code is ErrorCode.NOT_FOUND
+    assert outcome.asset.etag == '"it"'
+
+
+def test_close_frees_callers_at_once(
+    lanes: int, make_pool: MakePool, put: Put, storage: FaultyStorage
+) -> None:
+    pool = make_pool(lanes=lanes, silence_seconds=60.0)
+    pool.enrich([put("warm.png", png(1))], Depth.FULL)
+    stuck = put("stuck.png", png(2))
+    storage.usual = silent(60)
+    freed: list[float] = []
+
+    def call() -> None:
+        with pytest.raises(PoolClosed):
+            pool.enrich([stuck] * 5, Depth.FULL)
+        freed.append(time.monotonic())
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    while len(storage.requests_for("b/stuck.png")) < 4:
+        time.sleep(0.01)
+    closed = time.monotonic()
+    pool.close()
+    for caller in callers:
+        caller.join(5)
+    assert len(freed) == 4
+    assert max(freed) - closed < 0.2
+
+
+def test_a_closed_pool_stays_closed(lanes: int, make_pool: MakePool, put: Put) -> None:
+    one = put("a.png", png(1))
+    never_used, used = make_pool(lanes=lanes), make_pool(lanes=lanes)
+    used.enrich([one], Depth.FULL)
+    for pool in (never_used, used):
+        pool.close()
+        pool.close()
+        with pytest.raises(PoolClosed):
+            pool.enrich([one], Depth.FULL)
+
+
+def test_callers_that_race_with_close_never_hang(
+    lanes: int, make_pool: MakePool, put: Put
+) -> None:
+    one = put("a.png", png(1))
+    for _ in range(5):
+        pool = make_pool(lanes=lanes)
+        with ThreadPoolExecutor(4) as callers:
+            ends = [callers.submit(_enrich_until_closed, pool, one) for _ in range(4)]
+            time.sleep(0.02)
+            pool.close()
+            assert [end.result(5) for end in ends] == ["closed"] * 4
+
+
+def _enrich_until_closed(pool: EnrichPool, one: StorageObject) -> str:
+    try:
+        while True:
+            pool.enrich([one], Depth.HEADER)
+    except PoolClosed:
+        return "closed"
