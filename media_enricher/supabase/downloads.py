@@ -7,6 +7,7 @@ Whatever goes wrong is a `SupabaseError`. How many requests there are at once is
 from __future__ import annotations
 
 import mmap
+import re
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -21,7 +22,7 @@ import msgspec
 from yarl import URL
 
 from media_enricher.models import ErrorCode, StorageObject
-from media_enricher.supabase.answers import bare_etag, content_range, refusal
+from media_enricher.supabase.answers import error_from_answer
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.urls import object_url
 
@@ -29,6 +30,7 @@ _PIECE_BYTES = 256 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
 _REST_WORTH_READING_BYTES = 256 * 1024
 """Reading up to so much that nobody needs is cheaper than making a new connection."""
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _IDLE_SECONDS = 30.0
 _DNS_SECONDS = 300
 
@@ -217,7 +219,7 @@ class _Answer:
 
     async def refusal(self) -> SupabaseError:
         body = await self._response.content.read(_ERROR_BODY_BYTES)
-        return refusal(self.status, self._response.headers, body)
+        return error_from_answer("download", self.status, self._response.headers, body)
 
     async def read_all(self) -> bytes:
         """The body. aiohttp raises if it is shorter than announced."""
@@ -272,6 +274,22 @@ def _write(file: IO[bytes], piece: bytes) -> None:
             f"cannot keep the object in {tempfile.gettempdir()}: {error.strerror}. "
             "Make room, or set TMPDIR to a folder that has it.",
         ) from error
+
+
+def bare_etag(etag: str | None) -> str | None:
+    """An etag as it is stored and compared: without `W/`, with its double quotes."""
+    return etag.removeprefix("W/") if etag else None
+
+
+def content_range(header: str | None) -> tuple[int, int, int | None] | None:
+    """Where a part of an object starts, where it stops (exclusive), and the object's size.
+
+    The size is None where the server does not know it; the answer None where there is no range.
+    """
+    match = _CONTENT_RANGE.fullmatch(header or "")
+    if match is None:
+        return None
+    return int(match[1]), int(match[2]) + 1, None if match[3] == "*" else int(match[3])
 
 
 def _proxy_for(url: str) -> str | None:

@@ -39,7 +39,7 @@ def put(storage: FaultyStorage) -> Put:
 
     def put(path: str, data: bytes, **listed: Any) -> StorageObject:
         storage.objects[f"b/{path}"] = data
-        fields = {"etag": etag_of(data), "size_bytes": len(data)} | listed
+        fields: dict[str, Any] = {"etag": etag_of(data), "size_bytes": len(data)} | listed
         return StorageObject(bucket="b", path=path, **fields)
 
     return put

@@ -36,8 +36,10 @@ def etag_of(data: bytes) -> str:
 def plain(*, ranges: bool = True, **headers: str) -> Answer:
     """What a healthy server answers; or one that knows no ranges, or adds headers."""
 
+    with_dashes = {name.replace("_", "-"): value for name, value in headers.items()}
+
     async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
-        sent = {"ETag": etag_of(data)} | headers
+        sent = {"ETag": etag_of(data)} | with_dashes
         asked = request.http_range if ranges else slice(None)
         if asked.start is None:
             return web.Response(body=data, headers=sent, content_type="image/png")

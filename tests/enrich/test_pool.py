@@ -121,9 +121,7 @@ def test_a_closed_pool_stays_closed(lanes: int, make_pool: MakePool, put: Put) -
             pool.enrich([one], Depth.FULL)
 
 
-def test_callers_that_race_with_close_never_hang(
-    lanes: int, make_pool: MakePool, put: Put
-) -> None:
+def test_callers_that_race_with_close_never_hang(lanes: int, make_pool: MakePool, put: Put) -> None:
     one = put("a.png", png(1))
     for _ in range(5):
         pool = make_pool(lanes=lanes)
