@@ -134,6 +134,8 @@ async def _apply(connection: asyncpg.Connection[Any], migrations: list[Migration
         for migration in await _missing(connection, migrations):
             await _apply_one(connection, migration)
             applied_now.append(migration.name)
+        if applied_now:  # or PostgREST would answer for minutes that there are no such functions
+            await connection.execute("notify pgrst, 'reload schema'")
     finally:
         await connection.execute("select pg_advisory_unlock($1)", _LOCK)
     return applied_now
