@@ -29,3 +29,23 @@ def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
     """
     err_console.print(Text(message, style="red"), soft_wrap=True)
     raise typer.Exit(code)
+
+
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the two units that matter.
+
+    >>> [duration(0.42), duration(41.2), duration(200), duration(7_200), duration(180_000)]
+    ['0.4 s', '41 s', '3 min 20 s', '2 h', '2 d 2 h']
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    left = round(seconds)
+    counts = []
+    for unit, size in _UNITS:
+        count, left = divmod(left, size)
+        counts.append((count, unit))
+    largest = next(place for place, (count, _) in enumerate(counts) if count)
+    return " ".join(f"{count} {unit}" for count, unit in counts[largest : largest + 2] if count)

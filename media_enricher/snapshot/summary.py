@@ -175,18 +175,14 @@ def _near(rows: pd.DataFrame, distance: int) -> Duplicates:
 
 def _duplicates(members: pd.DataFrame, by: str) -> Duplicates:
     """Groups of rows that have the same value of `by`, all of which have company."""
-    sizes = members["size_bytes"].fillna(0)
-    groups = [
-        DuplicateGroup(paths, int(wasted_bytes))
-        for paths, wasted_bytes in members.assign(size_bytes=sizes)
-        .groupby(by)
-        .agg(paths=("path", list), wasted=("size_bytes", lambda each: each.sum() - each.max()))
-        .itertuples(index=False)
-    ]
-    groups.sort(key=lambda group: (-group.wasted_bytes, group.paths))
+    sizes = members.assign(size_bytes=members["size_bytes"].fillna(0)).groupby(by)["size_bytes"]
+    wasted_bytes = (sizes.sum() - sizes.max()).sort_values(ascending=False, kind="stable")
     return Duplicates(
-        groups=len(groups),
+        groups=len(wasted_bytes),
         objects=len(members),
-        wasted_bytes=sum(group.wasted_bytes for group in groups),
-        worst=groups[:EXAMPLES],
+        wasted_bytes=int(wasted_bytes.sum()),
+        worst=[
+            DuplicateGroup(members.loc[members[by] == group, "path"].tolist(), int(wasted))
+            for group, wasted in wasted_bytes.head(EXAMPLES).items()
+        ],
     )

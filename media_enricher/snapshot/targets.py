@@ -167,19 +167,29 @@ class FolderTarget:
         )
 
 
+def bucket_name(setting: str) -> str | None:
+    """The bucket that MEDIA_ENRICHER_SNAPSHOT names; None if it is a folder.
+
+    Raises:
+        SnapshotError: the setting names nothing.
+    """
+    if not setting.strip():
+        raise SnapshotError("MEDIA_ENRICHER_SNAPSHOT is empty. Give bucket:NAME, or a folder")
+    if not setting.startswith(BUCKET_SCHEME):
+        return None
+    name = setting.removeprefix(BUCKET_SCHEME)
+    if not name or "/" in name:
+        raise SnapshotError(
+            f"MEDIA_ENRICHER_SNAPSHOT = {setting!r} names no bucket. Give bucket:NAME, or a folder"
+        )
+    return name
+
+
 def open_target(setting: str, open_bucket: OpenBucket) -> Target:
     """The place that MEDIA_ENRICHER_SNAPSHOT names: `bucket:NAME`, or a folder.
 
     Raises:
         SnapshotError: the setting names nothing.
     """
-    if not setting.startswith(BUCKET_SCHEME):
-        if not setting.strip():
-            raise SnapshotError("MEDIA_ENRICHER_SNAPSHOT is empty. Give bucket:NAME, or a folder")
-        return FolderTarget(Path(setting))
-    name = setting.removeprefix(BUCKET_SCHEME)
-    if not name or "/" in name:
-        raise SnapshotError(
-            f"MEDIA_ENRICHER_SNAPSHOT = {setting!r} names no bucket. Give bucket:NAME, or a folder"
-        )
-    return BucketTarget(name, open_bucket)
+    name = bucket_name(setting)
+    return FolderTarget(Path(setting)) if name is None else BucketTarget(name, open_bucket)

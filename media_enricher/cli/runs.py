@@ -1,0 +1,185 @@
+"""`media-enricher runs [ID]`: what ran lately, and how one run is doing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+import typer
+from rich.console import RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail
+from media_enricher.models import EnrichRun, RunStatus
+from media_enricher.settings import SettingsError, supabase_settings
+from media_enricher.supabase.client import connect
+from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.runs import RunTable
+
+WATCH_SECONDS = 2.0
+
+_STYLES = {
+    RunStatus.QUEUED: "dim",
+    RunStatus.RUNNING: "cyan",
+    RunStatus.COMPLETED: "green",
+    RunStatus.FAILED: "red",
+    RunStatus.CANCELLED: "yellow",
+    RunStatus.CRASHED: "red",
+}
+
+
+def runs(
+    run_id: Annotated[
+        UUID | None, typer.Argument(help="A run's id, for all about this one.", metavar="[ID]")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many to list.")] = 20,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep looking, until Ctrl-C or the run's end.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and once.")] = False,
+) -> None:
+    """List the recent runs, newest first, or describe one."""
+    try:
+        table = RunTable(connect(supabase_settings()))
+        if run_id is not None:
+            _one(table, str(run_id), watch=watch, as_json=as_json)
+        else:
+            _recent(table, limit, watch=watch, as_json=as_json)
+    except SettingsError as error:
+        fail(str(error), BAD_INPUT)
+    except SupabaseError as error:
+        fail(str(error), JOB_FAILED)
+
+
+def _recent(table: RunTable, limit: int, *, watch: bool, as_json: bool) -> None:
+    if as_json:
+        typer.echo(msgspec.json.encode(table.recent(limit)))
+        return
+    _show(lambda: (_list(table.recent(limit)), False), watch=watch)
+
+
+def _one(table: RunTable, run_id: str, *, watch: bool, as_json: bool) -> None:
+    def look() -> EnrichRun:
+        run = table.get(run_id)
+        if run is None:
+            fail(
+                f"There is no run {run_id}. `media-enricher runs` lists the recent ones", JOB_FAILED
+            )
+        return run
+
+    if as_json:
+        typer.echo(msgspec.json.encode(look()))
+        return
+
+    def described() -> tuple[RenderableType, bool]:
+        run = look()
+        return _details(run), run.finished_at is not None
+
+    _show(described, watch=watch)
+
+
+def _show(look: Callable[[], tuple[RenderableType, bool]], *, watch: bool) -> None:
+    """Print what `look` returns, or keep it current until it says that all is over."""
+    shown, is_over = look()
+    if not watch:
+        console.print(shown)
+        return
+    with Live(shown, console=console, auto_refresh=False) as live:
+        try:
+            while not is_over:
+                time.sleep(WATCH_SECONDS)
+                shown, is_over = look()
+                live.update(shown, refresh=True)
+        except KeyboardInterrupt:
+            return  # that is how one stops watching
+
+
+def _list(found: list[EnrichRun]) -> RenderableType:
+    if not found:
+        return "No run yet. Start one: media-enricher backfill BUCKET"
+    table = Table(header_style="dim", box=None, pad_edge=False)
+    for name in ("started (UTC)", "status", "bucket", "mode"):
+        table.add_column(name, no_wrap=name != "bucket")
+    for name in ("done", "failed", "objects/s", "took"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("id", no_wrap=True)
+    for run in found:
+        table.add_row(
+            f"{run.started_at:%Y-%m-%d %H:%M:%S}" if run.started_at else "-",
+            _status(run),
+            escape(f"{run.bucket}/{run.prefix}"),
+            f"{run.mode} {run.depth}",
+            f"{run.processed_files:,} / {run.total_files:,}",
+            f"[red]{run.failed:,}[/]" if run.failed else "0",
+            _rate(run),
+            duration(_seconds(run)) if run.started_at else "-",
+            run.id,
+        )
+    return table
+
+
+def _details(run: EnrichRun) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    lines = {
+        "run": f"[bold]{run.id}[/]",
+        "status": _status(run),
+        "bucket": escape(f"{run.bucket}/{run.prefix}"),
+        "asked for": f"mode {run.mode}, depth {run.depth}"
+        + (f", at most {run.max_files:,} objects" if run.max_files is not None else ""),
+        "started": _started(run),
+        "done": f"{run.processed_files:,} of {run.total_files:,}: {run.succeeded:,} enriched, "
+        f"{run.failed:,} failed, {run.skipped:,} skipped",
+        "pace": f"{_rate(run)} objects/s, {duration(_seconds(run))}{_time_left(run)}",
+        "error": f"[red]{escape(run.error)}[/]" if run.error else None,
+        "snapshot": _snapshot(run),
+    }
+    for name, value in lines.items():
+        if value:
+            table.add_row(name, value)
+    return table
+
+
+def _status(run: EnrichRun) -> str:
+    return f"[{_STYLES[run.status]}]{run.status}[/]"
+
+
+def _started(run: EnrichRun) -> str | None:
+    if run.started_at is None:
+        return None
+    by = f" by {escape(run.requested_by)}" if run.requested_by else ""
+    return f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC, {run.trigger}{by}"
+
+
+def _snapshot(run: EnrichRun) -> str | None:
+    if run.snapshot_path is None:
+        return None
+    hint = "failures by reason, duplicates" if run.failed else "formats, duplicates"
+    return f"{escape(run.snapshot_path)}\n[dim]media-enricher snapshot {run.id}[/] ({hint})"
+
+
+def _seconds(run: EnrichRun) -> float:
+    """From the start to the end, or to now."""
+    if run.started_at is None:
+        return 0.0
+    return max(0.0, ((run.finished_at or datetime.now(UTC)) - run.started_at).total_seconds())
+
+
+def _rate(run: EnrichRun) -> str:
+    seconds = _seconds(run)
+    return f"{run.processed_files / seconds:,.0f}" if seconds and run.processed_files else "-"
+
+
+def _time_left(run: EnrichRun) -> str:
+    """What is left at the pace so far; of a run whose heart still beats."""
+    if run.status is not RunStatus.RUNNING or not run.processed_files:
+        return ""
+    left = run.total_files - run.processed_files
+    return f" so far, about {duration(left * _seconds(run) / run.processed_files)} left"

@@ -1,0 +1,154 @@
+"""The set-up under examination, and a way to ask its server plain questions.
+
+The doctor speaks HTTP itself instead of through the clients that runs use: it wants the server's
+first answer, not that of the fifth retry, and its exact words.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from media_enricher.settings import Settings, SupabaseSettings, settings, supabase_settings
+
+ANSWER_SECONDS = 10.0
+
+
+class Trouble(Exception):  # noqa: N818  (a finding of the doctor's, not an error of the doctor)
+    """Something is wrong with the set-up.
+
+    Attributes:
+        problem: what was found, in words; never a key.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a server said. Supabase's services put the truth about an error into the body.
+
+    Attributes:
+        status: as the body states it, which Storage's HTTP status often does not.
+        code: PostgREST's, Postgres's or Storage's code of an error; empty if there is none.
+        message: of an error.
+        body: decoded JSON; None if it was none.
+    """
+
+    status: int
+    code: str
+    message: str
+    body: Any
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether it did what was asked."""
+        return self.status < 300
+
+
+class Setup:
+    """What is configured, and the bucket that a run would work on, if one was named."""
+
+    def __init__(self, bucket: str | None = None) -> None:
+        self.bucket = bucket
+        self.http = httpx.Client(timeout=ANSWER_SECONDS, follow_redirects=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.http.close()
+
+    @cached_property
+    def supabase(self) -> SupabaseSettings:
+        """Where the project is, and its keys.
+
+        Raises:
+            SettingsError: they are missing or invalid.
+        """
+        return supabase_settings()
+
+    @cached_property
+    def ours(self) -> Settings:
+        """How Media Enricher is to work.
+
+        Raises:
+            SettingsError: a value is invalid.
+        """
+        return settings()
+
+    @property
+    def service_key(self) -> str:
+        """The key that runs use."""
+        return self.supabase.service_key.get_secret_value()
+
+    @property
+    def anon_key(self) -> str | None:
+        """The key that browsers use, where it is set."""
+        key = self.supabase.anon_key
+        return key.get_secret_value() if key else None
+
+    def ask(self, method: str, path: str, *, key: str | None = None, **request: Any) -> Answer:
+        """Send one request to the Supabase project.
+
+        Args:
+            method: of HTTP.
+            path: after the project's URL, as `/rest/v1/media_assets`.
+            key: the API key to use.
+            request: further arguments of `httpx.Client.request`.
+
+        Raises:
+            Trouble: there was no answer.
+        """
+        headers = {"apikey": key, "Authorization": f"Bearer {key}"} if key else {}
+        url = f"{self.supabase.url}{path}"
+        return self.ask_anyone(method, url, headers=headers, **request)
+
+    def ask_anyone(self, method: str, url: str, **request: Any) -> Answer:
+        """Send one request to any server.
+
+        Raises:
+            Trouble: there was no answer.
+        """
+        host = urlsplit(url).netloc.rpartition("@")[2]  # without a password
+        try:
+            response = self.http.request(method, url, **request)
+        except httpx.TimeoutException:
+            raise Trouble(
+                f"{host} did not answer within {ANSWER_SECONDS:.0f} s",
+                "Check that it runs, and that no firewall stands between",
+            ) from None
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise Trouble(
+                f"no connection to {host}: {error}", "Check the address, and that it runs"
+            ) from None
+        return _answer(response)
+
+
+def _answer(response: httpx.Response) -> Answer:
+    try:
+        body = response.json()
+    except ValueError:
+        return Answer(response.status_code, "", response.text[:200], None)
+    if not isinstance(body, dict) or response.is_success:
+        return Answer(response.status_code, "", "", body)
+    stated = str(body.get("statusCode", ""))
+    return Answer(
+        status=int(stated) if stated.isdigit() else response.status_code,
+        code=str(body.get("code") or body.get("error") or ""),
+        message=str(body.get("message") or body.get("msg") or ""),
+        body=body,
+    )

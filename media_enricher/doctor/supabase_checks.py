@@ -1,0 +1,242 @@
+"""The Supabase project: does it answer, does it take the key, are tables and functions ours."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import msgspec
+
+from media_enricher.doctor.checkup import NothingToCheck
+from media_enricher.doctor.keys import read_key
+from media_enricher.doctor.setup import Answer, Setup, Trouble
+from media_enricher.models import EnrichRun, MediaAsset
+from media_enricher.settings import SettingsError
+from media_enricher.supabase.urls import bucket_url
+
+MIGRATE = (
+    "Run `media-enricher migrate` (it needs DATABASE_URL), or copy sql/ into supabase/migrations/ "
+    "and `supabase db push`"
+)
+GET_THE_KEY = (
+    "Set SUPABASE_SECRET_KEY to a secret key (sb_secret_…), or SUPABASE_SERVICE_ROLE_KEY to the "
+    "legacy one: in the dashboard under Project Settings, API Keys"
+)
+
+TABLES = {
+    "media_assets": [field.name for field in msgspec.structs.fields(MediaAsset)],
+    "media_enrich_runs": [field.name for field in msgspec.structs.fields(EnrichRun)],
+}
+
+_SELECTION = {
+    "p_bucket": "",
+    "p_prefix": "",
+    "p_mode": "missing",
+    "p_depth": "header",
+    "p_enricher_version": "1",
+    "p_transient_codes": "{}",
+    "p_max_attempts": "1",
+}
+FUNCTIONS = {
+    "media_pending_objects": {**_SELECTION, "p_after": "", "p_limit": "1"},
+    "media_count_pending": {**_SELECTION, "p_limit": "1"},
+    "media_mark_gone": {"p_bucket": "", "p_prefix": ""},
+    "media_record_assets": {"p_run_id": "00000000-0000-0000-0000-000000000000", "p_assets": "[]"},
+    "media_record_run": {"p_run": "{}"},
+}
+"""The functions of the pipeline, with arguments that touch nothing. They are called by GET, which
+PostgREST carries out in a read-only transaction, so that not even a mistake here could write."""
+
+_NO_SUCH_TABLE = {"PGRST205", "42P01"}
+_NO_SUCH_COLUMN = {"42703", "PGRST204"}
+_NO_SUCH_FUNCTION = {"PGRST202", "42883"}
+_NOT_ALLOWED = "42501"
+
+
+def settings_are_valid(setup: Setup) -> str:
+    """The environment and `.env` say all that is needed."""
+    problems = []
+    for read in (lambda: setup.supabase, lambda: setup.ours):
+        try:
+            read()
+        except SettingsError as error:
+            problems.append(str(error))
+    if problems:
+        raise Trouble(
+            "; ".join(problems), "Set it in the environment, or in .env in the current folder"
+        )
+    return setup.supabase.url
+
+
+def url_answers(setup: Setup) -> str:
+    """The URL is that of a Supabase project."""
+    answer = setup.ask("GET", "/rest/v1/")
+    if answer.status in {502, 503, 504, 540}:
+        raise Trouble(
+            f"{setup.supabase.url} answers {answer.status}: the project is paused or starting",
+            "Wake it up in the dashboard, or wait a minute",
+        )
+    if answer.body is None:
+        raise Trouble(
+            f"{setup.supabase.url} answers, and not as a Supabase project does ({answer.status})",
+            "Set SUPABASE_URL to the project's API URL, https://<ref>.supabase.co, and not to that "
+            "of its dashboard",
+        )
+    return "answers"
+
+
+def key_is_service(setup: Setup) -> str:
+    """The key is one of the service role, and the project takes it."""
+    facts = read_key(setup.service_key)
+    if facts.is_service is False:
+        raise Trouble(f"the key that is set as the secret key is {facts.what}", GET_THE_KEY)
+    if facts.expired_at is not None:
+        raise Trouble(f"{facts.what} expired on {_day(facts.expired_at)}", GET_THE_KEY)
+    answer = setup.ask("GET", "/rest/v1/media_assets?select=path&limit=0", key=setup.service_key)
+    if answer.status == 401:
+        raise Trouble(
+            f"{setup.supabase.url} does not take the key, which is {facts.what}: {answer.message}",
+            f"{GET_THE_KEY}. It has to be of this very project, and not revoked",
+        )
+    if facts.is_service is None:
+        raise Trouble(f"the key that is set as the secret key is {facts.what}", GET_THE_KEY)
+    return f"accepted: {facts.what}"
+
+
+def tables_exist(setup: Setup) -> str:
+    """Both tables are there, with every column that a run writes, for the service role to use."""
+    for table, columns in TABLES.items():
+        answer = setup.ask(
+            "GET",
+            f"/rest/v1/{table}",
+            key=setup.service_key,
+            params={"select": ",".join(columns), "limit": "0"},
+        )
+        if answer.code in _NO_SUCH_TABLE:
+            raise Trouble(f"there is no table public.{table}", MIGRATE)
+        if answer.code in _NO_SUCH_COLUMN:
+            raise Trouble(f"the table is older than this program: {answer.message}", MIGRATE)
+        if answer.code == _NOT_ALLOWED:
+            raise Trouble(
+                f"the service role may not read public.{table}: {answer.message}",
+                f"{MIGRATE}. It grants what is needed",
+            )
+        _expect(answer, f"reading public.{table}")
+    return ", ".join(TABLES)
+
+
+def functions_work(setup: Setup) -> str:
+    """All functions of the pipeline are there, and the service role may call them."""
+    for function, arguments in FUNCTIONS.items():
+        answer = setup.ask(
+            "GET", f"/rest/v1/rpc/{function}", key=setup.service_key, params=arguments
+        )
+        if answer.code in _NO_SUCH_FUNCTION:
+            raise Trouble(
+                f"there is no function public.{function} with the arguments of this version",
+                f"{MIGRATE}. If that was done a moment ago, PostgREST has not noticed yet: "
+                "`notify pgrst, 'reload schema'`",
+            )
+        if answer.code == _NOT_ALLOWED:
+            raise Trouble(
+                f"the service role may not call public.{function}", f"{MIGRATE}. It grants it"
+            )
+        if answer.status >= 500:
+            _expect(answer, f"calling public.{function}")
+    return f"{len(FUNCTIONS)} functions, callable"
+
+
+def browsers_are_kept_out(setup: Setup) -> str:
+    """With the key that every browser has, nothing can be read, written or called."""
+    key = setup.anon_key
+    if key is None:
+        raise NothingToCheck("SUPABASE_PUBLISHABLE_KEY (or SUPABASE_ANON_KEY) is not set")
+    facts = read_key(key)
+    if facts.is_service:
+        raise Trouble(
+            f"the key that is set for browsers is {facts.what}, which bypasses every rule",
+            "Revoke it if it ever left your servers, and set SUPABASE_PUBLISHABLE_KEY to the "
+            "publishable one",
+        )
+    for table in TABLES:
+        _expect_kept_out(setup, key, table)
+    for function, arguments in FUNCTIONS.items():
+        answer = setup.ask("GET", f"/rest/v1/rpc/{function}", key=key, params=arguments)
+        if answer.code != _NOT_ALLOWED and answer.code not in _NO_SUCH_FUNCTION:
+            _refuse_bad_key(answer)
+            raise Trouble(
+                f"anyone may call public.{function} with the publishable key",
+                f"`revoke execute on function public.{function} from public, anon, authenticated`",
+            )
+    return "without signing in, nothing can be read, written or called"
+
+
+def _expect_kept_out(setup: Setup, key: str, table: str) -> None:
+    """Reading gives no row, and changing or deleting one, of an id that none has, is refused."""
+    of_none = {"id": "eq.00000000-0000-0000-0000-000000000000"}
+    attempts = {
+        "read": setup.ask("GET", f"/rest/v1/{table}?select=id&limit=1", key=key),
+        "delete from": setup.ask("DELETE", f"/rest/v1/{table}", key=key, params=of_none),
+        "change": setup.ask(
+            "PATCH", f"/rest/v1/{table}", key=key, params=of_none, json={"bucket": "none"}
+        ),
+    }
+    for verb, answer in attempts.items():
+        is_empty_read = verb == "read" and answer.is_ok and answer.body == []
+        if answer.code == _NOT_ALLOWED or is_empty_read:
+            continue
+        _refuse_bad_key(answer)
+        raise Trouble(
+            f"anyone may {verb} public.{table} with the publishable key",
+            f"`revoke all on public.{table} from anon`, and keep row level security on",
+        )
+
+
+def _refuse_bad_key(answer: Answer) -> None:
+    if answer.status == 401:
+        raise Trouble(
+            f"the project does not take the key that is set for browsers: {answer.message}",
+            "Set SUPABASE_PUBLISHABLE_KEY to the publishable key of this very project",
+        )
+    if answer.status >= 500:
+        _expect(answer, "asking with the publishable key")
+
+
+def bucket_lists(setup: Setup) -> str:
+    """The bucket is there and can be listed; without a name, Storage answers at all."""
+    if setup.bucket is None:
+        answer = setup.ask("GET", "/storage/v1/bucket", key=setup.service_key)
+        _expect(answer, "listing the buckets")
+        return f"Storage answers; it has {len(answer.body)} buckets (name one with --bucket)"
+    answer = describe_bucket(setup, setup.bucket)
+    if answer.status == 404:
+        raise Trouble(
+            f"there is no bucket {setup.bucket!r}",
+            "Check its name (it is case-sensitive), or create it in the dashboard under Storage",
+        )
+    _expect(answer, f"asking for the bucket {setup.bucket!r}")
+    listing = setup.ask(
+        "POST",
+        bucket_url("", setup.bucket).replace("/bucket/", "/object/list/"),
+        key=setup.service_key,
+        json={"prefix": "", "limit": 1, "offset": 0},
+    )
+    _expect(listing, f"listing the bucket {setup.bucket!r}")
+    kind = "public" if answer.body.get("public") else "private"
+    return f"{setup.bucket} ({kind})" + ("" if listing.body else ", empty")
+
+
+def describe_bucket(setup: Setup, name: str) -> Answer:
+    """What Storage says of a bucket; status 404 if there is none."""
+    return setup.ask("GET", bucket_url("", name), key=setup.service_key)
+
+
+def _expect(answer: Answer, doing: str) -> None:
+    if not answer.is_ok:
+        raise Trouble(
+            f"{doing} gave {answer.status} {answer.code}: {answer.message}".strip(": "),
+            "Look at the project's logs in the dashboard, and try again",
+        )
+
+
+def _day(moment: date) -> str:
+    return f"{moment:%Y-%m-%d}"
