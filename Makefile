@@ -1,0 +1,68 @@
+# Media Enricher. `make` alone lists what there is.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+POSTGREST := media_enricher/local/postgrest
+ORACLES := tests/oracles
+
+# What stands for "installed": each is newer than what it was installed from, or is made again.
+PACKAGES := $(VENV)/.requirements
+PROJECT := $(VENV)/.project
+NODE_MODULES := node_modules/.package-lock.json
+
+LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header --no-annotate
+
+.PHONY: help setup demo test check bench lock clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+setup: $(PROJECT) $(POSTGREST)/$(NODE_MODULES) ## Install everything into .venv and node_modules
+
+demo: setup ## Enrich real photographs here: IMAGES=folder for your own, KEEP=1 to leave it running
+	@$(BIN)/media-enricher demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(KEEP),--keep)
+
+test: setup $(ORACLES)/$(NODE_MODULES) ## Run the whole suite, against a real stack: ARGS="-k name" for less
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## Lint, formatting and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: setup ## Measure against a bare loop and a plain script: ARGS="--quick" or "--json FILE"
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lock: $(PACKAGES) ## Pin all dependencies in requirements*.txt: ARGS=--upgrade for newer versions
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/$(LOCK) $(ARGS) --output-file requirements.txt
+	@$(BIN)/$(LOCK) $(ARGS) --all-extras --constraints requirements.txt --output-file requirements-dev.txt
+
+clean: ## Remove all that was installed or made here, data of the local stack included
+	@rm -rf $(VENV) .media-enricher $(POSTGREST)/node_modules $(ORACLES)/node_modules \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed, and $(PYTHON) is $$($(PYTHON) --version). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(PACKAGES): requirements-dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+$(PROJECT): pyproject.toml $(PACKAGES)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+%/$(NODE_MODULES): %/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is needed (it comes with Node.js): it installs what is listed in $<" >&2; exit 1; }
+	cd $* && npm ci --loglevel=error --no-audit --no-fund
+	@touch $@
