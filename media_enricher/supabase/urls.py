@@ -34,6 +34,11 @@ def bucket_url(base: str, bucket: str) -> str:
     return f"{base}/storage/v1/bucket/{quote(bucket, safe='')}"
 
 
+def listing_url(base: str, bucket: str) -> str:
+    """The URL that lists a bucket's objects by whole names, page by page."""
+    return f"{base}/storage/v1/object/list-v2/{quote(bucket, safe='')}"
+
+
 def quote_path(path: str) -> str:
     """An object's name as the path of a URL: only `/` and unreserved characters stand as they are.
 

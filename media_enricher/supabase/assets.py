@@ -1,0 +1,115 @@
+"""The table of assets: what is left to do for a bucket, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+from supabase import Client
+
+from media_enricher.models import (
+    TRANSIENT_ERRORS,
+    MediaAsset,
+    PendingCount,
+    Selection,
+    StorageObject,
+)
+from media_enricher.probe import ENRICHER_VERSION
+from media_enricher.settings import settings
+from media_enricher.supabase.retrying import call
+from media_enricher.supabase.rows import row
+
+PAGE_ROWS = 1000
+"""The most rows in one answer or request: PostgREST cuts answers there unless told otherwise."""
+
+
+class AssetTable:
+    """`public.media_assets`, through its functions. Every method may be called again safely.
+
+    All methods raise SupabaseError when Supabase does not do what was asked, after retries.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def count_pending(self, selection: Selection, *, limit: int | None = None) -> PendingCount:
+        """How many objects are left to do, and their bytes: of all, or of the first `limit`."""
+        (counted,) = self._call("media_count_pending", _question(selection) | {"p_limit": limit})
+        return msgspec.convert(counted, PendingCount)
+
+    def pending_pages(
+        self, selection: Selection, *, limit: int | None = None
+    ) -> Iterator[list[StorageObject]]:
+        """Yield what is left to do, at most `limit` objects, in the byte order of their paths.
+
+        Each page begins after the last path of the one before, so rows may be written meanwhile.
+
+        Yields:
+            Pages of 1 to 1,000 objects.
+        """
+        question = _question(selection)
+        left, after = limit, ""
+        while left is None or left > 0:
+            rows = self._call(
+                "media_pending_objects",
+                question
+                | {
+                    "p_after": after,
+                    "p_limit": PAGE_ROWS if left is None else min(left, PAGE_ROWS),
+                },
+            )
+            if not rows:  # a short page is no sign of the end: the server may cut answers shorter
+                return
+            page = [
+                msgspec.convert(each | {"bucket": selection.bucket}, StorageObject) for each in rows
+            ]
+            yield page
+            after = page[-1].path
+            left = None if left is None else left - len(page)
+
+    def mark_gone(self, bucket: str, prefix: str) -> int:
+        """Stamp `gone_at` on the assets whose object was deleted; returns how many are new."""
+        marked = self._call("media_mark_gone", {"p_bucket": bucket, "p_prefix": prefix})
+        return int(marked)
+
+    def record(self, run_id: str, assets: Sequence[MediaAsset]) -> list[str]:
+        """Upsert rows, in calls of at most 1,000.
+
+        Returns:
+            The paths that were not recorded, because their object was deleted meanwhile.
+        """
+        gone: list[str] = []
+        for rows in _chunks(assets):
+            gone += self._call(
+                "media_record_assets",
+                {
+                    "p_run_id": run_id,
+                    "p_assets": rows,
+                    "p_transient_codes": sorted(TRANSIENT_ERRORS),
+                },
+            )
+        return gone
+
+    def _call(self, function: str, arguments: dict[str, Any]) -> Any:
+        return call(function, lambda: self._client.rpc(function, arguments).execute().data)
+
+
+def _question(selection: Selection) -> dict[str, Any]:
+    """What the planning functions are asked, as their parameters."""
+    return {
+        "p_bucket": selection.bucket,
+        "p_prefix": selection.prefix,
+        "p_mode": selection.mode,
+        "p_depth": selection.depth,
+        "p_enricher_version": ENRICHER_VERSION,
+        "p_transient_codes": sorted(TRANSIENT_ERRORS),
+        "p_max_attempts": settings().max_attempts,
+    }
+
+
+def _chunks(assets: Sequence[MediaAsset]) -> Iterator[list[dict[str, Any]]]:
+    rows = map(row, assets)
+    while chunk := list(islice(rows, PAGE_ROWS)):
+        yield chunk

@@ -1,0 +1,117 @@
+"""One bucket of Supabase Storage: its own record, and small objects read and written whole.
+
+Not for the media that is enriched: that is read by `downloads`, many at a time and in ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+from supabase import Client
+
+from media_enricher.models import ErrorCode
+from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.retrying import call
+from media_enricher.supabase.urls import bucket_url, listing_url, object_url
+
+_LIST_ROWS = 1000
+
+
+class Bucket:
+    """A Storage bucket by its id. Every method may be called again safely.
+
+    All methods raise SupabaseError when Storage does not do what was asked, after retries.
+    """
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.name = name
+        self._base = str(client.supabase_url).rstrip("/")
+        self._headers = dict(client.options.headers)
+        if client.options.httpx_client is None:
+            raise TypeError("Bucket needs a client that supabase.client.connect made")
+        self._http: httpx.Client = client.options.httpx_client
+
+    def exists(self) -> bool:
+        """Whether there is such a bucket.
+
+        It is asked for by name, for Storage lists a missing bucket as an empty one, to a key
+        that it does not know too.
+
+        Raises:
+            SupabaseError: among others, the key is refused (`forbidden`).
+        """
+        return self._record() is not None
+
+    def is_public(self) -> bool:
+        """Whether anyone may read its objects without a key; False for a missing bucket."""
+        record = self._record()
+        return bool(record and record.get("public"))
+
+    def create_private(self) -> None:
+        """Make the bucket, readable with a key only. One that is there stays as it is."""
+        try:
+            self._request(
+                "POST",
+                f"{self._base}/storage/v1/bucket",
+                json={"id": self.name, "name": self.name, "public": False},
+            )
+        except SupabaseError:
+            if not self.exists():
+                raise
+
+    def upload(self, path: str, data: bytes, content_type: str) -> None:
+        """Write an object whole, over an existing one too."""
+        self._request(
+            "POST",
+            object_url(self._base, self.name, path, route="upload"),
+            content=data,
+            headers={"Content-Type": content_type, "x-upsert": "true"},
+        )
+
+    def download(self, path: str) -> bytes:
+        """The bytes of an object.
+
+        Raises:
+            SupabaseError: among others, there is no such object (`not_found`).
+        """
+        return self._request("GET", object_url(self._base, self.name, path)).content
+
+    def list(self, prefix: str = "") -> list[str]:
+        """The paths of the objects whose path starts with `prefix`, at any depth, in order."""
+        return sorted(self._listed(prefix))
+
+    def _listed(self, prefix: str) -> Iterator[str]:
+        url = listing_url(self._base, self.name)
+        question: dict[str, Any] = {
+            "prefix": prefix,
+            "limit": _LIST_ROWS,
+            "with_delimiter": False,
+        }
+        while True:
+            answer = self._request("POST", url, json=question).json()
+            for entry in answer["objects"]:
+                yield entry.get("key") or entry["name"]
+            if not answer.get("hasNext"):
+                return
+            question["cursor"] = answer["nextCursor"]
+
+    def _record(self) -> dict[str, Any] | None:
+        try:
+            record: dict[str, Any] = self._request("GET", bucket_url(self._base, self.name)).json()
+        except SupabaseError as error:
+            if error.code is ErrorCode.NOT_FOUND:
+                return None
+            raise
+        return record
+
+    def _request(
+        self, method: str, url: str, *, headers: dict[str, str] | None = None, **content: Any
+    ) -> httpx.Response:
+        def send() -> httpx.Response:
+            return self._http.request(
+                method, httpx.URL(url), headers=self._headers | (headers or {}), **content
+            )
+
+        return call(f"{method} {url.removeprefix(self._base)}", send)

@@ -1,0 +1,37 @@
+"""The one place where a Supabase client is made."""
+
+from __future__ import annotations
+
+import httpx
+from supabase import Client, ClientOptions, create_client
+
+from media_enricher.settings import SupabaseSettings, settings
+from media_enricher.supabase.retrying import raise_for_error
+
+_CONNECT_SECONDS = 10.0
+_CONNECTIONS = 16
+
+
+def connect(supabase: SupabaseSettings) -> Client:
+    """A client with the service key, for many threads, whose requests end in time.
+
+    Both kinds of key work: a secret one (`sb_secret_…`) and the legacy service_role JWT. Its
+    requests raise `SupabaseError`, and are retried by `retrying.call` alone.
+    """
+    http = httpx.Client(
+        timeout=httpx.Timeout(settings().request_timeout_seconds, connect=_CONNECT_SECONDS),
+        # HTTP/1.1: one connection a thread. Over HTTP/2 all threads would share one.
+        limits=httpx.Limits(max_connections=_CONNECTIONS),
+        follow_redirects=True,
+        event_hooks={"response": [raise_for_error]},
+    )
+    return create_client(
+        supabase.url,
+        supabase.service_key.get_secret_value(),
+        ClientOptions(
+            httpx_client=http,
+            postgrest_client_retry=False,
+            auto_refresh_token=False,
+            persist_session=False,
+        ),
+    )

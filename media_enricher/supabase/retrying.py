@@ -1,0 +1,106 @@
+"""The one retry policy for calls to Supabase: tables, functions, and objects other than downloads.
+
+A call is retried if the same request may succeed later (`SupabaseError.is_transient`), after a
+delay that doubles, with jitter, or as long as the server asked. Every call that goes through here
+must be harmless to repeat: a lost answer is no proof that nothing was done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx
+import tenacity
+
+from media_enricher.models import ErrorCode
+from media_enricher.settings import settings
+from media_enricher.supabase.answers import error_from_answer
+from media_enricher.supabase.errors import SupabaseError
+
+LONGEST_WAIT_SECONDS = 60.0
+"""However long a server asks us to wait, and however often we tried."""
+
+_logger = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+
+def call(what: str, request: Callable[[], _Result]) -> _Result:
+    """Make a request, again if need be, and return what it returns.
+
+    Args:
+        what: is asked for, to begin an error's message with: `media_count_pending`.
+        request: makes the request with a client of `client.connect`; harmless to repeat.
+
+    Raises:
+        SupabaseError: it is of no use to try again, or every retry failed too.
+    """
+    ours = settings()
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_transient),
+        stop=tenacity.stop_after_attempt(1 + ours.retries),
+        wait=_Wait(ours.retry_delay_seconds),
+        before_sleep=_log,
+        reraise=True,
+    )
+    result: _Result = retrying(_translated, what, request)
+    return result
+
+
+def raise_for_error(response: httpx.Response) -> None:
+    """Raise what an answer with an error stands for. A response hook of every client we make.
+
+    In a hook, for postgrest and storage3 drop the status and `Retry-After` from what they raise.
+
+    Raises:
+        SupabaseError: the answer is an error.
+    """
+    if response.status_code < 400:
+        return
+    response.read()
+    request = response.request
+    raise error_from_answer(
+        f"{request.method} {request.url.path}",
+        response.status_code,
+        response.headers,
+        response.content,
+    )
+
+
+def _translated(what: str, request: Callable[[], _Result]) -> _Result:
+    try:
+        return request()
+    except httpx.TimeoutException as error:
+        raise SupabaseError(
+            ErrorCode.TIMEOUT,
+            f"{what}: no answer within {settings().request_timeout_seconds:g} s"
+            f" ({type(error).__name__})",
+        ) from error
+    except httpx.TransportError as error:
+        reason = str(error) or type(error).__name__
+        raise SupabaseError(ErrorCode.NETWORK, f"{what}: {reason}") from error
+
+
+class _Wait(tenacity.wait.wait_base):
+    """Doubling with jitter, and never less than the server asked for."""
+
+    def __init__(self, first: float) -> None:
+        self._backoff = tenacity.wait_random_exponential(multiplier=first, max=LONGEST_WAIT_SECONDS)
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        asked = error.retry_after if isinstance(error, SupabaseError) else None
+        return min(max(self._backoff(retry_state), asked or 0.0), LONGEST_WAIT_SECONDS)
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, SupabaseError) and error.is_transient
+
+
+def _log(retry_state: tenacity.RetryCallState) -> None:
+    error = retry_state.outcome.exception() if retry_state.outcome else None
+    wait = retry_state.next_action.sleep if retry_state.next_action else 0.0
+    _logger.warning(
+        "try %d failed, the next is in %.1f s: %s", retry_state.attempt_number, wait, error
+    )

@@ -1,0 +1,88 @@
+"""A found asset as a row that Postgres takes.
+
+What stands in a file is anyone's guess: EXIF text with NUL bytes, a width of 2^40, a latitude of
+NaN. Postgres refuses each of them, and with it the other 999 rows of the page. So a value that the
+column can't hold is mended or left out here, at the last step before the wire; the limits are those
+of `sql/`, and mirror its constraints.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import msgspec
+
+from media_enricher.models import MediaAsset
+
+_SMALLINT = 2**15 - 1
+_INTEGER = 2**31 - 1
+_BIGINT = 2**63 - 1
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "size_bytes": (0, _BIGINT),
+    "enricher_version": (0, _INTEGER),
+    "width": (1, _INTEGER),
+    "height": (1, _INTEGER),
+    "orientation": (1, 8),
+    "frame_count": (1, _INTEGER),
+    "bit_depth": (1, _SMALLINT),
+    "latitude": (-90, 90),
+    "longitude": (-180, 180),
+}
+_PATTERNS = {
+    "dominant_color": re.compile(r"#[0-9a-f]{6}"),
+    "phash": re.compile(r"[0-9a-f]{16}"),
+    "sha256": re.compile(r"[0-9a-f]{64}"),
+}
+_LONGEST_TAG = 255
+"""Characters. A key of the index on tags holds 2,704 bytes."""
+
+
+def row(asset: MediaAsset) -> dict[str, Any]:
+    """The JSON object of an asset, of columns by name; what is absent is null."""
+    columns: dict[str, Any] = msgspec.to_builtins(asset)
+    for name, (low, high) in _RANGES.items():
+        value = columns.get(name)
+        if value is not None and not low <= value <= high:  # NaN is in no range
+            columns[name] = None
+    for name, pattern in _PATTERNS.items():
+        value = columns.get(name)
+        if value is not None and not pattern.fullmatch(value):
+            columns[name] = None
+    if tags := columns.get("tags"):
+        columns["tags"] = [tag[:_LONGEST_TAG] for tag in tags]
+    return {name: _storable(value) for name, value in columns.items()}
+
+
+def storable_text(text: str) -> str:
+    """The text without what no text of Postgres holds: NUL characters, and halves of pairs."""
+    if "\x00" in text:
+        text = text.replace("\x00", "")
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _storable(value: Any) -> Any:
+    """A JSON value that Postgres can hold, at any depth."""
+    match value:
+        case str():
+            return storable_text(value)
+        case dict():
+            return {storable_text(str(key)): _storable(item) for key, item in value.items()}
+        case list():
+            return [_storable(item) for item in value]
+        case int() | float() if not _is_storable_number(value):
+            return None
+        case _:
+            return value
+
+
+def _is_storable_number(number: float) -> bool:
+    return math.isfinite(number) if isinstance(number, float) else abs(number) <= _BIGINT

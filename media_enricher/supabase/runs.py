@@ -1,0 +1,66 @@
+"""The table of runs, which frontends poll."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from supabase import Client
+
+from media_enricher.models import EnrichRun
+from media_enricher.supabase.retrying import call
+from media_enricher.supabase.rows import storable_text
+
+_TABLE = "media_enrich_runs"
+
+
+class RunTable:
+    """`public.media_enrich_runs`. Every method may be called again safely.
+
+    All methods raise SupabaseError when Supabase does not do what was asked, after retries.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def record(self, run_id: str, **changes: Any) -> EnrichRun:
+        """Save what is known of a run, making its row if there is none.
+
+        Late and repeated calls are harmless: a status never moves backwards and counters only grow.
+        A crashed run that sends a newer `heartbeat_at` runs again, and so does any ended one with
+        `restart=True`.
+
+        Args:
+            run_id: of the Prefect flow run.
+            **changes: columns of the table; the first call must name the `bucket`. None changes
+                nothing.
+
+        Returns:
+            The row as it is now, which may differ from what was asked.
+        """
+        told = {"id": run_id, **msgspec.to_builtins(changes)}
+        told = {
+            name: storable_text(value) if isinstance(value, str) else value
+            for name, value in told.items()
+        }
+        saved = call(
+            "media_record_run",
+            lambda: self._client.rpc("media_record_run", {"p_run": told}).execute().data,
+        )
+        return msgspec.convert(saved, EnrichRun)
+
+    def get(self, run_id: str) -> EnrichRun | None:
+        """The row of a run, or None."""
+        rows = self._select(lambda query: query.eq("id", run_id))
+        return rows[0] if rows else None
+
+    def recent(self, limit: int = 20) -> list[EnrichRun]:
+        """The newest runs, newest first."""
+        return self._select(lambda query: query.order("started_at", desc=True).limit(limit))
+
+    def _select(self, narrow: Any) -> list[EnrichRun]:
+        rows = call(
+            f"select from {_TABLE}",
+            lambda: narrow(self._client.table(_TABLE).select("*")).execute().data,
+        )
+        return msgspec.convert(rows, list[EnrichRun])
