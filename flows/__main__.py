@@ -20,7 +20,7 @@ import httpx
 from prefect import Flow, get_client
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import PrefectException
-from prefect.logging import flow_run_logger
+from prefect.logging.loggers import flow_run_logger
 
 from flows.backfill import backfill
 
@@ -33,16 +33,16 @@ def main(name: str, parameters: str) -> int:
     """Run the flow of that name with parameters given as a JSON object; return the exit code."""
     flow = FLOWS[name]
     supervised = flow.with_options(on_running=[*flow.on_running_hooks, _announce, _listen])
-    state: State[Any] = supervised(**json.loads(parameters), return_state=True)
+    state: State[Any] = supervised(**json.loads(parameters) | {"return_state": True})
     _print(state=state.type.value, message=state.message)
     return EXIT_CODES.get(state.type, 1)
 
 
-def _announce(_flow: Flow[..., Any], flow_run: FlowRun, _state: State[Any]) -> None:
+def _announce(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     _print(run_id=str(flow_run.id))
 
 
-def _listen(flow: Flow[..., Any], flow_run: FlowRun, _state: State[Any]) -> None:
+def _listen(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Interrupt the main thread once Prefect is asked to cancel the run."""
     logger = flow_run_logger(flow_run, flow)
 

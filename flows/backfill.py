@@ -61,8 +61,8 @@ def backfill(
     """
     selection = Selection(bucket=bucket, prefix=prefix, mode=mode, depth=depth)
     if dry_run:
-        pending = plan(selection, limit=limit, dry_run=True)
-        return Completed(message=f"Dry run: {pending.sentence()}")
+        would_be_done = plan(selection, limit=limit, dry_run=True)
+        return Completed(message=f"Dry run: {would_be_done.sentence()}")
 
     run = Run(str(runtime.flow_run.id), selection, limit)
     run.expect(plan(selection, limit=run.limit, dry_run=False))

@@ -12,7 +12,7 @@ from typing import Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.logging import flow_run_logger
+from prefect.logging.loggers import flow_run_logger
 from prefect.states import Cancelled
 
 from media_enricher.models import RunStatus, Trigger
@@ -22,7 +22,7 @@ from tasks import resources
 from tasks.run import Run
 
 
-def on_running(flow: Flow[..., Any], flow_run: FlowRun, _state: State[Any]) -> None:
+def on_running(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Make the row, or take over the one that the HTTP trigger made; again on a retry."""
     parameters = flow_run.parameters
     _record(
@@ -41,7 +41,7 @@ def on_running(flow: Flow[..., Any], flow_run: FlowRun, _state: State[Any]) -> N
     )
 
 
-def on_completion(flow: Flow[..., Any], flow_run: FlowRun, _state: State[Any]) -> None:
+def on_completion(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """The run did what it was asked to."""
     _record(flow, flow_run, status=RunStatus.COMPLETED)
 

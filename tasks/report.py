@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 from uuid import UUID
 
 from prefect import task
@@ -25,7 +26,10 @@ class Progress:
     def __init__(self, account: Account) -> None:
         """Show the bar at its start."""
         self._account = account
-        self._artifact: UUID = create_progress_artifact(progress=0.0, description="Starting")
+        # Prefect's functions are typed for async callers too; here they have returned.
+        self._artifact = cast(
+            "UUID", create_progress_artifact(progress=0.0, description="Starting")
+        )
         self._moved_at = time.monotonic()
 
     def move(self, *, to_the_end: bool = False) -> None:

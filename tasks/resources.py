@@ -61,3 +61,10 @@ def close_engine() -> None:
     if engine.cache_info().currsize:
         engine().close()
         engine.cache_clear()
+
+
+def forget() -> None:
+    """Close and drop everything, so that the next use follows the settings as they are then."""
+    close_engine()
+    engine_options.cache_clear()
+    supabase.cache_clear()

@@ -36,7 +36,13 @@ class Run:
         )
 
     def expect(self, pending: PendingCount) -> None:
-        """Take note of what there is to do, where those who watch can see it."""
+        """Take note of what there is to do, where those who watch can see it.
+
+        Raises:
+            SnapshotError: there is nowhere to put the snapshot.
+            SupabaseError: Supabase does not answer.
+        """
+        self.snapshot.prepare()  # here, and not after the first batch, if it can't be used
         self.account.expect(pending.objects)
         self.save_counters()
 

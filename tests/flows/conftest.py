@@ -1,0 +1,222 @@
+"""A Prefect server and a migrated Supabase, both real, and a bucket of one's own per test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import psutil
+import pytest
+from PIL import Image
+from prefect import get_client
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME
+from prefect.states import Cancelling
+from prefect.testing.utilities import prefect_test_harness
+
+from media_enricher.local import LocalStack
+from tasks import resources
+from tests.conftest import Put
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """One Prefect server for all flow tests; never nested."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _wired(
+    prefect_server: None, migrated_stack: LocalStack, supabase_environment: dict[str, str]
+) -> Iterator[None]:
+    """Settings of this test's environment, and no connection left from another's."""
+    resources.forget()
+    yield
+    resources.forget()
+
+
+def photo(seed: int, size: tuple[int, int] = (64, 48), fmt: str = "JPEG") -> bytes:
+    """A small real image whose content depends on the seed."""
+    picture = Image.linear_gradient("L").resize(size).rotate(seed * 37 % 360)
+    shifted = picture.point([(value * (seed % 251 + 1) + seed) % 256 for value in range(256)])
+    buffer = BytesIO()
+    Image.merge("RGB", (picture, shifted, picture)).save(buffer, fmt)
+    return buffer.getvalue()
+
+
+class FilledBucket:
+    """A bucket, what is in it, and what the pipeline did with it."""
+
+    def __init__(self, stack: LocalStack, name: str, put: Put) -> None:
+        self.stack = stack
+        self.name = name
+        self._put = put
+        self._seen = 0
+
+    def put(self, path: str, data: bytes, content_type: str = "image/jpeg") -> None:
+        self._put(self.name, path, data, content_type)
+
+    def fill(self, count: int, folder: str = "photos") -> None:
+        """Put so many different photographs, side by side."""
+        with ThreadPoolExecutor(8) as pool:
+            list(
+                pool.map(lambda i: self.put(f"{folder}/{i:05}.jpg", photo(i)), range(1, count + 1))
+            )
+
+    def query(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
+        """Ask the database itself."""
+
+        async def ask() -> list[dict[str, Any]]:
+            connection = await asyncpg.connect(self.stack.database_url)
+            try:
+                return [dict(row) for row in await connection.fetch(sql, *arguments)]
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The rows of `media_assets`, by path."""
+        found = self.query("select * from public.media_assets where bucket = $1", self.name)
+        return {row["path"]: row for row in found}
+
+    def run(self, run_id: object) -> dict[str, Any]:
+        """The row of a run."""
+        (row,) = self.query("select * from public.media_enrich_runs where id = $1", run_id)
+        return row
+
+    def latest_run(self) -> dict[str, Any]:
+        """The row of the run that was started last on this bucket."""
+        return self.query(
+            "select * from public.media_enrich_runs where bucket = $1"
+            " order by started_at desc limit 1",
+            self.name,
+        )[0]
+
+    def downloads(self) -> Counter[str]:
+        """How often each path was downloaded since the last call, successfully or not."""
+        lines = self.stack.access_log.read_text().splitlines()
+        new, self._seen = lines[self._seen :], len(lines)
+        start = f"/object/authenticated/{self.name}/"
+        requests = (json.loads(line) for line in new)
+        return Counter(
+            request["path"].removeprefix(start)
+            for request in requests
+            if request["method"] == "GET" and request["path"].startswith(start)
+        )
+
+    def delete(self, path: str) -> None:
+        """Delete an object through Storage."""
+        assert resources.supabase().storage.from_(self.name).remove([path])
+
+    def block_writes(self) -> None:
+        """Let the database refuse the pipeline's rows, as after a botched migration."""
+        self._on_recording("revoke execute on function {} from service_role")
+
+    def allow_writes(self) -> None:
+        """Undo `block_writes`."""
+        self._on_recording("grant execute on function {} to service_role")
+
+    def _on_recording(self, statement: str) -> None:
+        self.query(statement.format("public.media_record_assets(uuid, jsonb)"))
+
+    def wait_for_downloads(self, count: int) -> None:
+        """Wait until so many downloads were answered since `downloads` was called last."""
+        seen = self._seen
+        for _ in range(600):
+            done = sum(self.downloads().values())
+            self._seen = seen
+            if done >= count:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{count} downloads did not happen in 30 s")
+
+    @staticmethod
+    def wait_until_gone(processes: list[psutil.Process]) -> None:
+        """Wait for the end of processes, which must come by itself."""
+        _, alive = psutil.wait_procs(processes, timeout=5)
+        assert not alive
+
+
+@pytest.fixture
+def bucket(migrated_stack: LocalStack, make_bucket: Callable[[], str], put: Put) -> FilledBucket:
+    """A bucket of one's own."""
+    filled = FilledBucket(migrated_stack, make_bucket(), put)
+    filled.downloads()
+    return filled
+
+
+class FlowProcess:
+    """`python -m flows backfill …`, as the command line starts it."""
+
+    def __init__(self, environment: dict[str, str], **parameters: object) -> None:
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "flows", "backfill", json.dumps(parameters)],
+            env=os.environ
+            | {
+                "PREFECT_API_URL": PREFECT_API_URL.value() or "",
+                "PREFECT_HOME": str(PREFECT_HOME.value()),
+            }
+            | environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.run_id: str | None = None
+
+    def wait_for_run_id(self) -> str:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert line, "the flow ended before it ran"
+        self.run_id = str(json.loads(line)["run_id"])
+        return self.run_id
+
+    def result(self, timeout: float = 120) -> tuple[int, dict[str, Any]]:
+        """The exit code and the last line printed."""
+        out, _ = self.process.communicate(timeout=timeout)
+        lines = out.strip().splitlines()
+        return self.process.returncode, json.loads(lines[-1]) if lines else {}
+
+    def cancel_through_prefect(self) -> float:
+        """Ask as the Prefect UI does, wait for the end; return how long that took, in seconds."""
+        assert self.run_id
+        asked = time.monotonic()
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(self.run_id), Cancelling())
+        self.process.wait(timeout=60)
+        return time.monotonic() - asked
+
+    def kill(self) -> list[psutil.Process]:
+        """SIGKILL it; return the children that it had."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        return children
+
+
+@pytest.fixture
+def start_flow(migrated_stack: LocalStack) -> Iterator[Callable[..., FlowProcess]]:
+    """Start the backfill flow in a process of its own; whatever is left is killed."""
+    started: list[FlowProcess] = []
+
+    def start(environment: dict[str, str] | None = None, **parameters: object) -> FlowProcess:
+        flow = FlowProcess(migrated_stack.environment() | (environment or {}), **parameters)
+        started.append(flow)
+        return flow
+
+    yield start
+    for flow in started:
+        if flow.process.poll() is None:
+            flow.kill()

@@ -1,0 +1,332 @@
+"""The backfill flow, whole: a real bucket, a real database, a real Prefect server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow.parquet as pq
+import pytest
+from prefect.client.schemas.objects import State
+
+from flows.backfill import backfill
+from media_enricher.local import LocalStack
+from media_enricher.settings import settings
+from media_enricher.snapshot import open_snapshot
+from tasks import resources
+from tests.flows.conftest import FilledBucket, FlowProcess, photo
+
+
+def run(bucket: FilledBucket, **parameters: object) -> State[Any]:
+    """Run the flow in this process; return its final Prefect state."""
+    return cast(
+        "State[Any]",
+        backfill(**{"bucket": bucket.name, **parameters, "return_state": True}),  # type: ignore[call-overload]
+    )
+
+
+def test_every_object_gets_its_row_and_all_counts_agree(bucket: FilledBucket) -> None:
+    bucket.fill(40)
+    bucket.put("broken.jpg", photo(1)[:300])
+    bucket.put("empty.png", b"", "image/png")
+    bucket.put("notes.txt", b"not an image at all", "text/plain")
+    state = run(bucket)
+
+    assert state.is_completed()
+    assert state.message
+    assert state.message.startswith("40 enriched, 2 failed, 1 unsupported of 43 in ")
+    rows = bucket.rows()
+    assert len(rows) == 43
+    assert rows["photos/00001.jpg"]["width"] == 64
+    assert rows["photos/00001.jpg"]["height"] == 48
+    assert rows["photos/00001.jpg"]["blurhash"]
+    assert rows["broken.jpg"]["error_code"] == "truncated"
+    assert rows["empty.png"]["error_code"] == "empty"
+    assert rows["notes.txt"]["status"] == "unsupported"
+
+    record = bucket.latest_run()
+    assert record["status"] == "completed"
+    assert record["trigger"] == "manual"
+    assert record["total_files"] == record["processed_files"] == 43
+    assert (record["succeeded"], record["failed"], record["skipped"]) == (40, 2, 1)
+    assert record["finished_at"] >= record["started_at"]
+    snapshot = open_snapshot(record["snapshot_path"], resources.bucket).frame()
+    assert sorted(snapshot["path"]) == sorted(rows)
+    assert snapshot["status"].value_counts().to_dict() == {
+        "enriched": 40,
+        "failed": 2,
+        "unsupported": 1,
+    }
+    assert record["bytes_read"] == snapshot["bytes_read"].sum()
+
+
+def test_a_second_run_downloads_nothing_and_a_changed_object_is_done_again(
+    bucket: FilledBucket,
+) -> None:
+    bucket.fill(12)
+    run(bucket)
+    before = bucket.rows()
+    bucket.downloads()
+
+    state = run(bucket)
+    assert state.is_completed()
+    assert state.message == "Nothing to do"
+    assert bucket.downloads() == {}
+
+    bucket.put("photos/00003.jpg", photo(99, (80, 20)))
+    run(bucket)
+    assert bucket.downloads() == {"photos/00003.jpg": 1}
+    after = bucket.rows()
+    assert (after["photos/00003.jpg"]["width"], after["photos/00003.jpg"]["height"]) == (80, 20)
+    assert after["photos/00003.jpg"]["attempts"] == 1
+    unchanged = before.keys() - {"photos/00003.jpg"}
+    assert {path: after[path] for path in unchanged} == {path: before[path] for path in unchanged}
+
+
+def test_a_dry_run_counts_and_touches_nothing(bucket: FilledBucket) -> None:
+    bucket.fill(5)
+    state = run(bucket, dry_run=True)
+    assert state.is_completed()
+    assert (state.message or "").startswith("Dry run: 5 objects to enrich")
+    assert bucket.rows() == {}
+    assert bucket.downloads() == {}
+    assert bucket.query("select from public.media_enrich_runs where bucket = $1", bucket.name) == []
+
+
+def test_limit_is_honoured_exactly_and_the_next_run_goes_on(bucket: FilledBucket) -> None:
+    bucket.fill(9)
+    assert (run(bucket, limit=4).message or "").startswith("4 enriched of 4 in")
+    assert sorted(bucket.rows()) == [f"photos/0000{i}.jpg" for i in range(1, 5)]
+    assert (run(bucket, limit=100).message or "").startswith("5 enriched of 5 in")
+    assert len(bucket.rows()) == 9
+
+
+def test_a_prefix_is_literal(bucket: FilledBucket) -> None:
+    for path in ("a_b/1.jpg", "axb/1.jpg", "a_b/2.jpg"):
+        bucket.put(path, photo(1))
+    run(bucket, prefix="a_")
+    assert sorted(bucket.rows()) == ["a_b/1.jpg", "a_b/2.jpg"]
+
+
+def test_a_header_run_reads_a_part_and_a_full_run_deepens_it(bucket: FilledBucket) -> None:
+    bucket.put("large.jpg", photo(3, (3000, 2000)) + b"\0" * 500_000)
+    run(bucket, depth="header")
+    shallow = bucket.rows()["large.jpg"]
+    assert (shallow["depth"], shallow["width"], shallow["sha256"]) == ("header", 3000, None)
+    assert bucket.latest_run()["bytes_read"] < 400_000
+    run(bucket)
+    deep = bucket.rows()["large.jpg"]
+    assert (deep["depth"], deep["width"]) == ("full", 3000)
+    assert deep["sha256"]
+    assert deep["blurhash"]
+
+
+def test_permanent_failures_are_left_alone_until_asked_for(bucket: FilledBucket) -> None:
+    bucket.put("broken.jpg", photo(1)[:300])
+    run(bucket)
+    bucket.downloads()
+    run(bucket)
+    assert bucket.downloads() == {}
+    run(bucket, mode="failed")
+    assert bucket.downloads() == {"broken.jpg": 1}
+    assert bucket.rows()["broken.jpg"]["attempts"] == 2
+
+
+def test_too_many_failures_fail_the_run_and_say_why(bucket: FilledBucket) -> None:
+    for i in range(12):
+        bucket.put(f"{i}.jpg", photo(i)[:300])
+    state = run(bucket)
+    assert state.is_failed()
+    assert "100% failed, more than the 10% allowed (12 truncated)" in (state.message or "")
+    record = bucket.latest_run()
+    assert record["status"] == "failed"
+    assert "12 truncated" in record["error"]
+    assert len(bucket.rows()) == 12
+
+
+def test_a_missing_bucket_is_a_clear_failure(bucket: FilledBucket) -> None:
+    bucket.name = "no-such-bucket"
+    state = run(bucket)
+    assert state.is_failed()
+    assert "no bucket 'no-such-bucket'" in (state.message or "")
+    assert bucket.latest_run()["status"] == "failed"
+
+
+def test_all_names_that_storage_allows_and_sizes_at_both_ends(bucket: FilledBucket) -> None:
+    names = [
+        "with space.jpg",
+        "it's (1) & $2 = @; : + , ?.jpg",
+        "a//b.jpg",
+        "!exclaim*.jpg",
+        "x" * 1_020 + ".jpg",
+    ]
+    for i, name in enumerate(names):
+        bucket.put(name, photo(i))
+    bucket.put("empty.bin", b"", "application/octet-stream")
+    bucket.put("big.bin", b"\x00\x01" * 50_000_000, "application/octet-stream")
+    state = run(bucket)
+    assert state.is_completed()
+    rows = bucket.rows()
+    assert sorted(rows) == sorted([*names, "empty.bin", "big.bin"])
+    assert all(rows[name]["status"] == "enriched" for name in names)
+    assert rows["big.bin"]["status"] == "unsupported"
+    assert rows["big.bin"]["size_bytes"] == 100_000_000
+
+
+def test_objects_deleted_since_are_marked_gone(bucket: FilledBucket) -> None:
+    bucket.fill(3)
+    run(bucket)
+    bucket.delete("photos/00002.jpg")
+    run(bucket)
+    rows = bucket.rows()
+    assert rows["photos/00002.jpg"]["gone_at"] is not None
+    assert rows["photos/00001.jpg"]["gone_at"] is None
+
+
+def test_what_was_read_before_writing_failed_is_not_read_again(bucket: FilledBucket) -> None:
+    bucket.fill(60)
+    bucket.block_writes()
+    try:
+        assert run(bucket).is_failed()
+    finally:
+        bucket.allow_writes()
+    assert sum(bucket.downloads().values()) == 60
+    assert bucket.rows() == {}
+
+    state = run(bucket)
+    assert state.is_completed()
+    assert bucket.downloads() == {}
+    assert len(bucket.rows()) == 60
+    assert bucket.latest_run()["bytes_read"] == 0
+
+
+def test_postgrest_going_away_while_writing_fails_the_run_and_loses_nothing(
+    bucket: FilledBucket,
+    migrated_stack: LocalStack,
+    start_flow: Callable[..., FlowProcess],
+    tmp_path: Path,
+) -> None:
+    """PostgREST stops after planning, while objects are being read, and stays away."""
+    bucket.fill(300)
+    flow = start_flow(bucket=bucket.name)
+    flow.wait_for_run_id()
+    bucket.wait_for_downloads(50)
+    with migrated_stack.without_rest():
+        exit_code, last = flow.result()
+    assert exit_code == 1, last
+    first = bucket.downloads()
+    assert set(first.values()) == {1}
+
+    assert run(bucket).is_completed()
+    again = bucket.downloads()
+    assert not (first.keys() & again.keys())
+    assert len(bucket.rows()) == 300
+
+
+def test_killed_in_the_middle_and_started_again(
+    bucket: FilledBucket, start_flow: Callable[..., FlowProcess]
+) -> None:
+    bucket.fill(1_500)
+    flow = start_flow(bucket=bucket.name)
+    flow.wait_for_run_id()
+    bucket.wait_for_downloads(700)
+    children = flow.kill()
+    assert children
+    bucket.wait_until_gone(children)
+    first = bucket.downloads()
+    assert 700 <= len(first) < 1_500
+    written = set(bucket.rows())
+
+    assert run(bucket).is_completed()
+    again = bucket.downloads()
+    assert not (written & again.keys()), "what was written is not read again"
+    rows = bucket.rows()
+    assert len(rows) == 1_500
+    assert {row["status"] for row in rows.values()} == {"enriched"}
+
+
+def test_two_backfills_at_once(
+    bucket: FilledBucket, start_flow: Callable[..., FlowProcess]
+) -> None:
+    bucket.fill(400)
+    flows = [start_flow(bucket=bucket.name) for _ in range(2)]
+    ids = [flow.wait_for_run_id() for flow in flows]
+    assert [flow.result()[0] for flow in flows] == [0, 0]
+    assert len(bucket.rows()) == 400
+    for run_id in ids:
+        record = bucket.run(run_id)
+        assert record["succeeded"] == record["processed_files"] == record["total_files"]
+        assert record["failed"] == record["skipped"] == 0
+        if record["processed_files"]:
+            snapshot = open_snapshot(record["snapshot_path"], resources.bucket)
+            assert len(snapshot.frame()) == record["processed_files"]
+
+
+def test_a_cancellation_asked_of_prefect_stops_within_seconds(
+    bucket: FilledBucket, start_flow: Callable[..., FlowProcess]
+) -> None:
+    bucket.fill(1_500)
+    flow = start_flow(bucket=bucket.name)
+    run_id = flow.wait_for_run_id()
+    bucket.wait_for_downloads(100)
+    seconds = flow.cancel_through_prefect()
+    assert seconds < 5
+    exit_code, last = flow.result()
+    assert exit_code == 130
+    assert last["state"] == "CANCELLED"
+    record = bucket.run(run_id)
+    assert record["status"] == "cancelled"
+    assert record["finished_at"]
+    assert run(bucket).is_completed()
+    assert len(bucket.rows()) == 1_500
+
+
+def test_the_process_runner_gives_the_same_rows(
+    bucket: FilledBucket, start_flow: Callable[..., FlowProcess]
+) -> None:
+    bucket.fill(50)
+    assert run(bucket).is_completed()
+    keys = ("width", "height", "sha256", "blurhash", "phash", "palette", "status")
+    by_threads = {path: [row[key] for key in keys] for path, row in bucket.rows().items()}
+    flow = start_flow({"MEDIA_ENRICHER_TASK_RUNNER": "processes"}, bucket=bucket.name, mode="all")
+    exit_code, last = flow.result()
+    assert exit_code == 0, last
+    by_processes = {path: [row[key] for key in keys] for path, row in bucket.rows().items()}
+    assert by_processes == by_threads
+
+
+def test_the_form_in_the_prefect_ui_explains_itself() -> None:
+    properties = backfill.parameters.properties
+    assert set(properties) == {"bucket", "prefix", "limit", "mode", "depth", "dry_run"}
+    assert all(len(described["description"]) > 20 for described in properties.values())
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"bucket": ""}, {"bucket": "a/b"}, {"limit": 0}, {"mode": "everything"}, {"depth": "deep"}],
+)
+def test_bad_parameters_are_refused_before_anything_runs(
+    bucket: FilledBucket, parameters: dict[str, object]
+) -> None:
+    state = run(bucket, **parameters)
+    assert state.is_failed()
+    (name,) = parameters
+    assert name in (state.message or "")
+    assert bucket.rows() == {}
+
+
+def test_the_snapshot_is_hive_partitioned_parquet(
+    bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MEDIA_ENRICHER_SNAPSHOT", str(tmp_path))
+    settings.cache_clear()
+    bucket.fill(3)
+    run(bucket)
+    record = bucket.latest_run()
+    (part,) = tmp_path.rglob("*.parquet")
+    folders = part.relative_to(tmp_path).parts
+    assert folders[0] == f"bucket={bucket.name}"
+    assert folders[1] == f"date={record['started_at']:%Y-%m-%d}"
+    assert folders[2:] == (f"run_id={record['id']}", "part-00000.parquet")
+    assert pq.read_metadata(part).row_group(0).column(0).compression == "ZSTD"
