@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import typer
 
+from media_enricher.cli.doctor import doctor
+from media_enricher.cli.runs import runs
+from media_enricher.cli.snapshot import snapshot
+
 app = typer.Typer(
     name="media-enricher",
     help="Metadata for every object of a Supabase Storage bucket.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals may hold keys
 )
+app.command()(doctor)
+app.command()(runs)
+app.command()(snapshot)

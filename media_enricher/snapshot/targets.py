@@ -90,7 +90,7 @@ class BucketTarget:
         """
         if not self._bucket.exists():
             self._bucket.create_private()
-        elif self._bucket.is_public():
+        if self._bucket.is_public():
             raise SnapshotError(
                 f"the snapshot bucket {self.name!r} is public, so anyone could read the paths and "
                 "metadata of private files. Make it private, or set MEDIA_ENRICHER_SNAPSHOT to "
