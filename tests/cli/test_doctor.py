@@ -14,8 +14,7 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from media_enricher import settings
 from media_enricher.cli import app
