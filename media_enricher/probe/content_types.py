@@ -35,7 +35,7 @@ _SYNONYMS = {
     "image/x-png": "image/png",
     "image/x-windows-bmp": "image/bmp",
     "video/avi": "video/x-msvideo",
-    "video/x-matroska-3d": "video/x-matroska",
+    "windows/metafile": "image/wmf",
 }
 
 _IMAGE_EXTENSIONS = {
@@ -53,7 +53,11 @@ _IMAGE_EXTENSIONS = {
     ".jpeg": "image/jpeg",
     ".jpg": "image/jpeg",
     ".jxl": "image/jxl",
+    ".pbm": "image/x-portable-bitmap",
+    ".pgm": "image/x-portable-graymap",
     ".png": "image/png",
+    ".pnm": "image/x-portable-anymap",
+    ".ppm": "image/x-portable-pixmap",
     ".psd": "image/vnd.adobe.photoshop",
     ".qoi": "image/qoi",
     ".svg": "image/svg+xml",

@@ -80,6 +80,14 @@ _RIFF_FORMS = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-ms
 _BITMAP_HEADERS = {bytes((size, 0, 0, 0)) for size in (12, 16, 40, 52, 56, 64, 108, 124)}
 _NETPBM = re.compile(rb"P(?:[1-6]|[Ff]|0CMYK|yRGBA|yCMYK)[\s#]|P7\n")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+_NETPBM_TYPES = {
+    b"1": "image/x-portable-bitmap",
+    b"2": "image/x-portable-graymap",
+    b"3": "image/x-portable-pixmap",
+    b"4": "image/x-portable-bitmap",
+    b"5": "image/x-portable-graymap",
+    b"6": "image/x-portable-pixmap",
+}
 _TGA_TYPES = {"image/x-tga", "image/x-targa", "image/targa"}
 
 
@@ -109,8 +117,8 @@ def _by_structure(head: bytes) -> str | None:
 
 
 def _by_text(head: bytes, path: str) -> str | None:
-    if head[:1] == b"P" and _NETPBM.match(head):
-        return "image/x-portable-anymap"
+    if _NETPBM.match(head):
+        return _NETPBM_TYPES.get(head[1:2], "image/x-portable-anymap")
     return "image/svg+xml" if _is_svg(head, path) else None
 
 

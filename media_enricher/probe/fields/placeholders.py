@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 SIDE = 32
+_OPAQUE = np.ones((SIDE, SIDE))
 Floats = npt.NDArray[np.float64]
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~"
 _BYTES = np.arange(256) / 255
 _LINEAR = np.where(_BYTES <= 0.04045, _BYTES / 12.92, ((_BYTES + 0.055) / 1.055) ** 2.4)
+_LEVEL_WEIGHTS = np.array([361.0, 19.0, 1.0])
 _BLUR_BASIS = np.cos(np.pi / SIDE * np.outer(np.arange(4), np.arange(SIDE)))
 _THUMB_BASIS = np.cos(np.pi / SIDE * np.outer(np.arange(7), np.arange(SIDE) + 0.5))
 
@@ -31,21 +33,19 @@ def blurhash(rgb: npt.NDArray[np.uint8], *, is_portrait: bool) -> str:
     """
     across, down = (3, 4) if is_portrait else (4, 3)
     linear = _LINEAR[rgb]
-    sums = np.einsum("jy,yxc,ix->jic", _BLUR_BASIS[:down], linear, _BLUR_BASIS[:across])
-    factors = sums * (2 / SIDE**2)
-    mean = factors[0, 0] / 2
-    waves = factors.reshape(-1, 3)[1:]
-    peak = float(np.abs(waves).max())
-    quantised_peak = max(0, min(82, int(peak * 166 - 0.5)))
-    scaled = waves / ((quantised_peak + 1) / 166)
-    levels = np.clip(np.floor(np.sign(scaled) * np.sqrt(np.abs(scaled)) * 9 + 9.5), 0, 18)
-    red, green, blue = (_srgb(float(channel)) for channel in mean)
+    rows = (_BLUR_BASIS[:down] @ linear.reshape(SIDE, SIDE * 3)).reshape(down, SIDE, 3)
+    factors = (_BLUR_BASIS[:across] @ rows).reshape(-1, 3) * (2 / SIDE**2)
+    mean, waves = factors[0] / 2, factors[1:]
+    peak = max(0, min(82, int(float(np.abs(waves).max()) * 166 - 0.5)))
+    scaled = waves * (166 / (peak + 1))
+    levels = np.clip(np.floor(np.copysign(np.sqrt(np.abs(scaled)), scaled) * 9 + 9.5), 0, 18)
+    red, green, blue = map(_srgb, mean.tolist())
     return "".join(
         (
             _base83(across - 1 + (down - 1) * 9, 1),
-            _base83(quantised_peak, 1),
+            _base83(peak, 1),
             _base83(red << 16 | green << 8 | blue, 4),
-            *(_base83(int(r * 361 + g * 19 + b), 2) for r, g, b in levels),
+            *(_base83(int(level), 2) for level in (levels @ _LEVEL_WEIGHTS).tolist()),
         )
     )
 
@@ -69,9 +69,9 @@ def thumbhash(rgba: npt.NDArray[np.uint8], *, width: int, height: int) -> str:
         width: of the picture; only its proportion to the height matters.
         height: of the picture.
     """
-    opacity = rgba[..., 3] / 255 if rgba.shape[2] == 4 else np.ones((SIDE, SIDE))
+    opacity = rgba[..., 3] / 255 if rgba.shape[2] == 4 else _OPAQUE
     has_alpha = bool((opacity < 1).any())
-    luma, yellow_blue, red_green = _channels(rgba[..., :3] / 255, opacity)
+    luma, yellow_blue, red_green = _channels(rgba[..., :3] / 255, opacity if has_alpha else None)
     longest = max(width, height)
     most = 5 if has_alpha else 7
     across = max(1, round_half_up(most * width / longest))
@@ -108,20 +108,22 @@ def round_half_up(value: float) -> int:
     return int(value + 0.5)
 
 
-def _channels(rgb: Floats, opacity: Floats) -> tuple[Floats, Floats, Floats]:
+def _channels(rgb: Floats, opacity: Floats | None) -> tuple[Floats, Floats, Floats]:
     """Luma, yellow against blue, and red against green, over the picture's mean colour."""
-    total = opacity.sum()
-    mean = (rgb * opacity[..., np.newaxis]).sum(axis=(0, 1)) / total if total else np.zeros(3)
-    over = mean * (1 - opacity[..., np.newaxis]) + rgb * opacity[..., np.newaxis]
-    red, green, blue = over[..., 0], over[..., 1], over[..., 2]
+    if opacity is not None:
+        total = opacity.sum()
+        visible = rgb * opacity[..., np.newaxis]
+        mean = visible.sum(axis=(0, 1)) / total if total else np.zeros(3)
+        rgb = mean * (1 - opacity[..., np.newaxis]) + visible
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     return (red + green + blue) / 3, (red + green) / 2 - blue, red - green
 
 
 def _encoded(channel: Floats, across: int, down: int) -> tuple[float, list[float], float]:
-    """A channel's mean, its waves (the triangle of low frequencies) from 0 to 1, and their scale."""
-    factors = _THUMB_BASIS[:down] @ channel @ _THUMB_BASIS[:across].T / SIDE**2
-    waves = [
-        float(factors[y, x])
+    """A channel's mean, its waves (the triangle of low frequencies) from 0 to 1, and its scale."""
+    factors = (_THUMB_BASIS[:down] @ channel @ _THUMB_BASIS[:across].T / SIDE**2).tolist()
+    waves: list[float] = [
+        factors[y][x]
         for y in range(down)
         for x in range(across)
         if (x or y) and x * down < across * (down - y)
@@ -129,4 +131,4 @@ def _encoded(channel: Floats, across: int, down: int) -> tuple[float, list[float
     scale = max(map(abs, waves), default=0.0)
     if scale:
         waves = [0.5 + 0.5 / scale * wave for wave in waves]
-    return float(factors[0, 0]), waves, scale
+    return factors[0][0], waves, scale

@@ -35,6 +35,9 @@ _FORMATS: dict[str, tuple[str, _Reader]] = {
     "image/webp": ("webp", webp.read),
     "image/x-icon": ("ico", other.read),
     "image/x-portable-anymap": ("ppm", other.read),
+    "image/x-portable-bitmap": ("ppm", other.read),
+    "image/x-portable-graymap": ("ppm", other.read),
+    "image/x-portable-pixmap": ("ppm", other.read),
     "image/x-tga": ("tga", other.read),
 }
 """Content type -> the format's name and its reader. A format is added by a line here, and where
@@ -74,7 +77,7 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
             picture = decode(
                 window.data,
                 header,
-                orientation=findings.orientation,
+                orientation=None if header.is_turned_by_decoder else findings.orientation,
                 max_pixels=options.max_pixels,
             )
             _fill_from_pixels(findings, picture)
@@ -117,6 +120,8 @@ def _check(window: Window, header: ImageHeader) -> None:
         gif.check(header, window.size)
     elif header.format == "webp":
         webp.check(window)
+    elif header.format == "avif":
+        heif.check(window)
     elif header.format == "svg":
         svg.check(window.data)
 
@@ -134,7 +139,7 @@ def _fill_from_pixels(findings: Findings, picture: Picture) -> None:
     found = colours.palette(image)
     findings.palette = found or None
     findings.dominant_color = found[0] if found else None
-    square = image.resize((placeholders.SIDE, placeholders.SIDE), Image.Resampling.LANCZOS)
+    square = image.resize((placeholders.SIDE, placeholders.SIDE), Image.Resampling.BICUBIC)
     samples = np.asarray(square)
     width, height = findings.width or image.width, findings.height or image.height
     findings.thumbhash = placeholders.thumbhash(samples, width=width, height=height)

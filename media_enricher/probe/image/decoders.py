@@ -61,6 +61,7 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
 }
 
 _TRUNCATION_PHRASES = ("truncated", "end of file", "eof", "unexpected end", "not enough")
+_UNKNOWN_PHRASES = ("unsupported", "unimplemented", "unknown pixel mode")
 
 
 def open_image(name: str, data: Buffer) -> ImageFile.ImageFile:
@@ -94,17 +95,21 @@ def refusals(name: str) -> Iterator[None]:
             ErrorCode.TOO_MANY_PIXELS, f"{name}: decoding needs more memory than there is."
         ) from None
     except Exception as refusal:  # noqa: BLE001 - see the docstring
-        text = str(refusal).lower()
-        is_cut = isinstance(refusal, EOFError) or any(
-            phrase in text for phrase in _TRUNCATION_PHRASES
-        )
-        code = ErrorCode.TRUNCATED if is_cut else ErrorCode.CORRUPT
-        raise UnreadableError(code, f"{name}: {_sentence(refusal)}") from None
+        raise UnreadableError(_code(refusal), f"{name}: {_sentence(refusal)}") from None
+
+
+def _code(refusal: Exception) -> ErrorCode:
+    said = str(refusal).lower()
+    if isinstance(refusal, EOFError) or any(phrase in said for phrase in _TRUNCATION_PHRASES):
+        return ErrorCode.TRUNCATED
+    is_unknown = isinstance(refusal, NotImplementedError) or said.startswith(_UNKNOWN_PHRASES)
+    return ErrorCode.UNSUPPORTED_TYPE if is_unknown else ErrorCode.CORRUPT
 
 
 def _sentence(refusal: Exception) -> str:
-    """What the decoder said; its name where it said nothing that a reader could use."""
-    said = " ".join(str(refusal).split())[:300]
-    if not said or isinstance(refusal, (struct.error, zlib.error, KeyError, IndexError)):
-        return f"the decoder stopped with {type(refusal).__name__} ({said or 'no reason given'})."
-    return f"{said}."
+    """What the decoder said; where it only tripped, over what."""
+    cause = refusal.__cause__ or refusal
+    if isinstance(cause, (struct.error, LookupError, TypeError, AttributeError, zlib.error)):
+        return f"the decoder stopped at bytes that make no sense ({type(cause).__name__})."
+    said = " ".join(str(refusal).split())[:300].rstrip(".")
+    return f"{said}." if said else f"the decoder stopped ({type(refusal).__name__})."

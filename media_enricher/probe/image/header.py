@@ -27,7 +27,9 @@ class ImageHeader(msgspec.Struct):
     has_exif: bool = False
     """There is EXIF, though perhaps not among the bytes held."""
     orientation: int | None = None
-    """Where the container turns the picture itself (HEIF); it overrides EXIF's, in its terms."""
+    """Of the container itself (HEIF, TIFF), in EXIF's terms; it overrides EXIF's."""
+    is_turned_by_decoder: bool = False
+    """Pillow turns a TIFF upright as it decodes."""
     exif: bytes | memoryview | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None

@@ -16,6 +16,7 @@ _BOX = struct.Struct(">I4s")
 _MAX_META = 4 * 1024 * 1024
 _MAX_METADATA = 4 * 1024 * 1024
 _MAX_BOXES = 20_000
+_ICC_COLOURS = (b"prof", b"rICC")
 _ALPHA_ROLES = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 
 # (quarter turns anticlockwise, mirror axis or None) -> EXIF orientation. The turn comes first.
@@ -58,13 +59,11 @@ class _Meta(msgspec.Struct):
     """References: (type, from item, to items)."""
 
     def properties_of(self, item: int | None) -> dict[bytes, bytes]:
-        """The properties of one item by name."""
+        """The properties of one item by name; of several colour profiles the ICC profile."""
         known = range(1, len(self.properties) + 1)
-        return dict(
-            self.properties[index - 1]
-            for owner, index in self.owners
-            if owner == item and index in known
-        )
+        owned = [self.properties[i - 1] for owner, i in self.owners if owner == item and i in known]
+        owned.sort(key=lambda named: named[1][:4] in _ICC_COLOURS)
+        return dict(owned)
 
 
 def read(window: Window, header: ImageHeader) -> None:
@@ -105,6 +104,20 @@ def _top_level(window: Window) -> Iterator[Box]:
             )
         yield Box(name, start, end)
         at = end
+
+
+def check(window: Window) -> None:
+    """Compare the lengths of the file's boxes with what is there.
+
+    Raises:
+        UnreadableError: truncated.
+    """
+    for box in _top_level(window):
+        if box.end > window.size:
+            raise UnreadableError(
+                ErrorCode.TRUNCATED,
+                f"The file ends at byte {window.size:,}, and its content at {box.end:,}.",
+            )
 
 
 def _content(window: Window, box: Box) -> bytes:
@@ -239,7 +252,7 @@ def _describe(meta: _Meta, window: Window, header: ImageHeader) -> None:
         header.mode = "RGBA"
     header.orientation = _orientation(properties)
     colour = properties.get(b"colr", b"")
-    if colour[:4] in {b"prof", b"rICC"}:
+    if colour[:4] in _ICC_COLOURS:
         header.icc = colour[4:]
     _linked_metadata(meta, window, header)
 

@@ -58,7 +58,7 @@ class Segment(NamedTuple):
 def _segment(window: Window, at: int) -> Segment:
     """The next segment from `at`; decoders pass over bytes between segments, so do we."""
     while True:
-        first, second, *length = window.read(at, 4)
+        first, second = window.read(at, 2)
         if first != 0xFF:
             at = _next_marker(window, at)
         elif second == 0xFF:
@@ -70,7 +70,7 @@ def _segment(window: Window, at: int) -> Segment:
                 ErrorCode.CORRUPT, f"The JPEG ends at byte {at:,}, without a picture."
             )
         else:
-            size = length[0] << 8 | length[1]
+            size = int.from_bytes(window.read(at + 2, 2), "big")
             if size < 2:
                 raise UnreadableError(
                     ErrorCode.CORRUPT, f"The JPEG's segment at byte {at:,} has the length {size}."

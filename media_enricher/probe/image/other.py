@@ -1,4 +1,4 @@
-"""Formats that are left to Pillow whole: TIFF, BMP, ICO, ICNS, PSD, JPEG 2000, Netpbm, QOI and more."""
+"""Formats left to Pillow whole: TIFF, BMP, ICO, ICNS, PSD, JPEG 2000, Netpbm, QOI and more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.source import MORE, MoreBytesError, UnreadableError, Window
 
 _BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
-_BITS_PER_SAMPLE, _ICC, _IPTC, _XMP, _EXTRA_SAMPLES = 258, 34675, 33723, 700, 338
+_WIDTH, _HEIGHT, _BITS_PER_SAMPLE, _ORIENTATION = 256, 257, 258, 274
+_ICC, _IPTC, _XMP = 34675, 33723, 700
 _ALPHA_MODES = {"RGBA", "LA", "PA", "RGBa", "La"}
 _MAX_PAGES = 10_000
 
@@ -43,6 +44,9 @@ def _describe(image: Image.Image, header: ImageHeader) -> None:
 
 def _describe_tiff(image: Image.Image, window: Window, header: ImageHeader) -> None:
     tags = getattr(image, "tag_v2", {})
+    header.width, header.height = tags.get(_WIDTH), tags.get(_HEIGHT)  # Pillow's may be turned
+    header.orientation = _orientation(tags.get(_ORIENTATION))
+    header.is_turned_by_decoder = True
     bits = tags.get(_BITS_PER_SAMPLE, (1,))
     header.bit_depth = int(bits[0]) if isinstance(bits, tuple) and bits else header.bit_depth
     header.icc = header.icc or _bytes(tags.get(_ICC))
@@ -50,6 +54,10 @@ def _describe_tiff(image: Image.Image, window: Window, header: ImageHeader) -> N
     header.iptc = _bytes(tags.get(_IPTC))
     header.exif = memoryview(window.data)
     header.frame_count = _pages(window)
+
+
+def _orientation(value: object) -> int | None:
+    return value if isinstance(value, int) and 1 <= value <= 8 else None
 
 
 def _bytes(value: object) -> bytes | None:

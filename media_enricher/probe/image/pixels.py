@@ -47,6 +47,8 @@ def decode(
     Raises:
         UnreadableError: truncated, corrupt or with more pixels than `max_pixels`.
     """
+    # Pillow's own limit, checked for the pictures within files (ICO), is never below ours.
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels)
     if header.format == "jpeg":
         loaded = _decode_jpeg(data, header, max_pixels)
     else:
@@ -145,6 +147,6 @@ def _small(image: Image.Image) -> Picture:
     if max(width, height) > SIDE:
         factor = SIDE / max(width, height)
         size = max(round(width * factor), 1), max(round(height * factor), 1)
-        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     wanted = "RGB" if is_opaque else "RGBA"
     return Picture(image if image.mode == wanted else image.convert(wanted), is_opaque)

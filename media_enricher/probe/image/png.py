@@ -81,9 +81,9 @@ def _transparency(_: bytes, header: ImageHeader) -> None:
 
 
 def _animation(content: bytes, header: ImageHeader) -> None:
-    if len(content) >= 4:
-        header.frame_count = max(int.from_bytes(content[:4], "big"), 1)
-        header.is_animated = header.frame_count > 1
+    frames = int.from_bytes(content[:4], "big")
+    if 0 < frames < 2**31:
+        header.frame_count, header.is_animated = frames, frames > 1
 
 
 def _exif(content: bytes, header: ImageHeader) -> None:
@@ -160,7 +160,7 @@ def check(data: Buffer) -> None:
     """Check the sums of the pixels' chunks, which Pillow passes over. Costs 0.3 ms a megabyte.
 
     Raises:
-        UnreadableError: a chunk is cut (truncated), or its content is not what was written (corrupt).
+        UnreadableError: a chunk is cut (truncated), or is not what was written (corrupt).
     """
     view = memoryview(data)
     at = 8

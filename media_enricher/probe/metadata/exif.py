@@ -53,6 +53,7 @@ _TYPES = {
     10: (8, "i"),
     11: (4, "f"),
     12: (8, "d"),
+    13: (4, "I"),  # the offset of a directory
     129: (1, "s"),  # UTF-8, of EXIF 3.0
 }
 _RATIONALS = {5, 10}
