@@ -18,11 +18,11 @@ from tasks import resources
 from tests.flows.conftest import FilledBucket, FlowProcess, photo
 
 
-def run(bucket: FilledBucket, **parameters: object) -> State[Any]:
+def run(filled: FilledBucket, **parameters: object) -> State[Any]:
     """Run the flow in this process; return its final Prefect state."""
     return cast(
         "State[Any]",
-        backfill(**{"bucket": bucket.name, **parameters, "return_state": True}),  # type: ignore[call-overload]
+        backfill(**{"bucket": filled.name, **parameters, "return_state": True}),  # type: ignore[call-overload]
     )
 
 
