@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 from urllib.parse import quote
@@ -37,7 +38,22 @@ def migrated_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSt
 
     with LocalStack.start(tmp_path_factory.mktemp("migrated-stack")) as running:
         migrations.apply(running.database_url)
+        _wait_for_functions(running)
         yield running
+
+
+def _wait_for_functions(stack: LocalStack) -> None:
+    """PostgREST reloads its schema in its own time once it is told of new functions."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        answer = httpx.get(
+            f"{stack.url}/rest/v1/rpc/media_mark_gone?p_bucket=&p_prefix=",
+            headers={"apikey": stack.service_key, "authorization": f"Bearer {stack.service_key}"},
+        )
+        if answer.status_code != httpx.codes.NOT_FOUND:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"PostgREST does not know the functions: {answer.text}")
 
 
 @pytest.fixture
