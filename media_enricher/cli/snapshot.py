@@ -21,6 +21,9 @@ from media_enricher.supabase.client import connect
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.runs import RunTable
 
+PATHS_SHOWN = 3
+"""Of each group of duplicates."""
+
 
 def snapshot(
     run: Annotated[
@@ -77,9 +80,9 @@ def _print(summary: Summary) -> None:
     for line in _headlines(summary):
         console.print(line, highlight=False, soft_wrap=True)
     if summary.formats:
-        console.print(_formats(summary))
+        _print_table("Formats", _formats(summary))
     if summary.reasons:
-        console.print(_reasons(summary))
+        _print_table("Without metadata", _reasons(summary))
     _print_duplicates("Copies (same sha256)", summary.duplicates)
     _print_duplicates(
         f"Look-alikes (perceptual hashes within {summary.near_distance} bits)",
@@ -89,12 +92,11 @@ def _print(summary: Summary) -> None:
 
 def _headlines(summary: Summary) -> list[str]:
     statuses = ", ".join(f"{count:,} {status}" for status, count in summary.statuses.items())
-    parts = f"{summary.parts:,} part" + ("s" if summary.parts != 1 else "")
     return [
         f"[bold]Run {summary.run_id}[/] on [bold]{escape(summary.bucket)}[/], "
         f"{summary.started_at:%Y-%m-%d %H:%M:%S} UTC",
-        f"[dim]{escape(summary.address)} ({parts})[/]",
-        f"{summary.objects:,} objects: {statuses}"
+        f"[dim]{escape(summary.address)} ({_count(summary.parts, 'part')})[/]",
+        f"{_count(summary.objects, 'object')}: {statuses}"
         + (f"; {summary.replaced:,} replaced since they were last read" * bool(summary.replaced)),
         f"{decimal(summary.bytes_read)} read of {decimal(summary.size_bytes)} in "
         f"{duration(summary.elapsed_seconds)}: {summary.objects_per_second:,.0f} objects/s "
@@ -108,14 +110,14 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _formats(summary: Summary) -> Table:
-    table = _table("Formats", "format", "objects", "size")
+    table = _table("format", "objects", "size")
     for each in summary.formats:
         table.add_row(escape(each.format), f"{each.objects:,}", decimal(each.size_bytes))
     return table
 
 
 def _reasons(summary: Summary) -> Table:
-    table = _table("Without metadata", "reason", "objects", "for example")
+    table = _table("reason", "objects", "for example")
     table.columns[2].justify = "left"
     for each in summary.reasons:
         message = f"\n[dim]{escape(each.example_message)}[/]" if each.example_message else ""
@@ -129,21 +131,33 @@ def _reasons(summary: Summary) -> Table:
 
 def _print_duplicates(title: str, found: Duplicates) -> None:
     if not found.groups:
-        console.print(f"{title}: none", highlight=False)
+        console.print(f"\n[bold]{title}[/]: none", highlight=False, soft_wrap=True)
         return
-    heading = f"{title}: {found.objects:,} objects in {found.groups:,} groups"
-    table = _table(heading, "objects", "could be saved", "paths")
+    table = _table("objects", "could be saved", "paths")
     table.columns[2].justify = "left"
     for group in found.worst:
-        shown = [escape(path) for path in group.paths[:3]]
-        more = f"\n[dim]and {len(group.paths) - 3:,} more[/]" if len(group.paths) > 3 else ""
-        table.add_row(f"{len(group.paths):,}", decimal(group.wasted_bytes), "\n".join(shown) + more)
-    console.print(table)
+        shown = [escape(path) for path in group.paths[:PATHS_SHOWN]]
+        if len(group.paths) > PATHS_SHOWN:
+            shown.append(f"[dim]and {len(group.paths) - PATHS_SHOWN:,} more[/]")
+        table.add_row(f"{len(group.paths):,}", decimal(group.wasted_bytes), "\n".join(shown))
+    groups = _count(found.groups, "group")
+    if found.groups > len(found.worst):
+        groups += f", of which {len(found.worst)}"
+    _print_table(f"{title}: {found.objects:,} objects in {groups}", table)
 
 
-def _table(title: str, first: str, *numbers: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(header_style="dim", box=None, pad_edge=False)
     table.add_column(first)
     for name in numbers:
         table.add_column(name, justify="right", overflow="fold")
     return table
+
+
+def _print_table(title: str, table: Table) -> None:
+    console.print(f"\n[bold]{title}[/]", highlight=False, soft_wrap=True)
+    console.print(table)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
