@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeAlias
 
 import asyncpg
-import msgspec
 
 from media_enricher.local.storage import errors
+from media_enricher.local.storage.lookups import DownloadLookup, StoredObject, stored_object
 from media_enricher.local.tokens import Caller
 
 Row: TypeAlias = Mapping[str, Any]
@@ -26,38 +26,18 @@ _BECOME_CALLER = """
 _DOWNLOAD = "select version, metadata from storage.objects where bucket_id = $1 and name = $2"
 
 
-class ObjectMetadata(msgspec.Struct, rename="camel"):
-    """`storage.objects.metadata`, with the real server's keys."""
-
-    e_tag: str = ""
-    size: int = 0
-    mimetype: str = "application/octet-stream"
-    cache_control: str = "no-cache"
-    last_modified: str = ""
-    content_length: int = 0
-    http_status_code: int = 200
-
-
-class StoredObject(msgspec.Struct):
-    """What a download needs to know of an object."""
-
-    version: str
-    metadata: ObjectMetadata
-
-
-_decode_metadata = msgspec.json.Decoder(ObjectMetadata).decode
-
-
 class Database:
     """A pool of connections as `supabase_storage_admin`, the owner of the tables."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._downloads = DownloadLookup(pool)
 
     @classmethod
     async def connect(cls, url: str) -> Database:
         """Open the pool."""
-        return cls(await asyncpg.create_pool(url, min_size=2, max_size=10))
+        pool = await asyncpg.create_pool(url, min_size=2, max_size=10, reset=_leave_as_it_is)
+        return cls(pool)
 
     async def close(self) -> None:
         """Close the pool at once."""
@@ -102,19 +82,24 @@ class Database:
         """
         if caller is None or caller.bypasses_rls:
             with _translated():
-                row = await self._pool.fetchrow(_DOWNLOAD, bucket, key)
+                found = await self._downloads.find(bucket, key)
         else:
             async with self.as_caller(caller) as connection:
                 row = await connection.fetchrow(_DOWNLOAD, bucket, key)
-        if row is None:
+                found = stored_object(row[0], row[1]) if row else None
+        if found is None:
             await self.require_bucket(bucket)
             raise errors.no_such_key()
-        return StoredObject(row[0], _decode_metadata(row[1] or "{}"))
+        return found
 
 
 async def become(connection: Connection, caller: Caller) -> None:
     """Give the current transaction the caller's role and claims, until it ends."""
     await connection.execute(_BECOME_CALLER, caller.role, caller.claims_json)
+
+
+async def _leave_as_it_is(_: Connection) -> None:
+    """What a connection needs before its next use: nothing, for we set what ends with us."""
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ import msgspec
 
 from media_enricher.local.storage import errors
 from media_enricher.local.storage.blobs import BlobStore
-from media_enricher.local.storage.database import ObjectMetadata, StoredObject
+from media_enricher.local.storage.lookups import ObjectMetadata, StoredObject
 
 CHUNK_BYTES = 256 * 1024
 _RANGE = re.compile(rb"bytes=(\d*)-(\d*)")
