@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from media_enricher.cli.doctor import doctor
+from media_enricher.cli.probe import probe
+from media_enricher.cli.local import app as local
 from media_enricher.cli.runs import runs
 from media_enricher.cli.snapshot import snapshot
 
@@ -15,5 +17,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals may hold keys
 )
 app.command()(doctor)
+app.command()(probe)
 app.command()(runs)
 app.command()(snapshot)
+app.add_typer(local, name="local")

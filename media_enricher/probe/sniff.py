@@ -79,6 +79,7 @@ _RIFF_FORMS = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-ms
 
 _BITMAP_HEADERS = {bytes((size, 0, 0, 0)) for size in (12, 16, 40, 52, 56, 64, 108, 124)}
 _NETPBM = re.compile(rb"P(?:[1-6]|[Ff]|0CMYK|yRGBA|yCMYK)[\s#]|P7\n")
+_JSON = re.compile(rb"\{\s*(?:\"|\}|$)|\[\s*(?:[\"\[\{\]]|-?\d|true|false|null|$)")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _NETPBM_TYPES = {
     b"1": "image/x-portable-bitmap",
@@ -199,6 +200,6 @@ def _text(head: bytes) -> str | None:
     start = sample.lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"<?xml"):
         return "text/xml"
-    if start[:1] in {b"{", b"["}:
+    if _JSON.match(start):
         return "application/json"
     return "text/plain"

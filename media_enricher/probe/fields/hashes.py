@@ -23,5 +23,7 @@ def phash(grey: npt.NDArray[np.uint8]) -> str:
         grey: 32x32, 0 to 255.
     """
     low = _BASIS @ grey.astype(np.float64) @ _BASIS.T
-    bits = (low > np.median(low)).ravel()
+    ranked = np.sort(low, axis=None)
+    median = (ranked[31] + ranked[32]) / 2  # np.median takes ten times as long
+    bits = (low > median).ravel()
     return np.packbits(bits).tobytes().hex()

@@ -9,7 +9,7 @@ from PIL import Image
 
 from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
 from media_enricher.probe.fields import colours, hashes, placeholders
-from media_enricher.probe.image import gif, heif, jpeg, other, png, svg, webp
+from media_enricher.probe.image import gif, heif, ico, jpeg, other, png, svg, webp
 from media_enricher.probe.image.descriptions import describe
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.image.pixels import Picture, decode
@@ -33,7 +33,7 @@ _FORMATS: dict[str, tuple[str, _Reader]] = {
     "image/vnd.adobe.photoshop": ("psd", other.read),
     "image/vnd.ms-dds": ("dds", other.read),
     "image/webp": ("webp", webp.read),
-    "image/x-icon": ("ico", other.read),
+    "image/x-icon": ("ico", ico.read),
     "image/x-portable-anymap": ("ppm", other.read),
     "image/x-portable-bitmap": ("ppm", other.read),
     "image/x-portable-graymap": ("ppm", other.read),

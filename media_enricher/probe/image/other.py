@@ -1,4 +1,4 @@
-"""Formats left to Pillow whole: TIFF, BMP, ICO, ICNS, PSD, JPEG 2000, Netpbm, QOI and more."""
+"""Formats left to Pillow whole: TIFF, BMP, ICNS, PSD, JPEG 2000, Netpbm, QOI and more."""
 
 from __future__ import annotations
 

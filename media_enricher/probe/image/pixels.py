@@ -103,13 +103,10 @@ def _load(image: ImageFile.ImageFile, header: ImageHeader, max_pixels: int) -> I
 def _plain(image: Image.Image) -> Image.Image:
     """The picture as L, RGB or CMYK, or with alpha as LA or RGBA: the modes that can be shrunk."""
     mode = image.mode
+    if "transparency" in image.info and mode in {"1", "L", "RGB"}:
+        return image.convert("RGBA")  # a PNG may name one colour as transparent
     if mode in {"L", "RGB", "CMYK", "LA", "RGBA"}:
-        # A PNG may name one colour of an opaque mode as transparent.
-        return (
-            image.convert("RGBA")
-            if "transparency" in image.info and mode in {"L", "RGB"}
-            else image
-        )
+        return image
     if mode in {"I", "F"} or mode.startswith("I;16"):
         return _eight_bits(image)
     if mode == "1":

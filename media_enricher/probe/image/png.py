@@ -12,6 +12,8 @@ from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.metadata.texts import decoded
 from media_enricher.probe.source import Buffer, UnreadableError, Window
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 _CHUNK = struct.Struct(">I4s")
 _MAX_METADATA = 4 * 1024 * 1024
 _MAX_CHUNKS = 100_000
@@ -44,7 +46,7 @@ _ALPHA_TYPES = {4, 6}
 
 def read(window: Window, header: ImageHeader) -> None:
     """Read every chunk but the pixels, as far as the window goes."""
-    at = _start(window.read(8, 25), header)
+    at = read_start(window.read(8, 25), header)
     for _ in range(_MAX_CHUNKS):
         if at + 8 > window.held:
             break
@@ -60,7 +62,12 @@ def read(window: Window, header: ImageHeader) -> None:
         header.frame_count, header.is_animated = 1, False
 
 
-def _start(content: bytes, header: ImageHeader) -> int:
+def read_start(content: bytes, header: ImageHeader) -> int:
+    """Read the first chunk, IHDR.
+
+    Returns:
+        Where the second begins.
+    """
     length: int
     length, name, width, height, bits, colour_type = struct.unpack_from(">I4sIIBB", content)
     mode = _MODES.get((colour_type, bits))
