@@ -49,3 +49,12 @@ def duration(seconds: float) -> str:
         counts.append((count, unit))
     largest = next(place for place, (count, _) in enumerate(counts) if count)
     return " ".join(f"{count} {unit}" for count, unit in counts[largest : largest + 2] if count)
+
+
+def rate(per_second: float) -> str:
+    """How much in a second, to a digit or two that mean something.
+
+    >>> [rate(0.25), rate(9.4), rate(97.3), rate(1_385.2)]
+    ['0.2', '9.4', '97', '1,385']
+    """
+    return f"{per_second:,.1f}" if per_second < 10 else f"{per_second:,.0f}"

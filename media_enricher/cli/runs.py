@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail
+from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail, rate
 from media_enricher.models import EnrichRun, RunStatus
 from media_enricher.settings import SettingsError, supabase_settings
 from media_enricher.supabase.client import connect
@@ -174,7 +174,7 @@ def _seconds(run: EnrichRun) -> float:
 
 def _rate(run: EnrichRun) -> str:
     seconds = _seconds(run)
-    return f"{run.processed_files / seconds:,.0f}" if seconds and run.processed_files else "-"
+    return rate(run.processed_files / seconds) if seconds and run.processed_files else "-"
 
 
 def _time_left(run: EnrichRun) -> str:

@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail
+from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail, rate
 from media_enricher.settings import SettingsError, supabase_settings
 from media_enricher.snapshot import SnapshotError, open_snapshot
 from media_enricher.snapshot.near_duplicates import MAX_DISTANCE
@@ -99,7 +99,7 @@ def _headlines(summary: Summary) -> list[str]:
         f"{_count(summary.objects, 'object')}: {statuses}"
         + (f"; {summary.replaced:,} replaced since they were last read" * bool(summary.replaced)),
         f"{decimal(summary.bytes_read)} read of {decimal(summary.size_bytes)} in "
-        f"{duration(summary.elapsed_seconds)}: {summary.objects_per_second:,.0f} objects/s "
+        f"{duration(summary.elapsed_seconds)}: {rate(summary.objects_per_second)} objects/s "
         f"(median download {_milliseconds(summary.median_download_seconds)}, "
         f"probe {_milliseconds(summary.median_probe_seconds)})",
     ]
