@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from media_enricher.cli.demo import demo
 from media_enricher.cli.doctor import doctor
-from media_enricher.cli.probe import probe
 from media_enricher.cli.local import app as local
+from media_enricher.cli.probe import probe
 from media_enricher.cli.runs import runs
 from media_enricher.cli.snapshot import snapshot
 
@@ -16,6 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals may hold keys
 )
+app.command()(demo)
 app.command()(doctor)
 app.command()(probe)
 app.command()(runs)

