@@ -14,8 +14,8 @@ begin
 end
 $$;
 
--- Upserts rows, given as a JSON array of objects with the columns' names, and returns the paths
--- that were not recorded because their object is gone. Calling it again changes nothing.
+-- Upserts rows of a bucket, given as a JSON array of objects with the columns' names, and returns
+-- the paths that were not recorded because their object is gone. Calling it again changes nothing.
 --
 -- The database adds what must be true now, and not when the object was listed: object, owner and
 -- tenant. Of a row that describes the same bytes (the same etag),
@@ -24,53 +24,25 @@ $$;
 --     verdict as it is: status, error, depth and enricher_version.
 -- Findings about bytes that were replaced meanwhile do not touch a row that is up to date.
 create function public.media_record_assets(
-  p_run_id uuid, p_assets jsonb, p_transient_codes text[] default '{}'
+  p_run_id uuid, p_bucket text, p_assets json, p_transient_codes text[]
 ) returns setof text
 language plpgsql security definer set search_path = '' as $$
 begin
   -- Calls for one bucket take turns, so that what is read below is what is overwritten, and two
   -- runs over the same rows cannot block each other.
-  perform pg_advisory_xact_lock(hashtextextended('media_assets:' || buckets.bucket, 0))
-  from (
-    select distinct asset ->> 'bucket' as bucket from jsonb_array_elements(p_assets) as asset
-    order by bucket
-  ) as buckets;
+  perform pg_advisory_xact_lock(hashtextextended('media_assets:' || p_bucket, 0));
 
   return query
   with given as materialized (
-    select distinct on (g.bucket, g.path) g.* -- a page names an object once; be sure of it
-    from jsonb_populate_recordset(null::public.media_assets, p_assets) as g
-    order by g.bucket, g.path
+    select distinct on (g.path) g.* -- a page names an object once; be sure of it
+    from json_populate_recordset(null::public.media_assets, p_assets) as g
+    order by g.path
   ),
   objects as materialized (
-    select per_bucket.bucket, o.*
-    from (select g.bucket, array_agg(g.path) as paths from given g group by g.bucket) per_bucket
-    cross join lateral media_enricher.find_objects(per_bucket.bucket, per_bucket.paths) o
-  ),
-  weighed as materialized (
-    select
-      g.bucket, g.path, g.new_etag, o.object_id, o.user_id,
-      case
-        when old.path is null or not same_bytes then 1
-        when old.run_id = p_run_id then old.attempts
-        else old.attempts + 1
-      end as attempts,
-      same_bytes and (g.status = 'failed' or is_shallower) as fills_from_old,
-      same_bytes and old.status <> 'failed' and (
-        is_shallower or (g.status = 'failed' and g.error_code = any (p_transient_codes))
-      ) as keeps_verdict
-    from (select *, regexp_replace(given.etag, '^W/', '') as new_etag from given) g
-    join objects o on o.bucket = g.bucket and o.path = g.path
-    left join public.media_assets old on old.bucket = g.bucket and old.path = g.path
-    cross join lateral (
-      select
-        coalesce(old.path is not null and old.etag is not distinct from g.new_etag, false),
-        coalesce(g.depth = 'header' and old.depth = 'full', false)
-    ) as compared (same_bytes, is_shallower)
-    where not coalesce(old.etag = o.etag and g.new_etag is distinct from o.etag, false)
+    select * from media_enricher.find_objects(p_bucket, array(select g.path from given g))
   ),
   recorded as (
-    insert into public.media_assets as asset (
+    insert into public.media_assets (
       object_id, user_id, tenant_id, attempts, enricher_version, gone_at, bucket, path, etag,
       status, depth, error_code, error_message, run_id, enriched_at,
       size_bytes, declared_content_type, content_type, kind, format, width, height, orientation,
@@ -79,15 +51,20 @@ begin
       camera_model, lens, latitude, longitude, exif, title, description, tags
     )
     select
-      w.object_id, w.user_id, public.media_tenant_id(w.bucket, w.path), w.attempts,
-      case when w.keeps_verdict then old.enricher_version else g.enricher_version end,
-      null, w.bucket, w.path, w.new_etag,
-      case when w.keeps_verdict then old.status else g.status end,
-      case when w.keeps_verdict then old.depth else g.depth end,
-      case when w.keeps_verdict then old.error_code else g.error_code end,
-      case when w.keeps_verdict then old.error_message else g.error_message end,
+      o.object_id, o.user_id, public.media_tenant_id(p_bucket, g.path),
+      case
+        when not same_bytes then 1
+        when old.run_id = p_run_id then old.attempts
+        else old.attempts + 1
+      end,
+      case when keeps_verdict then old.enricher_version else g.enricher_version end,
+      null, p_bucket, g.path, new_etag,
+      case when keeps_verdict then old.status else g.status end,
+      case when keeps_verdict then old.depth else g.depth end,
+      case when keeps_verdict then old.error_code else g.error_code end,
+      case when keeps_verdict then old.error_message else g.error_message end,
       p_run_id,
-      case when w.keeps_verdict then old.enriched_at else now() end,
+      case when keeps_verdict then old.enriched_at else now() end,
       coalesce(g.size_bytes, fill.size_bytes),
       coalesce(g.declared_content_type, fill.declared_content_type),
       coalesce(g.content_type, fill.content_type),
@@ -119,11 +96,25 @@ begin
       coalesce(g.title, fill.title),
       coalesce(g.description, fill.description),
       coalesce(g.tags, fill.tags)
-    from weighed w
-    join given g on g.bucket = w.bucket and g.path = w.path
-    left join public.media_assets old on old.bucket = w.bucket and old.path = w.path
-    left join public.media_assets fill on fill.id = old.id and w.fills_from_old
-    order by w.bucket, w.path
+    from given g
+    join objects o on o.path = g.path
+    left join public.media_assets old on old.bucket = p_bucket and old.path = g.path
+    cross join lateral (select regexp_replace(g.etag, '^W/', '') as new_etag) as stripped
+    cross join lateral (
+      select
+        old.path is not null and old.etag is not distinct from new_etag as same_bytes,
+        coalesce(g.depth = 'header' and old.depth = 'full', false) as is_shallower
+    ) as compared
+    cross join lateral (
+      select coalesce(
+        same_bytes and old.status <> 'failed'
+          and (is_shallower or g.status = 'failed' and g.error_code = any (p_transient_codes)),
+        false
+      ) as keeps_verdict
+    ) as weighed
+    left join lateral (select old.*) as fill on same_bytes and (is_shallower or g.status = 'failed')
+    where not coalesce(old.etag = o.etag and new_etag is distinct from o.etag, false)
+    order by g.path
     on conflict (bucket, path) do update set
       object_id = excluded.object_id,
       user_id = excluded.user_id,
@@ -171,7 +162,7 @@ begin
       tags = excluded.tags
   )
   select g.path from given g
-  where not exists (select from objects o where o.bucket = g.bucket and o.path = g.path);
+  where not exists (select from objects o where o.path = g.path);
 end
 $$;
 comment on function public.media_record_assets is

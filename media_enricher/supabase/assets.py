@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from media_enricher.models import (
 from media_enricher.probe import ENRICHER_VERSION
 from media_enricher.settings import settings
 from media_enricher.supabase.retrying import call
-from media_enricher.supabase.rows import row
+from media_enricher.supabase.rows import encode_rows
 
 PAGE_ROWS = 1000
 """The most rows in one answer or request: PostgREST cuts answers there unless told otherwise."""
@@ -81,19 +82,40 @@ class AssetTable:
             The paths that were not recorded, because their object was deleted meanwhile.
         """
         gone: list[str] = []
-        for rows in _chunks(assets):
-            gone += self._call(
-                "media_record_assets",
-                {
-                    "p_run_id": run_id,
-                    "p_assets": rows,
-                    "p_transient_codes": sorted(TRANSIENT_ERRORS),
-                },
-            )
+        for bucket, group in groupby(sorted(assets, key=_address), key=attrgetter("bucket")):
+            rows = list(group)
+            for start in range(0, len(rows), PAGE_ROWS):
+                gone += self._record(run_id, bucket, rows[start : start + PAGE_ROWS])
         return gone
+
+    def _record(self, run_id: str, bucket: str, assets: Sequence[MediaAsset]) -> list[str]:
+        arguments = {
+            "p_run_id": run_id,
+            "p_bucket": bucket,
+            "p_assets": msgspec.Raw(encode_rows(assets)),
+            "p_transient_codes": sorted(TRANSIENT_ERRORS),
+        }
+        rest = self._client.postgrest
+        # Past the client's query builder, and with the arguments' names in the address: then the
+        # rows are encoded once, by msgspec, and PostgREST hands them on without reading them. All
+        # three together take a third of the processor time that they would otherwise.
+        answer = call(
+            "media_record_assets",
+            lambda: rest.session.post(
+                str(rest.base_url.joinpath("rpc", "media_record_assets")),
+                params={"columns": ",".join(arguments)},
+                headers={**rest.headers, "Content-Type": "application/json"},
+                content=msgspec.json.encode(arguments),
+            ),
+        )
+        return msgspec.json.decode(answer.content, type=list[str])
 
     def _call(self, function: str, arguments: dict[str, Any]) -> Any:
         return call(function, lambda: self._client.rpc(function, arguments).execute().data)
+
+
+def _address(asset: MediaAsset) -> tuple[str, str]:
+    return asset.bucket, asset.path
 
 
 def _question(selection: Selection) -> dict[str, Any]:
@@ -107,9 +129,3 @@ def _question(selection: Selection) -> dict[str, Any]:
         "p_transient_codes": sorted(TRANSIENT_ERRORS),
         "p_max_attempts": settings().max_attempts,
     }
-
-
-def _chunks(assets: Sequence[MediaAsset]) -> Iterator[list[dict[str, Any]]]:
-    rows = map(row, assets)
-    while chunk := list(islice(rows, PAGE_ROWS)):
-        yield chunk

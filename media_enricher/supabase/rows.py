@@ -1,7 +1,7 @@
-"""A found asset as a row that Postgres takes.
+"""Found assets as rows that Postgres takes.
 
 What stands in a file is anyone's guess: EXIF text with NUL bytes, a width of 2^40, a latitude of
-NaN. Postgres refuses each of them, and with it the other 999 rows of the page. So a value that the
+NaN. Postgres refuses each of them, and with it the other 999 rows of the page. So a value that its
 column can't hold is mended or left out here, at the last step before the wire; the limits are those
 of `sql/`, and mirror its constraints.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -20,17 +21,16 @@ _SMALLINT = 2**15 - 1
 _INTEGER = 2**31 - 1
 _BIGINT = 2**63 - 1
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "size_bytes": (0, _BIGINT),
-    "enricher_version": (0, _INTEGER),
-    "width": (1, _INTEGER),
-    "height": (1, _INTEGER),
-    "orientation": (1, 8),
-    "frame_count": (1, _INTEGER),
-    "bit_depth": (1, _SMALLINT),
-    "latitude": (-90, 90),
-    "longitude": (-180, 180),
-}
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("size_bytes", 0, _BIGINT),
+    ("width", 1, _INTEGER),
+    ("height", 1, _INTEGER),
+    ("orientation", 1, 8),
+    ("frame_count", 1, _INTEGER),
+    ("bit_depth", 1, _SMALLINT),
+    ("latitude", -90, 90),
+    ("longitude", -180, 180),
+)
 _PATTERNS = {
     "dominant_color": re.compile(r"#[0-9a-f]{6}"),
     "phash": re.compile(r"[0-9a-f]{16}"),
@@ -40,33 +40,59 @@ _LONGEST_TAG = 255
 """Characters. A key of the index on tags holds 2,704 bytes."""
 
 
-def row(asset: MediaAsset) -> dict[str, Any]:
-    """The JSON object of an asset, of columns by name; what is absent is null."""
-    columns: dict[str, Any] = msgspec.to_builtins(asset)
-    for name, (low, high) in _RANGES.items():
-        value = columns.get(name)
-        if value is not None and not low <= value <= high:  # NaN is in no range
-            columns[name] = None
-    for name, pattern in _PATTERNS.items():
-        value = columns.get(name)
-        if value is not None and not pattern.fullmatch(value):
-            columns[name] = None
-    if tags := columns.get("tags"):
-        columns["tags"] = [tag[:_LONGEST_TAG] for tag in tags]
-    return {name: _storable(value) for name, value in columns.items()}
+def encode_rows(assets: Sequence[MediaAsset]) -> bytes:
+    """A JSON array of rows, of columns by name; a column that is absent is null."""
+    return b"[" + b",".join(map(_encode_row, assets)) + b"]"
 
 
 def storable_text(text: str) -> str:
     """The text without what no text of Postgres holds: NUL characters, and halves of pairs."""
-    if "\x00" in text:
-        text = text.replace("\x00", "")
-    if text.isascii():
-        return text
+    text = text.replace("\x00", "")
     try:
         text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def _encode_row(asset: MediaAsset) -> bytes:
+    """One row; nearly all need no mending, which is told from the encoded form at little cost."""
+    if _is_in_bounds(asset):
+        try:
+            encoded = msgspec.json.encode(asset)
+        except (UnicodeEncodeError, OverflowError):  # half a surrogate pair; an integer of exif
+            pass
+        else:
+            if b"\\u0000" not in encoded:
+                return encoded
+    return msgspec.json.encode(_mended(asset))
+
+
+def _is_in_bounds(asset: MediaAsset) -> bool:
+    for name, low, high in _RANGES:
+        value = getattr(asset, name)
+        if value is not None and not low <= value <= high:  # NaN is in no range
+            return False
+    for name, pattern in _PATTERNS.items():
+        value = getattr(asset, name)
+        if value is not None and pattern.fullmatch(value) is None:
+            return False
+    return asset.tags is None or all(len(tag) <= _LONGEST_TAG for tag in asset.tags)
+
+
+def _mended(asset: MediaAsset) -> dict[str, Any]:
+    columns: dict[str, Any] = msgspec.to_builtins(asset)
+    for name, low, high in _RANGES:
+        value = columns.get(name)
+        if value is not None and not low <= value <= high:
+            columns[name] = None
+    for name, pattern in _PATTERNS.items():
+        value = columns.get(name)
+        if value is not None and pattern.fullmatch(value) is None:
+            columns[name] = None
+    if tags := columns.get("tags"):
+        columns["tags"] = [tag[:_LONGEST_TAG] for tag in tags]
+    return {name: _storable(value) for name, value in columns.items()}
 
 
 def _storable(value: Any) -> Any:
