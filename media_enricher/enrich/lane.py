@@ -26,8 +26,8 @@ from media_enricher.enrich.messages import Finished, FrameReader, decode_assignm
 from media_enricher.enrich.options import EngineOptions
 
 _PR_SET_PDEATHSIG = 1
-_REPORT_AT = 32
-_REPORT_AFTER_SECONDS = 0.01
+_REPORT_AT = 64
+_REPORT_AFTER_SECONDS = 0.02
 _READ_BYTES = 256 * 1024
 
 
