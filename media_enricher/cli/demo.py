@@ -1,0 +1,197 @@
+"""`media-enricher demo`: the whole job on real photographs, on a stack of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.filesize import decimal
+from rich.markup import escape
+
+from media_enricher import migrations
+from media_enricher.cli.backfill import Ended, run_backfill
+from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail
+from media_enricher.cli.snapshot import snapshot
+from media_enricher.demo import audit, filling
+from media_enricher.demo.packages import PackagesError
+from media_enricher.demo.photographs import PACKAGES, demo_photographs, objects_of
+from media_enricher.demo.prefect_server import PrefectServer, PrefectServerError
+from media_enricher.demo.tables import rows_table
+from media_enricher.local import LocalStack, LocalStackError
+from media_enricher.supabase.errors import SupabaseError
+
+FOLDER = Path(".media-enricher/demo")
+INTERRUPTED = 130
+
+
+def demo(
+    images: Annotated[
+        Path | None, typer.Option(help="A folder of your own to enrich. It is only read.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")
+    ] = False,
+    folder: Annotated[
+        Path, typer.Option(help="Where the demo keeps its data. Each demo starts empty.")
+    ] = FOLDER,
+) -> None:
+    """Enrich real photographs on a stack started just for that, and check what came of it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops everything, as Ctrl-C does
+    try:
+        objects = _choose_files(folder, images)
+        _make_room(folder)
+        held = _play(folder, objects, keep=keep)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except (LocalStackError, PackagesError, PrefectServerError, SupabaseError) as error:
+        fail(str(error), JOB_FAILED)
+    raise typer.Exit(0 if held else JOB_FAILED)
+
+
+def _choose_files(folder: Path, images: Path | None) -> dict[str, Path]:
+    with _step("fetching photographs") as done:
+        if images is None:
+            objects = demo_photographs(folder / "photographs", cache=folder.parent / "packages")
+            whence = f"real photographs from {', '.join(PACKAGES)}, and some broken files"
+        else:
+            objects = objects_of(images.expanduser())
+            whence = f"from {images}"
+        if not objects:
+            fail(f"There is no file in {images}, or it is no folder.", BAD_INPUT)
+        size = decimal(sum(path.stat().st_size for path in objects.values()))
+        done(f"{len(objects):,} files, {size}: {whence}")
+    return objects
+
+
+def _make_room(folder: Path) -> None:
+    """Forget the demo before this one; refuse to if it is still there."""
+    if running := LocalStack.find(folder / "stack"):
+        fail(
+            f"A demo is running in {folder} already, at {running.url}. Stop it, or name another "
+            "folder with --folder.",
+            BAD_INPUT,
+        )
+    for part in ("stack", "prefect"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+
+
+def _play(folder: Path, objects: Mapping[str, Path], *, keep: bool) -> bool:
+    """Start all, fill the bucket, enrich it twice; return whether all that should hold does."""
+    with (
+        PrefectServer.start(folder / "prefect") as prefect,
+        _started_stack(folder / "stack") as stack,
+    ):
+        with _step("filling the bucket") as done:
+            uploads = filling.fill(stack, objects)
+            by_whom = ", ".join(f"{count} by {who}" for who, count in uploads.items())
+            done(f"bucket [bold]{filling.BUCKET}[/] filled through the Storage API: {by_whom}")
+        with _step("starting a Prefect server") as done:
+            prefect.wait_until_ready()
+            done(f"Prefect server at {prefect.url}")
+
+        # Whatever project .env names: from here on, Supabase and Prefect are those of the demo.
+        os.environ.update(stack.environment() | prefect.environment())
+        first = _backfill("backfill")
+        if first.run_id is None or first.exit_code != 0:
+            return False
+        claims = _show(stack, first.run_id)
+        downloads = audit.downloads(stack.access_log)
+        second = _backfill("backfill again")
+        if second.run_id:
+            claims += audit.claims_of_second_run(stack, second.run_id, downloads)
+        claims += audit.claims_of_tenants(stack, uploads)
+        for claim in claims:
+            console.print(f"{_mark(claim.holds)} {escape(claim.text)}", highlight=False)
+        _tell_where_to_look(stack, prefect, first, folder, keep=keep)
+        if keep:
+            _wait_for_interrupt()
+    return second.exit_code == 0 and all(claim.holds for claim in claims)
+
+
+@contextmanager
+def _started_stack(folder: Path) -> Iterator[LocalStack]:
+    with _step("starting a local Supabase") as done:
+        stack = LocalStack.start(folder)
+        done(f"local Supabase at {stack.url} (Postgres, PostgREST, Storage, Auth)")
+    with stack:
+        with _step("migrating") as done:
+            names = migrations.apply(stack.database_url)
+            asyncio.run(filling.allow_uploads(stack.database_url))
+            done(f"{len(names)} migrations applied")
+        yield stack
+
+
+def _backfill(what: str) -> Ended:
+    with _step() as done:
+        ended = run_backfill({"bucket": filling.BUCKET})
+        if ended.exit_code == INTERRUPTED:
+            raise KeyboardInterrupt
+        done(f"{what}: [bold]{escape(ended.message)}[/]", held=ended.exit_code == 0)
+    return ended
+
+
+def _show(stack: LocalStack, run_id: str) -> list[audit.Claim]:
+    """Print what the first run found; return what must hold of it."""
+    console.print()
+    console.print(rows_table(asyncio.run(audit.query(stack, audit.SHOWN))))
+    console.print()
+    snapshot(run_id)
+    console.print()
+    (counts,) = asyncio.run(audit.query(stack, audit.COUNTS))
+    return audit.claims_of_first_run(stack, run_id, counts)
+
+
+def _tell_where_to_look(
+    stack: LocalStack, prefect: PrefectServer, ended: Ended, folder: Path, *, keep: bool
+) -> None:
+    console.print()
+    if not keep:
+        console.print(
+            "Everything stops now. [bold]make demo KEEP=1[/] leaves it running, to look at "
+            f"the run in the Prefect UI; the data is in {folder}.",
+            highlight=False,
+        )
+        return
+    for what, where in {
+        "the run": f"{prefect.url}/runs/flow-run/{ended.run_id}",
+        "Prefect's password": prefect.auth_string,
+        "Supabase": stack.url,
+        "service key": stack.service_key,
+        "anon key": stack.anon_key,
+        "database": stack.database_url,
+        **{user.email: user.password for user in stack.users},
+    }.items():
+        console.print(f"  {what:22} [bold]{escape(where)}[/]", highlight=False, soft_wrap=True)
+    console.print("\nRunning until Ctrl-C.")
+
+
+def _wait_for_interrupt() -> None:
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        console.print("Stopping.")
+
+
+@contextmanager
+def _step(doing: str | None = None) -> Iterator[Callable[..., None]]:
+    """Time a step, with a spinner if it is said what is being done; it says itself what was."""
+    started = time.monotonic()
+
+    def done(text: str, *, held: bool = True) -> None:
+        took = duration(time.monotonic() - started)
+        console.print(f"{_mark(held)} {text} [dim]({took})[/]", highlight=False, soft_wrap=True)
+
+    with console.status(doing) if doing else nullcontext():
+        yield done
+
+
+def _mark(held: bool) -> str:
+    return "[green]✓[/]" if held else "[red]✗[/]"
