@@ -13,7 +13,7 @@ from media_enricher.models import ErrorCode
 Buffer: TypeAlias = bytes | memoryview | mmap.mmap
 
 MORE = 16 * 1024
-"""Read this much past the byte that is missing, so that one further request is enough."""
+"""Read this much past the byte that is missing, or twice what was read: few requests are enough."""
 
 
 class ProbeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +83,7 @@ class Window:
     def miss(self, end: int) -> NoReturn:
         """Say that the window ends before `end`."""
         if end <= self.size and not self.is_complete:
-            raise MoreBytesError(min(self.size, end + MORE))
+            raise MoreBytesError(min(self.size, max(end + MORE, 2 * self.held)))
         raise UnreadableError(
             ErrorCode.TRUNCATED,
             f"The file ends at byte {self.size:,}, and its header goes on to byte {end:,}.",

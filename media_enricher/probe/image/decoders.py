@@ -7,11 +7,13 @@ Going to the plugin's class past `Image.open` also leaves alone Pillow's global 
 from __future__ import annotations
 
 import io
+import mmap
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from PIL import (
     AvifImagePlugin,
@@ -74,9 +76,39 @@ def open_image(name: str, data: Buffer) -> ImageFile.ImageFile:
         return _PLUGINS[name](file_of(data))
 
 
-def file_of(data: Buffer) -> io.BytesIO:
-    """The bytes as a file. Free for `bytes`, which are shared; a copy for anything else."""
+def file_of(data: Buffer) -> io.BufferedIOBase:
+    """The bytes as a file. `bytes` are shared; a mapped file, which is large, is not read whole."""
+    if isinstance(data, mmap.mmap):
+        return io.BufferedReader(_MappedFile(data))
     return io.BytesIO(data)
+
+
+class _MappedFile(io.RawIOBase):
+    """Reads a mapped file from a position of its own."""
+
+    def __init__(self, data: mmap.mmap) -> None:
+        self._data = data
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._data)}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._data[self._at : self._at + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
 
 
 @contextmanager

@@ -10,9 +10,11 @@ import msgspec
 
 from media_enricher.models import ErrorCode
 from media_enricher.probe.image.header import ImageHeader
-from media_enricher.probe.source import MORE, MoreBytesError, UnreadableError, Window
+from media_enricher.probe.source import UnreadableError, Window
 
 _BOX = struct.Struct(">I4s")
+_LONG_BOX = 16
+"""Bytes of the longer form of a box's start, which no box of a whole file falls short of."""
 _MAX_META = 4 * 1024 * 1024
 _MAX_METADATA = 4 * 1024 * 1024
 _MAX_BOXES = 20_000
@@ -68,18 +70,17 @@ class _Meta(msgspec.Struct):
 
 def read(window: Window, header: ImageHeader) -> None:
     """Read the primary picture's properties, the number of frames, and EXIF and XMP where held."""
-    header.frame_count, header.is_animated = 1, False
-    has_meta = False
+    is_sequence = b"avis" in window.read(8, min(64, window.held - 8))
+    header.frame_count, header.is_animated = (None, True) if is_sequence else (1, False)
     for box in _top_level(window):
         if box.name == b"meta":
-            has_meta = True
             _describe(_meta(_content(window, box)[4:]), window, header)
         elif box.name == b"moov":
             moov = window.peek(box.start, box.end - box.start)
             if moov is not None:
-                header.frame_count = _samples(moov) or 1
-                header.is_animated = header.frame_count > 1
-        if has_meta and header.format != "avif":
+                header.frame_count = _samples(moov)
+        is_next_held = box.end + _LONG_BOX <= window.held
+        if header.width and not (is_sequence and header.frame_count is None and is_next_held):
             break
     if header.width is None:
         raise UnreadableError(ErrorCode.CORRUPT, f"The {header.format} file describes no picture.")
@@ -89,10 +90,10 @@ def _top_level(window: Window) -> Iterator[Box]:
     """Boxes of the file; past the end of a partial window only as long as nothing is known."""
     at = 0
     for _ in range(_MAX_BOXES):
-        if at + 16 > window.held:
+        if at + _LONG_BOX > window.held:
             if window.is_complete:
                 return
-            raise MoreBytesError(min(window.size, at + MORE))
+            window.miss(at + _LONG_BOX)
         length, name = _BOX.unpack_from(window.data, at)
         start = at + 8
         if length == 1:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from media_enricher.models import ErrorCode
-from media_enricher.probe.image import jpeg
+from media_enricher.probe.image import jpeg, png
 from media_enricher.probe.image.decoders import open_image, refusals
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.source import Buffer, UnreadableError
@@ -53,7 +53,7 @@ def decode(
         loaded = _decode_jpeg(data, header, max_pixels)
     else:
         _limit(header.width, header.height, max_pixels)
-        loaded = _load(open_image(header.format, data), header, max_pixels)
+        loaded = _decode_whole(data, header, max_pixels)
     with refusals(header.format):
         picture = _small(_plain(loaded))
         if orientation in _UPRIGHT:
@@ -67,6 +67,15 @@ def _limit(width: int | None, height: int | None, max_pixels: int) -> None:
             ErrorCode.TOO_MANY_PIXELS,
             f"{width:,} x {height:,} pixels to decode are more than the limit of {max_pixels:,}.",
         )
+
+
+def _decode_whole(data: Buffer, header: ImageHeader, max_pixels: int) -> Image.Image:
+    try:
+        return _load(open_image(header.format, data), header, max_pixels)
+    except UnreadableError as refused:
+        if header.format != "png" or refused.code is not ErrorCode.CORRUPT:
+            raise
+    return _load(open_image("png", png.pixels_only(data)), header, max_pixels)
 
 
 def _decode_jpeg(data: Buffer, header: ImageHeader, max_pixels: int) -> Image.Image:

@@ -40,6 +40,7 @@ _MODES = {
     (6, 8): "RGBA",
     (6, 16): "RGBA",
 }
+_DRAWN = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _PALETTE_TYPE = 3
 _ALPHA_TYPES = {4, 6}
 
@@ -47,19 +48,24 @@ _ALPHA_TYPES = {4, 6}
 def read(window: Window, header: ImageHeader) -> None:
     """Read every chunk but the pixels, as far as the window goes."""
     at = read_start(window.read(8, 25), header)
+    is_past_head = False
     for _ in range(_MAX_CHUNKS):
         if at + 8 > window.held:
             break
         length, name = _CHUNK.unpack_from(window.data, at)
         if name == b"IEND":
             break
+        is_past_head = is_past_head or name == b"IDAT"
         if name in _READERS and length <= _MAX_METADATA:
             content = window.peek(at + 8, length)
             if content is not None:
                 _READERS[name](content, header)
         at += 12 + length
-    if header.frame_count is None:  # an animation says so before its first pixel
-        header.frame_count, header.is_animated = 1, False
+    # An animation and a transparent colour are announced before the pixels.
+    if is_past_head or window.is_complete:
+        header.has_alpha = bool(header.has_alpha)
+        if header.frame_count is None:
+            header.frame_count, header.is_animated = 1, False
 
 
 def read_start(content: bytes, header: ImageHeader) -> int:
@@ -79,7 +85,7 @@ def read_start(content: bytes, header: ImageHeader) -> int:
         )
     header.width, header.height, header.mode = width, height, mode
     header.bit_depth = 8 if colour_type == _PALETTE_TYPE else bits
-    header.has_alpha = colour_type in _ALPHA_TYPES
+    header.has_alpha = True if colour_type in _ALPHA_TYPES else None
     return 8 + 12 + length
 
 
@@ -161,6 +167,20 @@ def _inflated(packed: bytes) -> bytes | None:
         return zlib.decompressobj().decompress(packed, _MAX_METADATA)
     except zlib.error:
         return None
+
+
+def pixels_only(data: Buffer) -> bytes:
+    """The PNG without its metadata, at which Pillow gives up if it is large or odd."""
+    view = memoryview(data)
+    kept = [bytes(view[:8])]
+    at = 8
+    while at + 8 <= len(view):
+        length, name = _CHUNK.unpack_from(view, at)
+        end = at + 12 + length
+        if name in _DRAWN:
+            kept.append(bytes(view[at:end]))
+        at = end
+    return b"".join(kept)
 
 
 def check(data: Buffer) -> None:
