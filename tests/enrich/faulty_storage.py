@@ -199,3 +199,13 @@ class FaultyStorage:
             return await answer(request, data or b"")
         finally:
             self._at_once -= 1
+
+
+def overwriting(storage: FaultyStorage, path: str, data: bytes) -> Answer:
+    """What a healthy server answers, of a version that is uploaded just before."""
+
+    async def answer(request: web.Request, _before: bytes) -> web.StreamResponse:
+        storage.objects[path] = data
+        return await plain()(request, data)
+
+    return answer

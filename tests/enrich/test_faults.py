@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from PIL import Image
 
 from media_enricher.enrich import EnrichPool
 from media_enricher.models import AssetStatus, Depth, ErrorCode
@@ -16,6 +18,7 @@ from tests.enrich.faulty_storage import (
     chunked,
     cut_short,
     etag_of,
+    overwriting,
     plain,
     refuse,
     silent,
@@ -262,3 +265,50 @@ def test_connections_are_kept(pool: EnrichPool, put: Put, storage: FaultyStorage
     objects = [put(f"{number}.png", png(number)) for number in range(1, 201)]
     pool.enrich(objects, Depth.HEADER)
     assert storage.connections <= 32
+
+
+def jpeg_with_a_late_size(width: int) -> bytes:
+    """A JPEG whose size stands behind 200 kB of comments, so that one range is not enough."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, 10)).save(buffer, "JPEG")
+    comment = b"\xff\xfe" + (50_000).to_bytes(2, "big") + b" " * 49_998
+    return buffer.getvalue()[:2] + comment * 4 + buffer.getvalue()[2:]
+
+
+def test_only_the_missing_bytes_are_fetched_by_further_ranges(
+    pool: EnrichPool, put: Put, storage: FaultyStorage
+) -> None:
+    data = jpeg_with_a_late_size(321)
+    (outcome,) = pool.enrich([put("a.jpg", data)], Depth.HEADER)
+    assert outcome.asset.width == 321
+    assert len(storage.asked) > 1
+    stops = [0]
+    for asked in storage.asked:
+        start, stop = (asked.byte_range or "").removeprefix("bytes=").split("-")
+        assert int(start) == stops[-1]
+        stops.append(int(stop) + 1)
+    assert outcome.bytes_read == min(stops[-1], len(data))
+
+
+def test_an_object_overwritten_between_two_ranges_is_read_anew(
+    pool: EnrichPool, put: Put, storage: FaultyStorage
+) -> None:
+    old, new = jpeg_with_a_late_size(321), jpeg_with_a_late_size(654)
+    one = put("a.jpg", old)
+    storage.next_answers["b/a.jpg"] = [plain(), overwriting(storage, "b/a.jpg", new)]
+    (outcome,) = pool.enrich([one], Depth.HEADER)
+    assert outcome.asset.width == 654
+    assert outcome.asset.etag == etag_of(new)
+
+
+def test_an_object_that_is_overwritten_all_the_time_fails_for_now(
+    pool: EnrichPool, put: Put, storage: FaultyStorage
+) -> None:
+    versions = [jpeg_with_a_late_size(width) for width in range(1, 20)]
+    one = put("a.jpg", versions[0])
+    storage.next_answers["b/a.jpg"] = [
+        overwriting(storage, "b/a.jpg", version) for version in versions[1:]
+    ]
+    (outcome,) = pool.enrich([one], Depth.HEADER)
+    assert outcome.is_transient_failure
+    assert "overwritten" in (outcome.asset.error_message or "")
