@@ -43,7 +43,9 @@ def migrations_are_applied(setup: Setup) -> str:  # noqa: ARG001  (a check takes
     try:
         pending = migrations.pending(_database_url())
     except migrations.MigrationError as error:
-        raise Trouble(str(error), "Without DATABASE_URL, this is not checked") from None
+        raise Trouble(
+            str(error), "Do that, or unset DATABASE_URL: nothing but migrations needs it"
+        ) from None
     if pending:
         by_supabase_cli = _versions_of_supabase_cli()
         pending = [name for name in pending if name.partition("_")[0] not in by_supabase_cli]
