@@ -22,7 +22,7 @@ _HOP_BY_HOP = frozenset(
         b"host",
     }
 )
-_OURS = frozenset({b"access-control-allow-origin", b"access-control-expose-headers"})
+_OURS = frozenset({b"access-control-allow-origin", b"access-control-expose-headers", b"date"})
 
 
 class RestProxy:

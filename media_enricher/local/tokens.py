@@ -89,7 +89,7 @@ class TokenVerifier:
         header = jwt.get_unverified_header(token)
         is_legacy = header.get("alg") == "HS256"
         if not is_legacy and header.get("kid") != self._kid:
-            raise jwt.InvalidKeyError("no applicable key found in the JSON Web Key Set")
+            raise jwt.InvalidTokenError("no applicable key found in the JSON Web Key Set")
         return jwt.decode(
             token,
             self._legacy_secret if is_legacy else self._public_key,

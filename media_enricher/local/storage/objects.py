@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import orjson
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -19,6 +20,14 @@ from media_enricher.local.storage.uploads import MAX_OBJECT_BYTES, Limits, recei
 from media_enricher.local.storage.writes import fetch_object
 from media_enricher.local.tokens import Caller
 
+
+class _KeyConvertor(PathConvertor):
+    """The rest of the path, line breaks too: whether it is a key, `require_valid_key` says."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("key", _KeyConvertor())
 _UNSIGNABLE = "Either the object does not exist or you do not have access to it"
 
 
@@ -44,17 +53,17 @@ def routes(storage: Storage) -> list[Route]:
     return [
         Route("/object/move", handlers.move, methods=["POST"]),
         Route("/object/copy", handlers.copy, methods=["POST"]),
-        Route("/object/info/authenticated/{bucket}/{key:path}", handlers.info, methods=["GET"]),
-        Route("/object/info/public/{bucket}/{key:path}", handlers.public_info, methods=["GET"]),
-        Route("/object/info/{bucket}/{key:path}", handlers.info, methods=["GET"]),
-        Route("/object/upload/sign/{bucket}/{key:path}", handlers.sign_upload, methods=["POST"]),
-        Route("/object/upload/sign/{bucket}/{key:path}", handlers.signed_upload, methods=["PUT"]),
+        Route("/object/info/authenticated/{bucket}/{key:key}", handlers.info, methods=["GET"]),
+        Route("/object/info/public/{bucket}/{key:key}", handlers.public_info, methods=["GET"]),
+        Route("/object/info/{bucket}/{key:key}", handlers.info, methods=["GET"]),
+        Route("/object/upload/sign/{bucket}/{key:key}", handlers.sign_upload, methods=["POST"]),
+        Route("/object/upload/sign/{bucket}/{key:key}", handlers.signed_upload, methods=["PUT"]),
         Route("/object/sign/{bucket}", handlers.sign_many, methods=["POST"]),
-        Route("/object/sign/{bucket}/{key:path}", handlers.sign, methods=["POST"]),
+        Route("/object/sign/{bucket}/{key:key}", handlers.sign, methods=["POST"]),
         Route("/object/{bucket}", handlers.remove_many, methods=["DELETE"]),
-        Route("/object/{bucket}/{key:path}", handlers.remove, methods=["DELETE"]),
-        Route("/object/{bucket}/{key:path}", handlers.upload, methods=["POST"]),
-        Route("/object/{bucket}/{key:path}", handlers.update, methods=["PUT"]),
+        Route("/object/{bucket}/{key:key}", handlers.remove, methods=["DELETE"]),
+        Route("/object/{bucket}/{key:key}", handlers.upload, methods=["POST"]),
+        Route("/object/{bucket}/{key:key}", handlers.update, methods=["PUT"]),
     ]
 
 
