@@ -1,0 +1,315 @@
+"""Which objects a run is to work on: each mode, literal prefixes, paging, and what is no object."""
+
+from __future__ import annotations
+
+import json
+import re
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.sql.conftest import Database, Objects, Pipeline, etag_of, failed, found
+
+ADA = "0a5a7a70-0000-4000-8000-00000000ada0"
+BEN = "0a5a7a70-0000-4000-8000-00000000be20"
+
+
+def test_an_object_without_a_row_is_missing(objects: Objects, pipeline: Pipeline) -> None:
+    objects.put("a.jpg", size=7)
+    assert pipeline.pending() == [
+        {
+            "path": "a.jpg",
+            "etag": etag_of("content"),
+            "size_bytes": 7,
+            "declared_content_type": "image/jpeg",
+            "previous_etag": None,
+            "attempts": 0,
+        }
+    ]
+    pipeline.record(found("a.jpg"))
+    assert pipeline.pending() == []
+
+
+def test_a_changed_object_is_missing_and_its_tries_begin_anew(
+    objects: Objects, pipeline: Pipeline
+) -> None:
+    objects.put("a.jpg", content="old")
+    pipeline.record(found("a.jpg", "old"))
+    objects.put("a.jpg", content="new")
+    (pending,) = pipeline.pending()
+    assert pending["etag"] == etag_of("new")
+    assert pending["previous_etag"] == etag_of("old")
+    assert pending["attempts"] == 0
+
+
+def test_a_weak_etag_is_no_change(objects: Objects, pipeline: Pipeline) -> None:
+    objects.put("a.jpg", etag=f"W/{etag_of('content')}")
+    assert pipeline.pending()[0]["etag"] == etag_of("content")
+    pipeline.record(found("a.jpg", etag=f"W/{etag_of('content')}"))
+    assert pipeline.pending() == []
+    assert pipeline.asset("a.jpg")["etag"] == etag_of("content")
+
+
+def test_a_listing_without_an_etag_is_enriched_once(
+    database: Database, objects: Objects, pipeline: Pipeline
+) -> None:
+    objects.put("a.jpg")
+    database.rows("update storage.objects set metadata = null where bucket_id = $1", objects.bucket)
+    assert pipeline.pending()[0]["size_bytes"] is None
+    pipeline.record(found("a.jpg"))
+    assert pipeline.pending() == []
+
+
+def test_a_shallower_row_is_missing_only_where_depth_is_asked_for(
+    objects: Objects, pipeline: Pipeline
+) -> None:
+    objects.put("seen.jpg", "unsupported.xyz")
+    pipeline.record(
+        found("seen.jpg", depth="header"),
+        found(
+            "unsupported.xyz",
+            depth="header",
+            status="unsupported",
+            error_code="unsupported_type",
+        ),
+    )
+    assert pipeline.paths(depth="header") == []
+    assert pipeline.paths(depth="full") == ["seen.jpg", "unsupported.xyz"]
+
+
+def test_a_transient_failure_is_missing_while_tries_are_left(
+    objects: Objects, pipeline: Pipeline
+) -> None:
+    objects.put("a.jpg")
+    for tries in (1, 2):
+        pipeline.record(failed("a.jpg", "network"))
+        assert [row["attempts"] for row in pipeline.pending(max_attempts=3)] == [tries]
+    pipeline.record(failed("a.jpg", "network"))
+    assert pipeline.paths(max_attempts=3) == []
+    assert pipeline.paths(max_attempts=4) == ["a.jpg"]
+
+
+@pytest.mark.parametrize("depth", ["header", "full"])
+def test_a_permanent_failure_waits_for_a_change_or_for_mode_failed(
+    objects: Objects, pipeline: Pipeline, depth: str
+) -> None:
+    objects.put("a.jpg")
+    pipeline.record(failed("a.jpg", "corrupt", depth="header"))
+    assert pipeline.paths(mode="missing", depth=depth) == []
+    assert pipeline.paths(mode="failed", depth=depth) == ["a.jpg"]
+    objects.put("a.jpg", content="mended")
+    assert pipeline.paths(mode="missing", depth=depth) == ["a.jpg"]
+
+
+def test_mode_failed_is_every_failure_whose_object_exists(
+    objects: Objects, pipeline: Pipeline
+) -> None:
+    objects.put("bad.jpg", "tired.jpg", "good.jpg", "deleted.jpg", "new.jpg")
+    pipeline.record(
+        failed("bad.jpg", "corrupt"),
+        failed("tired.jpg", "network"),
+        found("good.jpg"),
+        failed("deleted.jpg", "corrupt"),
+    )
+    objects.delete("deleted.jpg")
+    assert pipeline.paths(mode="failed", max_attempts=1) == ["bad.jpg", "tired.jpg"]
+    assert pipeline.count(mode="failed") == (2, 2000)
+
+
+def test_mode_stale_is_what_an_older_version_wrote(objects: Objects, pipeline: Pipeline) -> None:
+    objects.put("old.jpg", "current.jpg", "new.jpg")
+    pipeline.record(found("old.jpg", enricher_version=1), found("current.jpg", enricher_version=2))
+    assert pipeline.paths(mode="stale", version=2) == ["old.jpg"]
+    assert pipeline.paths(mode="missing", version=2) == ["new.jpg"]
+
+
+def test_mode_all_is_every_object(objects: Objects, pipeline: Pipeline) -> None:
+    objects.put("a.jpg", "b.jpg")
+    pipeline.record(found("a.jpg"))
+    assert pipeline.paths(mode="all") == ["a.jpg", "b.jpg"]
+
+
+def test_an_object_that_changed_hands_is_missing(
+    database: Database, objects: Objects, pipeline: Pipeline
+) -> None:
+    objects.put("given.jpg", "taken.jpg", "replaced.jpg", "foreign.jpg", owner=ADA)
+    pipeline.record(*map(found, ("given.jpg", "taken.jpg", "replaced.jpg", "foreign.jpg")))
+    assert pipeline.pending() == []
+    objects.put("given.jpg", owner=BEN)
+    objects.put("taken.jpg", owner=None)
+    objects.put("foreign.jpg", owner="user_of_another_identity_provider")
+    objects.delete("replaced.jpg")
+    objects.put("replaced.jpg", owner=ADA)
+    assert pipeline.paths() == ["foreign.jpg", "given.jpg", "replaced.jpg", "taken.jpg"]
+    pipeline.record(*map(found, ("given.jpg", "taken.jpg", "replaced.jpg", "foreign.jpg")))
+    assert pipeline.pending() == []
+    assert str(pipeline.asset("given.jpg")["user_id"]) == BEN
+    assert pipeline.asset("foreign.jpg")["user_id"] is None
+
+
+def test_gone_and_back(objects: Objects, pipeline: Pipeline) -> None:
+    objects.put("kept.jpg", "images/a.jpg", "images/b.jpg")
+    pipeline.record(*map(found, ("kept.jpg", "images/a.jpg", "images/b.jpg")))
+    objects.delete("kept.jpg", "images/a.jpg")
+    assert pipeline.mark_gone("images/") == 1
+    assert pipeline.asset("images/a.jpg")["gone_at"] is not None
+    assert pipeline.asset("kept.jpg")["gone_at"] is None
+    assert pipeline.mark_gone() == 1
+    assert pipeline.mark_gone() == 0
+    objects.put("images/a.jpg")
+    assert pipeline.paths() == ["images/a.jpg"]
+    pipeline.record(found("images/a.jpg"))
+    assert pipeline.asset("images/a.jpg")["gone_at"] is None
+    assert pipeline.mark_gone() == 0
+
+
+def test_placeholders_of_empty_folders_are_no_media(objects: Objects, pipeline: Pipeline) -> None:
+    objects.put(
+        ".emptyFolderPlaceholder", "new folder/.emptyFolderPlaceholder", "my.emptyFolderPlaceholder"
+    )
+    assert pipeline.paths(mode="all") == ["my.emptyFolderPlaceholder"]
+    assert pipeline.count() == (1, 1000)
+
+
+def test_older_and_newer_storage_servers(
+    superuser: Database, objects: Objects, pipeline: Pipeline
+) -> None:
+    objects.put("a.jpg", "deleted.jpg", "archived.jpg", owner=ADA)
+    pipeline.record(found("archived.jpg"))
+    superuser.run("begin; lock storage.objects")
+    try:
+        newer = Pipeline(superuser, objects)
+        superuser.run(
+            """
+            alter table storage.objects add is_delete_marker boolean, add archived_at timestamptz;
+            update storage.objects set is_delete_marker = true where name = 'deleted.jpg';
+            update storage.objects set archived_at = now() where name = 'archived.jpg';
+            """
+        )
+        assert newer.paths() == ["a.jpg"]
+        assert newer.mark_gone() == 1
+        assert newer.record(found("a.jpg"), found("deleted.jpg")) == ["deleted.jpg"]
+        superuser.rows(
+            "update storage.objects set owner = $2::uuid where bucket_id = $1",
+            *(objects.bucket, ADA),
+        )
+        superuser.run("alter table storage.objects drop owner_id, drop user_metadata")
+        assert newer.paths() == []
+        assert str(newer.asset("a.jpg")["user_id"]) == ADA
+    finally:
+        superuser.run("rollback")
+
+
+@pytest.mark.parametrize(("mode", "depth"), [("newest", "full"), ("missing", "deep")])
+def test_an_unknown_mode_or_depth_is_refused(pipeline: Pipeline, mode: str, depth: str) -> None:
+    with pytest.raises(asyncpg.PostgresError, match="must be"):
+        pipeline.pending(mode=mode, depth=depth)
+
+
+KEYS = st.text("ab/%_\\*.' é\U0001f600\ud7ff\uffff", min_size=1, max_size=6)
+in_one_bucket = settings(
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@in_one_bucket
+@given(names=st.sets(KEYS, min_size=1, max_size=30), prefix=st.text("ab/%_\\é\ud7ff", max_size=3))
+def test_a_prefix_means_itself(database: Database, names: set[str], prefix: str) -> None:
+    objects = Objects(database)
+    objects.put(*names)
+    pipeline = Pipeline(database, objects)
+    expected = sorted((name for name in names if name.startswith(prefix)), key=str.encode)
+    assert pipeline.paths(prefix=prefix) == expected
+    assert pipeline.count(prefix=prefix) == (len(expected), 1000 * len(expected))
+    pipeline.record(*map(found, names))
+    assert pipeline.paths(prefix=prefix) == []
+    objects.delete(*names)
+    assert pipeline.mark_gone(prefix) == len(expected)
+
+
+@in_one_bucket
+@given(data=st.data(), names=st.sets(KEYS, max_size=40), page=st.integers(1, 7))
+def test_pages_are_exactly_what_is_pending_in_byte_order(
+    database: Database, data: st.DataObject, names: set[str], page: int
+) -> None:
+    done = data.draw(st.sets(st.sampled_from(sorted(names)))) if names else set()
+    objects = Objects(database)
+    objects.put(*names)
+    pipeline = Pipeline(database, objects)
+    pipeline.record(*map(found, done))
+    seen: list[str] = []
+    while rows := pipeline.paths(after=seen[-1] if seen else "", limit=page):
+        assert len(rows) <= page
+        seen += rows
+        pipeline.record(*map(found, rows))  # as a run does, while it pages on
+    assert seen == sorted(names - done, key=str.encode)
+
+
+def test_the_count_stops_at_the_limit(objects: Objects, pipeline: Pipeline) -> None:
+    objects.put("b", size=10)
+    objects.put("a", size=1)
+    objects.put("c", size=100)
+    assert pipeline.count() == (3, 111)
+    assert pipeline.count(limit=2) == (2, 11)
+    assert pipeline.count(limit=9) == (3, 111)
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["without statistics", "analyzed"])
+@pytest.mark.parametrize("mode", ["missing", "stale", "all"])
+def test_a_page_rides_on_both_indexes_from_its_cursor(
+    database: Database, objects: Objects, pipeline: Pipeline, mode: str, analyzed: bool
+) -> None:
+    """Neither a sort nor a scan of the whole: or the last page would cost what all of them do."""
+    objects.put(*(f"{number:05}.jpg" for number in range(5000)))
+    pipeline.record(*(found(f"{number:05}.jpg") for number in range(5000)))
+    if analyzed:
+        database.run("analyze storage.objects; analyze public.media_assets")
+    statement = database.value(
+        "select media_enricher.pending_sql($1, '0', $2, 'full', 2, array['network'], 3, '02')",
+        objects.bucket,
+        mode,
+    )
+    database.run("begin; select media_enricher.prefer_merging()")
+    try:
+        plan = json.loads(
+            database.value(f"explain (format json) {statement} order by path limit 1000")
+        )
+    finally:
+        database.run("rollback")
+    nodes = re.findall(r"'Node Type': '([^']+)'", str(plan))
+    assert nodes[:2] == ["Limit", "Merge Join"]
+    assert set(nodes[2:]) <= {"Index Scan", "Index Only Scan", "Materialize", "Subquery Scan"}
+    conditions = re.findall(r"'Index Cond': ([\"'])(.+?)\1[,}]", str(plan))
+    assert len(conditions) == 2
+    for _, condition in conditions:
+        assert "> '02'" in condition
+        assert ">= '0'" in condition
+        assert "< '1'" in condition
+
+
+def test_what_is_preferred_for_planning_ends_with_it(
+    database: Database, objects: Objects, pipeline: Pipeline
+) -> None:
+    database.run("begin")
+    try:
+        pipeline.pending()
+        pipeline.count()
+        pipeline.mark_gone()
+        for name in ("enable_nestloop", "enable_hashjoin", "enable_sort"):
+            assert database.value(f"show {name}") == "on"
+    finally:
+        database.run("rollback")
+
+
+def test_other_buckets_are_left_alone(database: Database, objects: Objects) -> None:
+    other = Objects(database)
+    objects.put("a.jpg")
+    other.put("a.jpg")
+    Pipeline(database, other).record(found("a.jpg"), run_id=str(uuid4()))
+    assert Pipeline(database, objects).paths() == ["a.jpg"]
+    assert Pipeline(database, other).paths() == []
