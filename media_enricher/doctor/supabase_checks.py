@@ -40,7 +40,12 @@ FUNCTIONS = {
     "media_pending_objects": {**_SELECTION, "p_after": "", "p_limit": "1"},
     "media_count_pending": {**_SELECTION, "p_limit": "1"},
     "media_mark_gone": {"p_bucket": "", "p_prefix": ""},
-    "media_record_assets": {"p_run_id": "00000000-0000-0000-0000-000000000000", "p_assets": "[]"},
+    "media_record_assets": {
+        "p_run_id": "00000000-0000-0000-0000-000000000000",
+        "p_bucket": "",
+        "p_assets": "[]",
+        "p_transient_codes": "{}",
+    },
     "media_record_run": {"p_run": "{}"},
 }
 """The functions of the pipeline, with arguments that touch nothing. They are called by GET, which
