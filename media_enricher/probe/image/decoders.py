@@ -76,7 +76,7 @@ def open_image(name: str, data: Buffer) -> ImageFile.ImageFile:
         return _PLUGINS[name](file_of(data))
 
 
-def file_of(data: Buffer) -> io.BufferedIOBase:
+def file_of(data: Buffer) -> io.BytesIO | io.BufferedReader:
     """The bytes as a file. `bytes` are shared; a mapped file, which is large, is not read whole."""
     if isinstance(data, mmap.mmap):
         return io.BufferedReader(_MappedFile(data))
