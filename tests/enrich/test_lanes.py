@@ -40,7 +40,7 @@ def codes(outcomes: list[Outcome]) -> Counter[str]:
 @pytest.mark.parametrize("depth", list(Depth))
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_a_deadly_object_costs_its_own_row_and_nothing_else(
-    lanes: int, depth: Depth, make_pool: MakePool, put: Put
+    lanes: int, depth: Depth, make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
     objects = [put(f"{width}.png", png(width)) for width in range(1, 201)]
     objects[70] = put("segfault", b"SEGFAULT" * 100)
@@ -54,6 +54,8 @@ def test_a_deadly_object_costs_its_own_row_and_nothing_else(
         assert signal_name in (asset.error_message or "")
         assert asset.path == objects[index].path
         assert asset.etag == objects[index].etag
+        tries = len(storage.requests_for(f"b/{asset.path}"))
+        assert tries == 2, "once among others and once alone"
     assert codes(pool.enrich(objects[:50], depth)) == {"fine": 50}
     assert len(pool.lane_pids) == lanes
 
@@ -175,9 +177,20 @@ BUSY = """
 """
 
 
-@pytest.mark.parametrize("then", ["threading.Event().wait()", BUSY.strip()], ids=["idle", "busy"])
+HANGING = """
+    pool.enrich([StorageObject(bucket="b", path="hang")], Depth.FULL)
+"""
+
+
+@pytest.mark.usefixtures("poisonous_probe")
+@pytest.mark.parametrize(
+    "then",
+    ["threading.Event().wait()", BUSY.strip(), HANGING.strip()],
+    ids=["idle", "busy", "hanging"],
+)
 def test_no_lane_survives_a_killed_parent(then: str, storage: FaultyStorage, put: Put) -> None:
     put("a.png", png(1))
+    put("hang", b"HANG ON!")
     parent, lanes = start_parent(storage, then.replace("\n", "\n    "))
     assert len(lanes) == 2
     assert all(psutil.pid_exists(lane) for lane in lanes)
