@@ -182,10 +182,10 @@ async def _missing(
 
 def _with_line(error: asyncpg.PostgresError, sql: str) -> str:
     """What Postgres says, and on which line of the file."""
-    position = getattr(error, "position", None)
+    told = error.as_dict()
+    position, hint = told.get("position"), told.get("hint")
     where = f" (line {sql.count(chr(10), 0, int(position) - 1) + 1})" if position else ""
-    hint = getattr(error, "hint", None)
-    return f"{error}{where}" + (f". {hint}" if hint else "")
+    return f"{told.get('message', error)}{where}" + (f". {hint}" if hint else "")
 
 
 def _reason(error: Exception) -> str:

@@ -7,6 +7,7 @@ import typer
 from media_enricher.cli.demo import demo
 from media_enricher.cli.doctor import doctor
 from media_enricher.cli.local import app as local
+from media_enricher.cli.migrate import migrate
 from media_enricher.cli.probe import probe
 from media_enricher.cli.runs import runs
 from media_enricher.cli.snapshot import snapshot
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(doctor)
+app.command()(migrate)
 app.command()(probe)
 app.command()(runs)
 app.command()(snapshot)

@@ -7,13 +7,11 @@ from typing import Annotated
 import typer
 
 from media_enricher import migrations
-from media_enricher.cli import app
 from media_enricher.cli.console import JOB_FAILED, console, fail
 from media_enricher.migrations import MigrationError
 from media_enricher.settings import SettingsError, database_settings
 
 
-@app.command()
 def migrate(
     dry_run: Annotated[
         bool,

@@ -14,7 +14,7 @@ from tests.sql.conftest import Database, Objects, Pipeline, etag_of, failed, fou
 TENANT = "7e1a7000-0000-4000-8000-000000000001"
 ADA = "0a5a7a70-0000-4000-8000-00000000ada0"
 
-DEEP = {"width": 40, "height": 30, "blurhash": "LEHV6nWB2yk8", "sha256": "ab" * 32}
+DEEP: dict[str, Any] = {"width": 40, "height": 30, "blurhash": "LEHV6nWB2yk8", "sha256": "ab" * 32}
 CLOCKS = {"id", "created_at", "updated_at", "enriched_at"}
 
 

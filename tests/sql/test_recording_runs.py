@@ -1,4 +1,4 @@
-"""The life of a run's row: statuses in any order, counters, and what the first to say so settles."""
+"""The life of a run's row: statuses in any order, counters, and what is settled for good."""
 
 from __future__ import annotations
 
