@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
@@ -14,10 +15,12 @@ from rich.console import RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from supabase import Client
 
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail, rate
 from media_enricher.models import EnrichRun, RunStatus
 from media_enricher.settings import SettingsError, supabase_settings
+from media_enricher.supabase.assets import AssetTable, Failure
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.runs import RunTable
@@ -46,11 +49,11 @@ def runs(
 ) -> None:
     """List the recent runs, newest first, or describe one."""
     try:
-        table = RunTable(connect(supabase_settings()))
+        client = connect(supabase_settings())
         if run_id is not None:
-            _one(table, str(run_id), watch=watch, as_json=as_json)
+            _one(client, str(run_id), watch=watch, as_json=as_json)
         else:
-            _recent(table, limit, watch=watch, as_json=as_json)
+            _recent(RunTable(client), limit, watch=watch, as_json=as_json)
     except SettingsError as error:
         fail(str(error), BAD_INPUT)
     except SupabaseError as error:
@@ -64,9 +67,9 @@ def _recent(table: RunTable, limit: int, *, watch: bool, as_json: bool) -> None:
     _show(lambda: (_list(table.recent(limit)), False), watch=watch)
 
 
-def _one(table: RunTable, run_id: str, *, watch: bool, as_json: bool) -> None:
+def _one(client: Client, run_id: str, *, watch: bool, as_json: bool) -> None:
     def look() -> EnrichRun:
-        run = table.get(run_id)
+        run = RunTable(client).get(run_id)
         if run is None:
             fail(
                 f"There is no run {run_id}. `media-enricher runs` lists the recent ones", JOB_FAILED
@@ -79,7 +82,8 @@ def _one(table: RunTable, run_id: str, *, watch: bool, as_json: bool) -> None:
 
     def described() -> tuple[RenderableType, bool]:
         run = look()
-        return _details(run), run.finished_at is not None
+        failures = AssetTable(client).failures(run.bucket, run.id) if run.failed else []
+        return _details(run, failures), run.finished_at is not None
 
     _show(described, watch=watch)
 
@@ -124,7 +128,7 @@ def _list(found: list[EnrichRun]) -> RenderableType:
     return table
 
 
-def _details(run: EnrichRun) -> Table:
+def _details(run: EnrichRun, failures: list[Failure]) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -139,12 +143,24 @@ def _details(run: EnrichRun) -> Table:
         f"{run.failed:,} failed, {run.skipped:,} skipped",
         "pace": f"{_rate(run)} objects/s, {duration(_seconds(run))}{_time_left(run)}",
         "error": f"[red]{escape(run.error)}[/]" if run.error else None,
+        "failed": _reasons(failures),
         "snapshot": _snapshot(run),
     }
     for name, value in lines.items():
         if value:
             table.add_row(name, value)
     return table
+
+
+def _reasons(failures: list[Failure]) -> str:
+    """How many for which reason, most frequent first, each with an example."""
+    first = {failure.error_code: failure for failure in reversed(failures)}
+    counts = Counter(failure.error_code for failure in failures)
+    return "\n".join(
+        f"[red]{code}[/] {count:,}, as {escape(first[code].path)}"
+        + (f" [dim]({escape(message)})[/]" if (message := first[code].error_message) else "")
+        for code, count in counts.most_common()
+    )
 
 
 def _status(run: EnrichRun) -> str:
@@ -161,8 +177,7 @@ def _started(run: EnrichRun) -> str | None:
 def _snapshot(run: EnrichRun) -> str | None:
     if run.snapshot_path is None:
         return None
-    hint = "failures by reason, duplicates" if run.failed else "formats, duplicates"
-    return f"{escape(run.snapshot_path)}\n[dim]media-enricher snapshot {run.id}[/] ({hint})"
+    return f"{escape(run.snapshot_path)}\n[dim]media-enricher snapshot {run.id}[/]"
 
 
 def _seconds(run: EnrichRun) -> float:

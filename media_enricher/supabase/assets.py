@@ -12,6 +12,8 @@ from supabase import Client
 
 from media_enricher.models import (
     TRANSIENT_ERRORS,
+    AssetStatus,
+    ErrorCode,
     MediaAsset,
     PendingCount,
     Selection,
@@ -24,6 +26,14 @@ from media_enricher.supabase.rows import encode_rows
 
 PAGE_ROWS = 1000
 """The most rows in one answer or request: PostgREST cuts answers there unless told otherwise."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A row that says why an object has no metadata."""
+
+    path: str
+    error_code: ErrorCode
+    error_message: str | None
 
 
 class AssetTable:
@@ -74,6 +84,24 @@ class AssetTable:
         """Stamp `gone_at` on the assets whose object was deleted; returns how many are new."""
         marked = self._call("media_mark_gone", {"p_bucket": bucket, "p_prefix": prefix})
         return int(marked)
+
+    def failures(self, bucket: str, run_id: str) -> list[Failure]:
+        """The first 1,000 objects of a bucket that failed in this run, and in no run since."""
+        rows = call(
+            "select from media_assets",
+            lambda: (
+                self._client.table("media_assets")
+                .select("path,error_code,error_message")
+                .eq("bucket", bucket)
+                .eq("status", AssetStatus.FAILED)
+                .eq("run_id", run_id)
+                .order("path")
+                .limit(PAGE_ROWS)
+                .execute()
+                .data
+            ),
+        )
+        return msgspec.convert(rows, list[Failure])
 
     def record(self, run_id: str, assets: Sequence[MediaAsset]) -> list[str]:
         """Upsert rows, in calls of at most 1,000.

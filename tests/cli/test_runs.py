@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,9 +14,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from media_enricher.cli import app
+from media_enricher.models import ErrorCode
 from media_enricher.settings import supabase_settings
+from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.runs import RunTable
+from tests.conftest import Put
+from tests.snapshot.records import failure
 
 pytestmark = pytest.mark.usefixtures("migrated_stack", "supabase_environment")
 
@@ -92,6 +97,30 @@ def test_an_ended_run_shows_how_it_ended_and_where_its_snapshot_is() -> None:
     assert f"media-enricher snapshot {run_id}" in shown
     assert "mode all, depth full, at most 1,000 objects" in shown
     assert "left" not in shown
+
+
+def test_failures_of_a_run_are_counted_by_reason_with_an_example(
+    make_bucket: Callable[[], str], put: Put
+) -> None:
+    bucket = make_bucket()
+    run_id, another = (record(bucket=bucket, failed=3, processed_files=3) for _ in range(2))
+    failed = [
+        failure("a.jpg", ErrorCode.TIMEOUT, bucket=bucket),
+        failure("b (1).jpg", ErrorCode.CORRUPT, "bad [Huffman] code", bucket=bucket),
+        failure("c.jpg", ErrorCode.CORRUPT, "no end", bucket=bucket),
+    ]
+    elsewhere = failure("d.jpg", ErrorCode.EMPTY, bucket=bucket)
+    for each in [*failed, elsewhere]:
+        put(bucket, each.asset.path, b"no photograph")
+    table = AssetTable(connect(supabase_settings()))
+    table.record(run_id, [each.asset for each in failed])
+    table.record(another, [elsewhere.asset])
+
+    shown = runs(run_id).stdout
+
+    assert re.search(r"corrupt 2, as b \(1\)\.jpg \(bad \[Huffman\] code\) *\n", shown)
+    assert shown.index("corrupt 2") < shown.index("timeout 1, as a.jpg")
+    assert "empty" not in shown
 
 
 def test_a_run_that_is_not_there_is_a_failure_and_no_id_is_bad_input() -> None:
