@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from media_enricher.cli.backfill import backfill
 from media_enricher.cli.demo import demo
 from media_enricher.cli.doctor import doctor
 from media_enricher.cli.local import app as local
@@ -18,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals may hold keys
 )
+app.command()(backfill)
 app.command()(demo)
 app.command()(doctor)
 app.command()(migrate)

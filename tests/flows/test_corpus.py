@@ -1,4 +1,4 @@
-"""The main job on more than a thousand real files: photographs, every image format, hostile ones."""
+"""The main job on more than a thousand real files: photographs, all formats, hostile ones."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def as_we_say(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def as_exiftool_says(tags: dict[str, Any]) -> tuple[Any, ...]:
     """Type, size as displayed and orientation, its types put into our words."""
-    said_type = tags.get("MIMEType")
+    said_type = str(tags.get("MIMEType"))
     orientation = tags.get("Orientation") or 1  # 0 is none, in one broken file
     size = [tags.get("ImageWidth"), tags.get("ImageHeight")]
     if orientation in QUARTER_TURNS:
