@@ -48,15 +48,15 @@ def up(
         _describe(stack)
         err_console.print(f"It runs on. Stop it with: media-enricher local down --folder {folder}")
         return
-    with stack:
-        _describe(stack)
-        err_console.print("Ctrl-C stops it.")
-        try:
+    try:
+        with stack:
+            _describe(stack)
+            err_console.print("Ctrl-C stops it.")
             while not stack.has_ended:
                 time.sleep(0.2)
-        except KeyboardInterrupt:
-            err_console.print("Stopping.")
-            return
+    except KeyboardInterrupt:
+        err_console.print("Stopped.")
+        return
     fail(f"The stack stopped by itself. Its logs: {stack.folder / 'logs'}", JOB_FAILED)
 
 
