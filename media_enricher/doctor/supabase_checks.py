@@ -80,13 +80,17 @@ def url_answers(setup: Setup) -> str:
             f"{setup.supabase.url} answers {answer.status}: the project is paused or starting",
             "Wake it up in the dashboard, or wait a minute",
         )
-    if answer.body is None:
-        raise Trouble(
-            f"{setup.supabase.url} answers, and not as a Supabase project does ({answer.status})",
-            "Set SUPABASE_URL to the project's API URL, https://<ref>.supabase.co, and not to that "
-            "of its dashboard",
-        )
+    if answer.body is None or answer.status not in {200, 401, 403}:
+        raise _not_a_project(setup, answer)
     return "answers"
+
+
+def _not_a_project(setup: Setup, answer: Answer) -> Trouble:
+    return Trouble(
+        f"{setup.supabase.url} answers, and not as a Supabase project does ({answer.status})",
+        "Set SUPABASE_URL to the project's API URL, https://<ref>.supabase.co, without any path, "
+        "and not to that of its dashboard",
+    )
 
 
 def key_is_service(setup: Setup) -> str:
@@ -102,6 +106,10 @@ def key_is_service(setup: Setup) -> str:
             f"{setup.supabase.url} does not take the key, which is {facts.what}: {answer.message}",
             f"{GET_THE_KEY}. It has to be of this very project, and not revoked",
         )
+    if answer.status == 404 and answer.code not in _NO_SUCH_TABLE:
+        raise _not_a_project(setup, answer)
+    if answer.status >= 500:
+        _expect(answer, "asking with the secret key")
     if facts.is_service is None:
         raise Trouble(f"the key that is set as the secret key is {facts.what}", GET_THE_KEY)
     return f"accepted: {facts.what}"

@@ -114,9 +114,10 @@ def _refuse_several_runs(address: str, parts: list[str]) -> None:
 
 
 def _read(target: Target, path: str) -> pa.Table:
+    data = target.read(path)
     try:
-        return pq.read_table(pa.BufferReader(target.read(path)))
-    except pa.ArrowInvalid as error:
+        return pq.read_table(pa.BufferReader(data))
+    except (pa.ArrowException, OSError) as error:  # OSError is what damaged pages raise
         raise SnapshotError(f"{target.address(path)} is no Parquet file: {error}") from None
 
 

@@ -99,7 +99,7 @@ def to_table(outcomes: Sequence[Outcome], *, run_id: str, written_at: datetime) 
     """Outcomes as an Arrow table of `SCHEMA`, one row each, in their order.
 
     Args:
-        outcomes: what was found and what it took.
+        outcomes: what was found and what it took; one at least.
         run_id: the Prefect flow run id.
         written_at: aware; when these outcomes were handed over to be written.
     """
@@ -115,8 +115,8 @@ def to_table(outcomes: Sequence[Outcome], *, run_id: str, written_at: datetime) 
 
 
 def _columns(names: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, Sequence[Any]]:
-    """Rows turned into columns; empty ones if there are no rows."""
-    return dict.fromkeys(names, ()) | dict(zip(names, zip(*rows, strict=True), strict=False))
+    """Rows, of which there is one at least, turned into columns."""
+    return dict(zip(names, zip(*rows, strict=True), strict=True))
 
 
 def _json(value: dict[str, Any]) -> str:

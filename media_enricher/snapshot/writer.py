@@ -85,9 +85,12 @@ class SnapshotWriter:
         with the same number and the same bytes, over the first.
 
         Raises:
+            ValueError: there are no outcomes.
             SnapshotError: the target is not fit.
             SupabaseError: Storage did not take it, after retries.
         """
+        if not outcomes:
+            raise ValueError("a part of a snapshot needs at least one outcome")
         with self._lock:
             self._prepare()
             part = self._part_for(outcomes)

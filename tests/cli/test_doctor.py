@@ -342,6 +342,17 @@ class TestTheServer:
         assert failed == ["Project"]
         assert f"127.0.0.1:{port}" in found["Project"]["found"]
 
+    @pytest.mark.parametrize("path", ["/rest/v1", "/dashboard/project/abc"])
+    def test_an_address_that_is_not_the_projects_own_is_told(
+        self, path: str, stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SUPABASE_URL", stack.url + path)
+
+        failed = [each for each in diagnoses().values() if each["verdict"] == "failed"]
+
+        assert "not as a Supabase project does" in failed[0]["found"]
+        assert "https://<ref>.supabase.co" in failed[0]["remedy"]
+
     def test_missing_settings_are_named_in_one_go(
         self, stack: LocalStack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:

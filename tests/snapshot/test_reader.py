@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -132,11 +133,16 @@ def test_an_empty_or_missing_folder_says_so(tmp_path: Path) -> None:
         read(tmp_path / "nowhere")
 
 
-def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[:-40], lambda data: data[:4] + bytes(400) + data[404:], lambda _: b""],
+    ids=["cut off", "overwritten", "empty"],
+)
+def test_a_damaged_part_is_named(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
     target = writer(tmp_path)
     target.write([outcome("a.jpg")])
     part = Path(target.write([outcome("b.jpg")]))
-    part.write_bytes(part.read_bytes()[:-40])
+    part.write_bytes(damage(part.read_bytes()))
 
     with pytest.raises(SnapshotError, match=r"part-00001.parquet is no Parquet file"):
         read(target.path)

@@ -83,6 +83,13 @@ def test_the_same_outcomes_again_are_the_same_part(make_writer: MakeWriter) -> N
     assert writer.write([outcome("b.jpg")]).endswith("part-00001.parquet")
 
 
+def test_a_part_of_nothing_is_refused(make_writer: MakeWriter, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one outcome"):
+        make_writer().write([])
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_write_that_failed_is_repeated_under_its_number(
     make_writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
