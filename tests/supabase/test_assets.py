@@ -1,0 +1,245 @@
+"""The table of assets as the flow uses it: through PostgREST, in pages and in calls of 1,000."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from supabase import Client
+
+from media_enricher.local import LocalStack
+from media_enricher.models import (
+    AssetStatus,
+    Depth,
+    ErrorCode,
+    Findings,
+    Kind,
+    MediaAsset,
+    Mode,
+    PendingCount,
+    Selection,
+    StorageObject,
+)
+from media_enricher.supabase.assets import AssetTable
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A bucket with rows for objects, and no bytes."""
+
+    bucket: str
+    paths: list[str]
+
+    def found(self, page: list[StorageObject], **columns: Any) -> list[MediaAsset]:
+        return [asset(each, **columns) for each in page]
+
+
+def asset(each: StorageObject, **columns: Any) -> MediaAsset:
+    return msgspec.convert(
+        {
+            "bucket": each.bucket,
+            "path": each.path,
+            "etag": each.etag,
+            "size_bytes": each.size_bytes,
+            "declared_content_type": each.declared_content_type,
+            "depth": Depth.FULL,
+            "enricher_version": 1,
+            "status": AssetStatus.ENRICHED,
+            "kind": Kind.IMAGE,
+        }
+        | columns,
+        MediaAsset,
+    )
+
+
+@pytest.fixture
+def fill(migrated_stack: LocalStack, make_bucket: Callable[[], str]) -> Callable[[int], Filled]:
+    async def insert(bucket: str, objects: int) -> list[str]:
+        connection = await asyncpg.connect(migrated_stack.database_url)
+        await connection.execute(
+            """
+            insert into storage.objects (bucket_id, name, metadata, version)
+            select $1, to_char(n, 'FM000000') || '.jpg', jsonb_build_object(
+              'eTag', '"' || md5(n::text) || '"', 'size', n, 'mimetype', 'image/jpeg'), 'v'
+            from generate_series(1, $2) as n
+            """,
+            *(bucket, objects),
+        )
+        rows = await connection.fetch(
+            "select name from storage.objects where bucket_id = $1 order by name", bucket
+        )
+        await connection.close()
+        return [row["name"] for row in rows]
+
+    def filled(objects: int) -> Filled:
+        bucket = make_bucket()
+        return Filled(bucket, asyncio.run(insert(bucket, objects)))
+
+    return filled
+
+
+def paths(pages: list[list[StorageObject]]) -> list[str]:
+    return [each.path for page in pages for each in page]
+
+
+def test_pages_of_a_thousand_cover_the_bucket(
+    assets: AssetTable, fill: Callable[[int], Filled]
+) -> None:
+    filled = fill(2500)
+    pages = list(assets.pending_pages(Selection(bucket=filled.bucket)))
+    assert [len(page) for page in pages] == [1000, 1000, 500]
+    assert paths(pages) == filled.paths
+    assert pages[0][0] == StorageObject(
+        bucket=filled.bucket,
+        path="000001.jpg",
+        etag='"c4ca4238a0b923820dcc509a6f75849b"',
+        size_bytes=1,
+        declared_content_type="image/jpeg",
+    )
+
+
+@pytest.mark.parametrize("limit", [0, 1, 999, 1000, 1001, 1500, 1501, 9999])
+def test_a_limit_is_kept_exactly(
+    assets: AssetTable, fill: Callable[[int], Filled], limit: int
+) -> None:
+    filled = fill(1500)
+    selection = Selection(bucket=filled.bucket)
+    expected = filled.paths[:limit]
+    assert paths(list(assets.pending_pages(selection, limit=limit))) == expected
+    assert assets.count_pending(selection, limit=limit) == PendingCount(
+        objects=len(expected), size_bytes=sum(range(1, len(expected) + 1))
+    )
+
+
+def test_rows_are_recorded_in_calls_of_a_thousand_while_paging(
+    assets: AssetTable, fill: Callable[[int], Filled]
+) -> None:
+    filled = fill(2500)
+    selection, run_id = Selection(bucket=filled.bucket), str(uuid4())
+    everything = [each for page in assets.pending_pages(selection) for each in page]
+    vanished = StorageObject(bucket=filled.bucket, path="vanished.jpg")
+    assert assets.record(run_id, filled.found([*everything, vanished])) == ["vanished.jpg"]
+    assert list(assets.pending_pages(selection)) == []
+    assert assets.count_pending(selection) == PendingCount(objects=0, size_bytes=0)
+    everywhere = msgspec.structs.replace(selection, mode=Mode.ALL)
+    assert paths(list(assets.pending_pages(everywhere))) == filled.paths
+    assert assets.record(run_id, []) == []
+
+
+def test_assets_of_several_buckets_in_one_call(
+    assets: AssetTable, fill: Callable[[int], Filled]
+) -> None:
+    one, two = fill(2), fill(3)
+    pages = [next(assets.pending_pages(Selection(bucket=each.bucket))) for each in (one, two)]
+    mixed = [asset(each) for page in pages for each in reversed(page)]
+    assert assets.record(str(uuid4()), mixed) == []
+    for each in (one, two):
+        assert assets.count_pending(Selection(bucket=each.bucket)).objects == 0
+
+
+def test_every_field_comes_back_as_it_was_found(
+    client: Client, assets: AssetTable, fill: Callable[[int], Filled]
+) -> None:
+    filled = fill(1)
+    (page,) = assets.pending_pages(Selection(bucket=filled.bucket))
+    complete = asset(
+        page[0],
+        content_type="image/jpeg", format="jpeg", width=4000, height=3000, orientation=6,
+        frame_count=2, is_animated=True, has_alpha=True, is_opaque=False, color_mode="RGBA",
+        bit_depth=16, icc_profile="Display P3", dominant_color="#a1b2c3",
+        palette=["#a1b2c3", "#000000"], blurhash="LEHV6nWB2yk8", thumbhash="1QcSHQRn",
+        phash="0123456789abcdef", sha256="ab" * 32, taken_at=datetime(2020, 2, 29, tzinfo=UTC),
+        camera_make="Écran", camera_model="X", lens="50 mm", latitude=-33.5, longitude=151.25,
+        exif={"ISOSpeedRatings": 100, "nested": [1.5, None, {"日本": True}]}, title="T",
+        description="D", tags=["sun set", "a,b", 'quote"d'],
+    )  # fmt: skip
+    assets.record(str(uuid4()), [complete])
+    stored: Any = (
+        client.table("media_assets").select("*").eq("bucket", filled.bucket).execute().data
+    )
+    assert [msgspec.convert(row, MediaAsset) for row in stored] == [complete]
+    assert set(Findings.__struct_fields__) <= set(stored[0])
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40) | st.sampled_from(
+    ["\x00", "a\x00b", "\ud800", "\udc00\ud800", "\ud83d\ude00", "\\u0000", "x" * 5000]
+)
+ANY_INTEGER = st.none() | st.integers() | st.sampled_from([0, -1, 2**31, 2**63, 10**400])
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | ANY_INTEGER | st.floats() | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def hostile_columns(draw: st.DrawFn) -> dict[str, Any]:
+    """What a file might make a probe say."""
+    texts = (
+        "content_type", "format", "color_mode", "icc_profile", "dominant_color", "blurhash",
+        "thumbhash", "phash", "sha256", "camera_make", "lens", "title", "description",
+        "error_message",
+    )  # fmt: skip
+    integers = ("width", "height", "orientation", "frame_count", "bit_depth", "size_bytes")
+    return {
+        **{name: draw(st.none() | ANY_TEXT) for name in texts},
+        **{name: draw(ANY_INTEGER) for name in integers},
+        **{name: draw(st.none() | st.floats()) for name in ("latitude", "longitude")},
+        "tags": draw(st.none() | st.lists(ANY_TEXT, max_size=4)),
+        "palette": draw(st.none() | st.lists(ANY_TEXT, max_size=4)),
+        "exif": draw(st.none() | st.dictionaries(ANY_TEXT, ANY_JSON, max_size=4)),
+        "taken_at": draw(st.none() | st.datetimes(timezones=st.just(UTC))),
+        "declared_content_type": draw(st.none() | ANY_TEXT),
+        **draw(
+            st.sampled_from(
+                [
+                    {"status": AssetStatus.ENRICHED},
+                    {"status": AssetStatus.FAILED, "error_code": ErrorCode.CORRUPT},
+                    {"status": AssetStatus.UNSUPPORTED, "error_code": ErrorCode.UNSUPPORTED_TYPE},
+                ]
+            )
+        ),
+    }
+
+
+@settings(
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(columns=hostile_columns())
+def test_no_finding_is_refused_and_none_harms_its_neighbours(
+    client: Client, assets: AssetTable, hostile: Filled, columns: dict[str, Any]
+) -> None:
+    page = next(assets.pending_pages(Selection(bucket=hostile.bucket, mode=Mode.ALL)))
+    odd = asset(page[0])
+    for name, value in columns.items():
+        setattr(odd, name, value)
+    assert assets.record(str(uuid4()), [odd, asset(page[1], width=5, height=4)]) == []
+    stored: Any = (
+        client.table("media_assets")
+        .select("path, width, title, camera_make")
+        .eq("bucket", hostile.bucket)
+        .order("path")
+        .execute()
+        .data
+    )
+    assert [row["path"] for row in stored] == hostile.paths
+    assert stored[1]["width"] == 5
+    title = columns["title"]
+    if title is not None and title.isprintable() and title.isascii():
+        assert stored[0]["title"] == title
+
+
+@pytest.fixture
+def hostile(fill: Callable[[int], Filled]) -> Filled:
+    return fill(2)

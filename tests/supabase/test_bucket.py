@@ -1,0 +1,110 @@
+"""One bucket of Storage: objects of any allowed name, whole, and lists longer than a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from supabase import Client
+
+from media_enricher.models import ErrorCode
+from media_enricher.supabase.bucket import Bucket
+from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.urls import object_url
+
+ALLOWED = "abzAZ09_/!.*'() &$=@;:+,?-"
+
+
+@pytest.fixture
+def bucket(client: Client, make_bucket: Callable[[], str]) -> Bucket:
+    return Bucket(client, make_bucket())
+
+
+def test_exists_and_create_private(client: Client) -> None:
+    bucket = Bucket(client, f"new-{uuid4().hex[:8]}")
+    assert not bucket.exists()
+    assert not bucket.is_public()
+    bucket.create_private()
+    bucket.create_private()
+    assert bucket.exists()
+    assert not bucket.is_public()
+
+
+def test_a_public_bucket(client: Client) -> None:
+    name = f"open-{uuid4().hex[:8]}"
+    client.storage.create_bucket(name, options={"public": True})
+    assert Bucket(client, name).is_public()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["a b+c.jpg", "what?.jpg", "x&y=z;:@,$.jpg", "it's (1)!.jpg", "a//b.jpg", "a/../b.jpg",
+     "*.jpg", "n" * 1024, "/leading.jpg", "trailing/"],
+)  # fmt: skip
+def test_names_mean_themselves(bucket: Bucket, path: str) -> None:
+    bucket.upload(path, b"old", "image/jpeg")
+    bucket.upload(path, path.encode(), "image/jpeg")
+    assert bucket.download(path) == path.encode()
+    assert bucket.list() == [path]
+
+
+@settings(
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(path=st.text(ALLOWED, min_size=1, max_size=40))
+def test_any_allowed_name(bucket: Bucket, path: str) -> None:
+    content = uuid4().bytes
+    try:
+        bucket.upload(path, content, "image/png")
+    except SupabaseError as error:  # the server has its reasons, such as a name of blanks
+        assert error.code is ErrorCode.REJECTED  # noqa: PT017
+        return
+    assert bucket.download(path) == content
+
+
+@given(path=st.text(min_size=1, max_size=60))
+def test_a_url_holds_the_path_and_nothing_else(path: str) -> None:
+    parts = urlsplit(object_url("http://host", "a bucket", path))
+    assert (parts.query, parts.fragment) == ("", "")
+    assert unquote(parts.path) == f"/storage/v1/object/authenticated/a bucket/{path}"
+    assert not {".", ".."} & set(parts.path.split("/"))
+
+
+def test_the_content_type_is_kept(client: Client, bucket: Bucket) -> None:
+    bucket.upload("part.parquet", b"", "application/vnd.apache.parquet")
+    info = client.storage.from_(bucket.name).info("part.parquet")
+    assert "application/vnd.apache.parquet" in str(info)
+
+
+def test_a_missing_object_is_not_found(bucket: Bucket) -> None:
+    with pytest.raises(SupabaseError, match="nowhere") as failed:
+        bucket.download("nowhere.jpg")
+    assert failed.value.code is ErrorCode.NOT_FOUND
+
+
+def test_a_refused_name_is_told(bucket: Bucket) -> None:
+    with pytest.raises(SupabaseError, match="InvalidKey") as failed:
+        bucket.upload("é.jpg", b"", "image/jpeg")
+    assert failed.value.code is ErrorCode.REJECTED
+
+
+def test_a_list_is_of_literal_prefixes_at_any_depth(bucket: Bucket) -> None:
+    for path in ("a/b/c.txt", "a/d.txt", "a.txt", "ab/e.txt"):
+        bucket.upload(path, b"", "text/plain")
+    assert bucket.list("a/") == ["a/b/c.txt", "a/d.txt"]
+    assert bucket.list("a") == ["a.txt", "a/b/c.txt", "a/d.txt", "ab/e.txt"]
+    assert bucket.list("%") == []
+
+
+def test_a_list_longer_than_a_page(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("media_enricher.supabase.bucket._LIST_ROWS", 2)
+    paths = [f"{number}.txt" for number in range(5)]
+    for path in paths:
+        bucket.upload(path, b"", "text/plain")
+    assert bucket.list() == paths

@@ -1,0 +1,51 @@
+"""The table of runs as the flow and its hooks use it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from media_enricher.models import Depth, EnrichRun, ErrorCode, Mode, RunStatus, Trigger
+from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.runs import RunTable
+
+
+def test_a_run_from_start_to_end(runs: RunTable) -> None:
+    run_id, start = str(uuid4()), datetime(2030, 1, 2, tzinfo=UTC)
+    assert runs.get(run_id) is None
+    runs.record(
+        run_id, status=RunStatus.RUNNING, started_at=start, bucket="photos", prefix="a/",
+        max_files=None, mode=Mode.STALE, depth=Depth.HEADER, trigger=Trigger.SCHEDULE,
+        restart=False,
+    )  # fmt: skip
+    runs.record(
+        run_id, total_files=4, processed_files=3, succeeded=1, failed=1, skipped=1, bytes_read=5
+    )
+    ended = runs.record(run_id, status=RunStatus.FAILED, error="too much\x00 \ud800failed")
+    assert ended == runs.get(run_id)
+    assert ended == EnrichRun(
+        id=run_id, bucket="photos", prefix="a/", mode=Mode.STALE, depth=Depth.HEADER,
+        trigger=Trigger.SCHEDULE, status=RunStatus.FAILED, total_files=4, processed_files=3,
+        succeeded=1, failed=1, skipped=1, bytes_read=5, error="too much �failed",
+        started_at=start, finished_at=ended.finished_at, heartbeat_at=ended.heartbeat_at,
+        created_at=ended.created_at, updated_at=ended.updated_at,
+    )  # fmt: skip
+    assert ended.finished_at is not None
+
+
+def test_the_newest_come_first(runs: RunTable) -> None:
+    future = datetime(2099, 1, 1, tzinfo=UTC)
+    ids = [str(uuid4()) for _ in range(3)]
+    for number, run_id in enumerate(ids):
+        runs.record(
+            run_id, bucket="b", status="running", started_at=future + timedelta(days=number)
+        )
+    assert [run.id for run in runs.recent(3)] == ids[::-1]
+
+
+def test_a_run_nobody_knows_is_told(runs: RunTable) -> None:
+    with pytest.raises(SupabaseError, match="must name its bucket") as failed:
+        runs.record(str(uuid4()), status=RunStatus.RUNNING)
+    assert failed.value.code is ErrorCode.REJECTED
