@@ -13,6 +13,7 @@ import os
 import secrets
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Users(msgspec.Struct, frozen=True):
     ada: User
     ben: User
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[User]:
         return iter((self.admin, self.ada, self.ben))
 
 

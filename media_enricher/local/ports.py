@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from typing import TypeVar
+
+from media_enricher.local.errors import LocalStackError
 
 HOST = "127.0.0.1"
+_TRIES = 3
+_Server = TypeVar("_Server")
+
+
+class PortTakenError(LocalStackError):
+    """Somebody took a port between our finding it free and our server's listening on it."""
+
+
+def on_free_ports(start: Callable[[], _Server]) -> _Server:
+    """Start a server that chooses its ports, and once more if one was taken meanwhile.
+
+    Raises:
+        LocalStackError: as `start` does.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return start()
+        except PortTakenError:
+            continue
+    return start()
 
 
 def free_port(preferred: int | None = None) -> int:

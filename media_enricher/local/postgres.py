@@ -23,7 +23,7 @@ import psutil
 
 from media_enricher.local import children
 from media_enricher.local.errors import LocalStackError
-from media_enricher.local.ports import HOST, free_port
+from media_enricher.local.ports import HOST, PortTakenError, free_port, is_free
 
 SUPERUSER = "supabase_admin"
 DATABASE = "postgres"
@@ -120,7 +120,8 @@ class Postgres:
                 connection = await asyncpg.connect(self.url(SUPERUSER), timeout=5)
             except (OSError, asyncpg.CannotConnectNowError, TimeoutError):
                 if self.has_ended:
-                    raise LocalStackError(
+                    reason = LocalStackError if is_free(self.port) else PortTakenError
+                    raise reason(
                         f"Postgres did not start. Its log ({log}) ends with:\n{_tail(log)}"
                     ) from None
                 if asyncio.get_running_loop().time() > deadline:

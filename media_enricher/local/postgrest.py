@@ -12,7 +12,7 @@ from pathlib import Path
 
 from media_enricher.local import children
 from media_enricher.local.errors import LocalStackError
-from media_enricher.local.ports import HOST, free_port
+from media_enricher.local.ports import HOST, PortTakenError, free_port, is_free
 
 MAX_ROWS = 1000
 _PACKAGE = Path(__file__).parent / "postgrest"
@@ -60,7 +60,7 @@ class PostgREST:
         )
         server = cls(process, port)
         try:
-            server._wait_until_ready(admin_port, log)
+            server._wait_until_ready(port, admin_port, log)
         except BaseException:
             server.stop()
             raise
@@ -75,11 +75,13 @@ class PostgREST:
         """End the server, and wait for its end."""
         children.stop(self._process, signal.SIGTERM, patience=2)
 
-    def _wait_until_ready(self, admin_port: int, log: Path) -> None:
+    def _wait_until_ready(self, port: int, admin_port: int, log: Path) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not _is_ready(admin_port):
             if self.has_ended:
-                raise LocalStackError(f"PostgREST did not start. Its log: {log}")
+                was_free = is_free(port) and is_free(admin_port)
+                reason = LocalStackError if was_free else PortTakenError
+                raise reason(f"PostgREST did not start. Its log: {log}")
             if time.monotonic() > deadline:
                 raise LocalStackError(
                     f"PostgREST was not ready after {_START_SECONDS:.0f} s. Its log: {log}"

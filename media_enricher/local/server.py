@@ -28,7 +28,7 @@ from media_enricher.local.errors import LocalStackError
 from media_enricher.local.folder import Running, StackFolder
 from media_enricher.local.front import FrontDoor
 from media_enricher.local.keys import StackKeys
-from media_enricher.local.ports import HOST
+from media_enricher.local.ports import HOST, on_free_ports
 from media_enricher.local.postgres import Postgres
 from media_enricher.local.postgrest import PostgREST
 from media_enricher.local.rest import RestProxy
@@ -76,11 +76,13 @@ def _run(folder: StackFolder, port: int, parent: int | None) -> None:
     with contextlib.ExitStack() as cleanup:
         listener = cleanup.enter_context(_listen(port, folder.last_ports().http))
         url = f"http://{HOST}:{listener.getsockname()[1]}"
-        postgres = Postgres.start(
-            folder.postgres,
-            password=keys.database_password,
-            log=folder.logs / "postgres.log",
-            preferred_port=folder.last_ports().database,
+        postgres = on_free_ports(
+            lambda: Postgres.start(
+                folder.postgres,
+                password=keys.database_password,
+                log=folder.logs / "postgres.log",
+                preferred_port=folder.last_ports().database,
+            )
         )
         cleanup.callback(postgres.stop)
         folder.jwks.touch(mode=0o600)
@@ -94,7 +96,7 @@ def _run(folder: StackFolder, port: int, parent: int | None) -> None:
                 public_url=f"{url}/rest/v1",
             )
 
-        control = Control(start_postgrest, keys)
+        control = Control(lambda: on_free_ports(start_postgrest), keys)
         cleanup.callback(control.stop_postgrest)
         running = Running(pid=os.getpid(), url=url, database_port=postgres.port)
         uvloop.run(_serve(folder, keys, running, listener, postgres, control, parent))
