@@ -37,6 +37,8 @@ _ROOM_FOR_UNKNOWN_SIZE = MIB
 _HANDED_OVER_BYTES = 128 * 1024
 """Two threads that take turns at the interpreter's lock cost 0.5 ms an object, and the decoding of
 a small file not much more; so up to this size the loop does it by itself."""
+_ON_LOOP, _ON_DECODER = 0, 1
+"""The marks of the two threads that probe."""
 _Probed = TypeVar("_Probed", Findings, Findings | NeedMoreBytes)
 
 
@@ -46,8 +48,8 @@ class Deliver(Protocol):
     def __call__(self, ticket: int, outcome: bytes, /) -> None: ...
 
 
-class Mark(Protocol):
-    """One number, kept where it outlives this process."""
+class Marks(Protocol):
+    """Numbers, kept where they outlive this process."""
 
     def __setitem__(self, index: int, number: int, /) -> None: ...
 
@@ -55,18 +57,19 @@ class Mark(Protocol):
 class LaneCore:
     """Enriches what it is assigned. For one event loop, whose thread calls all its methods."""
 
-    def __init__(self, options: EngineOptions, deliver: Deliver, mark: Mark) -> None:
+    def __init__(self, options: EngineOptions, deliver: Deliver, marks: Marks) -> None:
         """Prepare.
 
         Args:
             options: how to work.
             deliver: called on the loop's thread with each outcome.
-            mark: its item 0 is set to the ticket of the object in the decoder, or 0: if this
-                process does not survive it, the parent knows whose bytes it was.
+            marks: item 0 is set to the ticket of the object that is probed on the loop's thread,
+                item 1 to that on the decoder's, or to 0: if this process does not survive it, the
+                parent knows whose bytes they were.
         """
         self._options = options
         self._deliver = deliver
-        self._mark = mark
+        self._marks = marks
         self._assigned: asyncio.Queue[Assignment] = asyncio.Queue()
         self._pace = Pace(options.downloads_per_lane)
         self._budget = ByteBudget(options.lane_memory_bytes)
@@ -135,14 +138,7 @@ class LaneCore:
         share = await self._budget.acquire(room)
         try:
             download = await self._paced(lambda: self._downloader.whole(source, room=room), effort)
-            probe = partial(
-                probe_full,
-                download.data,
-                path=source.path,
-                declared_content_type=source.declared_content_type or download.content_type,
-                options=self._options.probe,
-            )
-            findings = await self._decode(assignment.ticket, probe, effort, len(download.data))
+            findings = await self._decode(assignment, download, effort)
             download.data = b""  # what the budget counts must be gone before it is given back
             return findings, download
         finally:
@@ -167,7 +163,7 @@ class LaneCore:
                 declared_content_type=source.declared_content_type or part.content_type,
                 options=self._options.probe,
             )
-            findings = self._guarded(assignment.ticket, probe, effort)
+            findings = self._guarded(_ON_LOOP, assignment.ticket, probe, effort)
             if not isinstance(findings, NeedMoreBytes):
                 return findings, part
             stop = min(findings.first_bytes, size_bytes)
@@ -215,27 +211,34 @@ class LaneCore:
                 effort.download_seconds += time.perf_counter() - started
                 self._pace.release()
 
-    async def _decode(
-        self, ticket: int, probe: Callable[[], Findings], effort: Effort, size_bytes: int
-    ) -> Findings:
+    async def _decode(self, assignment: Assignment, download: Download, effort: Effort) -> Findings:
         """Probe a whole object: on the decoder's thread, unless handing it over costs more."""
-        if size_bytes <= _HANDED_OVER_BYTES:
-            return self._guarded(ticket, probe, effort)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoder, self._guarded, ticket, probe, effort)
+        source, ticket = assignment.object, assignment.ticket
+        probe = partial(
+            probe_full,
+            download.data,
+            path=source.path,
+            declared_content_type=source.declared_content_type or download.content_type,
+            options=self._options.probe,
+        )
+        if len(download.data) <= _HANDED_OVER_BYTES:
+            return self._guarded(_ON_LOOP, ticket, probe, effort)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._decoder, self._guarded, _ON_DECODER, ticket, probe, effort
+        )
 
     def _guarded(
-        self, ticket: int, probe: Callable[[], _Probed], effort: Effort
+        self, mark: int, ticket: int, probe: Callable[[], _Probed], effort: Effort
     ) -> _Probed | Findings:
         """Run a probe, so that whatever becomes of it costs this object alone."""
         started = time.perf_counter()
-        self._mark[0] = ticket
+        self._marks[mark] = ticket
         try:
             return probe()
         except Exception as error:  # noqa: BLE001 - a decoder's bug must cost one object, not a run
             return crashed(f"{type(error).__name__}: {error}")
         finally:
-            self._mark[0] = 0
+            self._marks[mark] = 0
             effort.probe_seconds += time.perf_counter() - started
 
 

@@ -4,10 +4,10 @@ One thread owns all of it and is the only one to touch it, so there are no locks
 objects out a few at a time, to whichever lane has least to do, and no more than keeps a lane busy
 for a moment: a batch is finished by all lanes together, and little is at stake when one dies.
 
-A lane that dies is replaced. Its parent knows what it had finished, and from the lane's mark whose
-bytes were in its decoder. That object is tried once more, alone in the fresh lane; if it takes that
-one down as well, it gets a row that says so. Everything else the lane held is simply handed out
-again. An object that was there when three lanes died without a mark is tried alone too.
+A lane that dies is replaced. Its parent knows what it had finished, and from the lane's marks whose
+bytes were being probed. Those objects are tried once more, each alone in the fresh lane; one that
+takes that down as well gets a row that says so. Everything else the lane held is simply handed out
+again. An object that was there when three lanes died is tried alone too, marked or not.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from contextlib import suppress
 
 from media_enricher.enrich.calls import Call, PoolClosed, Ticket
 from media_enricher.enrich.lane_process import LaneProcess
-from media_enricher.enrich.messages import decode_outcome
 from media_enricher.enrich.options import EngineOptions
-from media_enricher.enrich.outcomes import outcome_of_failure
+from media_enricher.enrich.outcomes import outcome_of_failure, outcome_received
 from media_enricher.models import Depth, ErrorCode, StorageObject
 
 _HANDFUL = 4
@@ -144,7 +143,7 @@ class Crew:
             if events & selectors.EVENT_READ:
                 self._hear(lane)
         for lane in self._lanes:
-            if lane.seconds_in_decoder() > self._options.probe_seconds:
+            if lane.longest_probe_seconds() > self._options.probe_seconds:
                 lane.kill(because=f"no end after {self._options.probe_seconds:g} seconds")
 
     def _take_calls(self) -> None:
@@ -165,7 +164,10 @@ class Crew:
         for one in finished:
             ticket = lane.settle(one.ticket)
             if ticket is not None:
-                ticket.call.finish(ticket.index, decode_outcome(one.outcome))
+                ticket.call.finish(
+                    ticket.index,
+                    outcome_received(ticket.object, ticket.call.depth, one.outcome),
+                )
                 self._forget(ticket.call)
         lane.is_alone = lane.is_alone and bool(lane.held)
 
@@ -207,14 +209,14 @@ class Crew:
         """Bury a dead lane, start another, and see to what the dead one held."""
         self._lanes.remove(lane)
         self._selector.unregister(lane.control)
-        marked = lane.in_decoder()
+        marked = lane.probing()
         death = lane.bury()
         if not lane.is_ready:
             self._false_starts += 1
             if self._false_starts >= _FALSE_STARTS_ALLOWED:
                 raise LaneStartError(
                     f"{self._false_starts} lane processes in a row died before they were ready, "
-                    f"the last one of {death}. Its last words: {lane.last_words or 'none'}"
+                    f"the last one of {death}\n{lane.last_words}"
                 )
         orphans = list(lane.held.values())
         if lane.is_alone:
@@ -223,11 +225,11 @@ class Crew:
             self._suspect(orphans, marked)
         self._start_lane()
 
-    def _suspect(self, orphans: list[Ticket], marked: int) -> None:
+    def _suspect(self, orphans: list[Ticket], marked: set[int]) -> None:
         innocent: list[Ticket] = []
         for ticket in orphans:
             ticket.deaths += 1
-            is_suspect = ticket.number == marked or ticket.deaths >= _DEATHS_ALLOWED
+            is_suspect = ticket.number in marked or ticket.deaths >= _DEATHS_ALLOWED
             (self._suspects if is_suspect else innocent).append(ticket)
             ticket.renumber()
         self._queue.extendleft(reversed(innocent))

@@ -1,6 +1,6 @@
-"""The main of a lane process: `python -m media_enricher.enrich.lane CONTROL MARK PARENT`.
+"""The main of a lane process: `python -m media_enricher.enrich.lane CONTROL MARKS PARENT`.
 
-The arguments are the file descriptors of the control socket and of the mark, and the parent's
+The arguments are the file descriptors of the control socket and of the marks, and the parent's
 process id. Keep this light: what it imports, each lane pays for, in start-up and memory.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from media_enricher.enrich.core import LaneCore
-from media_enricher.enrich.lane_process import MARK_BYTES
+from media_enricher.enrich.lane_process import MARKS
 from media_enricher.enrich.loops import new_event_loop
 from media_enricher.enrich.messages import Finished, FrameReader, decode_assignments, frame
 from media_enricher.enrich.options import EngineOptions
@@ -66,7 +66,7 @@ class Reporter:
         self._finished.clear()
 
 
-async def serve(control: socket.socket, mark: memoryview) -> None:
+async def serve(control: socket.socket, marks: memoryview) -> None:
     """Do what the parent says until it closes the control socket."""
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_connection(sock=control)
@@ -77,7 +77,7 @@ async def serve(control: socket.socket, mark: memoryview) -> None:
         for body in frames.feed(data):
             if core is None:
                 options = msgspec.msgpack.decode(body, type=EngineOptions)
-                core = LaneCore(options, Reporter(writer.write, loop), mark)
+                core = LaneCore(options, Reporter(writer.write, loop), marks)
                 running = loop.create_task(core.run())
                 running.add_done_callback(_exit_loudly)
                 _hush_libraries()
@@ -108,10 +108,10 @@ def _exit_loudly(running: asyncio.Task[None]) -> None:
 def main() -> None:
     """Run a lane."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    control, mark, parent = (int(argument) for argument in sys.argv[1:])
+    control, marks, parent = (int(argument) for argument in sys.argv[1:])
     die_with_parent(parent)
     with (
-        mmap.mmap(mark, MARK_BYTES) as mapped,
+        mmap.mmap(marks, MARKS.size) as mapped,
         memoryview(mapped) as plain,
         plain.cast("Q") as marked,
         asyncio.Runner(loop_factory=new_event_loop) as runner,

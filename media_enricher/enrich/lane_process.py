@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,8 @@ from media_enricher.enrich.messages import (
 )
 from media_enricher.enrich.options import EngineOptions
 
-MARK_BYTES = 8  # of one ticket number
+MARKS = struct.Struct("=2Q")
+"""The tickets of the objects that a lane is probing, on its loop's thread and on its decoder's."""
 _READ_BYTES = 1024 * 1024
 _LAST_WORDS_BYTES = 4000
 _SECRETS = ("SUPABASE_", "NEXT_PUBLIC_SUPABASE_", "DATABASE_URL", "PREFECT_")
@@ -53,10 +55,10 @@ class LaneProcess:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in bury()
         self.control, theirs = socket.socketpair()
         self.control.setblocking(False)
-        with theirs, tempfile.TemporaryFile() as mark:
-            mark.truncate(MARK_BYTES)
-            self._mark = mmap.mmap(mark.fileno(), MARK_BYTES)
-            descriptors = (theirs.fileno(), mark.fileno())
+        with theirs, tempfile.TemporaryFile() as marks:
+            marks.truncate(MARKS.size)
+            self._marks = mmap.mmap(marks.fileno(), MARKS.size)
+            descriptors = (theirs.fileno(), marks.fileno())
             self._process = subprocess.Popen(  # noqa: S603 - our own module and three numbers
                 [sys.executable, "-P", "-m", "media_enricher.enrich.lane"]
                 + [str(number) for number in (*descriptors, os.getpid())],
@@ -68,8 +70,7 @@ class LaneProcess:
             )
         self.last_words = ""
         self._killed_because: str | None = None
-        self._decoding = 0
-        self._decoding_since = 0.0
+        self._probing_since: dict[int, float] = {}
 
     @property
     def pid(self) -> int:
@@ -125,16 +126,16 @@ class LaneProcess:
             self.load = self.load - ticket.cost if self.held else 0.0
         return ticket
 
-    def in_decoder(self) -> int:
-        """The number of the ticket whose object is in the decoder, or was when it died, or 0."""
-        return int.from_bytes(self._mark[:MARK_BYTES], sys.byteorder)
+    def probing(self) -> set[int]:
+        """The ticket numbers of the objects it is probing, or was when it died."""
+        return set(MARKS.unpack(self._marks)) - {0}
 
-    def seconds_in_decoder(self) -> float:
-        """How long the same object has been there, as far as repeated calls of this can tell."""
-        number, now = self.in_decoder(), time.monotonic()
-        if number != self._decoding:
-            self._decoding, self._decoding_since = number, now
-        return now - self._decoding_since if number else 0.0
+    def longest_probe_seconds(self) -> float:
+        """How long it has been probing the same object, as far as repeated calls of this tell."""
+        now = time.monotonic()
+        since = self._probing_since
+        self._probing_since = {number: since.get(number, now) for number in self.probing()}
+        return max((now - start for start in self._probing_since.values()), default=0.0)
 
     def kill(self, *, because: str | None = None) -> None:
         """Have it killed. Does not wait."""
@@ -149,10 +150,12 @@ class LaneProcess:
         self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
         self.last_words = self._stderr.read().decode(errors="replace").strip()
         self._stderr.close()
-        self._mark.close()
+        self._marks.close()
         if self._killed_because:
             return self._killed_because
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        if code < 0:
+            return signal.Signals(-code).name
+        return f"exit status {code}: {self.last_words.rpartition(chr(10))[2]}"
 
 
 def _environment() -> dict[str, str]:

@@ -8,8 +8,9 @@ import threading
 from media_enricher.enrich.calls import Call, PoolClosed, Ticket
 from media_enricher.enrich.core import LaneCore
 from media_enricher.enrich.loops import new_event_loop
-from media_enricher.enrich.messages import Assignment, decode_outcome
+from media_enricher.enrich.messages import Assignment
 from media_enricher.enrich.options import EngineOptions
+from media_enricher.enrich.outcomes import outcome_received
 
 
 class LaneThread:
@@ -55,7 +56,7 @@ class LaneThread:
             runner.run(self._work())
 
     async def _work(self) -> None:
-        self._core = LaneCore(self._options, self._deliver, mark=[0])
+        self._core = LaneCore(self._options, self._deliver, marks=[0, 0])
         self._running = asyncio.create_task(self._core.run())
         self._started.set()
         end: Exception = PoolClosed("the pool was closed")
@@ -83,4 +84,6 @@ class LaneThread:
 
     def _deliver(self, number: int, outcome: bytes, /) -> None:
         ticket = self._tickets.pop(number)
-        ticket.call.finish(ticket.index, decode_outcome(outcome))
+        ticket.call.finish(
+            ticket.index, outcome_received(ticket.object, ticket.call.depth, outcome)
+        )

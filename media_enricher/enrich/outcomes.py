@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from media_enricher.enrich.messages import decode_outcome
 from media_enricher.models import (
     AssetStatus,
     Depth,
@@ -55,6 +56,15 @@ def outcome_of_findings(
         download_seconds=effort.download_seconds,
         probe_seconds=effort.probe_seconds,
     )
+
+
+def outcome_received(source: StorageObject, depth: Depth, encoded: bytes | msgspec.Raw) -> Outcome:
+    """An outcome as a lane encoded it, or that of a crash if it holds what is none."""
+    try:
+        return decode_outcome(encoded)
+    except msgspec.DecodeError as error:
+        message = f"what was found is no record: {error}"
+        return outcome_of_failure(source, depth, ErrorCode.PROBE_CRASHED, message)
 
 
 def outcome_of_failure(

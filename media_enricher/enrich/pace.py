@@ -12,7 +12,6 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
-from statistics import median
 
 START = 8
 LEAST_BY_LATENCY = 4
@@ -96,7 +95,7 @@ class Pace:
 
     def _judge(self) -> None:
         """Move the limit by what the last window of answers says."""
-        typical = median(self._window)
+        typical = sorted(self._window)[len(self._window) // 2]
         self._floor = min(self._floor * _FLOOR_AGEING, typical)
         if typical > SHRINK_ABOVE * self._floor + SLACK_SECONDS:
             self.limit = max(min(LEAST_BY_LATENCY, self.limit), self.limit * 3 // 4)
