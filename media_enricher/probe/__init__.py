@@ -43,6 +43,7 @@ ENRICHER_VERSION = 1
 what the mode `stale` selects, and cached results of it are no longer used."""
 
 _SNIFFED_BYTES = 4096
+_LEAST_SNIFFED_BYTES = 512
 _KIB = 1024
 
 _FIRST_RANGES = {
@@ -144,6 +145,7 @@ def _probe_kind(
             error_message="The object has no bytes.",
             kind=kind_of(normalised(declared_content_type)),
         )
+    window.read(0, min(window.size, _LEAST_SNIFFED_BYTES))
     head = bytes(window.data[:_SNIFFED_BYTES])
     content_type = sniff(head, path, declared_content_type)
     if content_type and image.supports(content_type):
@@ -158,9 +160,9 @@ def _without_probe(
     kind = kind_of(content_type)
     declared = normalised(declared_content_type)
     promised = promised_image_type(path, declared_content_type)
-    is_image_expected = promised is not None and content_type != declared
+    is_honest = declared is not None and content_type == declared
     can_tell = content_type is not None or (promised is not None and image.supports(promised))
-    if kind is not Kind.IMAGE and is_image_expected and can_tell:
+    if kind is not Kind.IMAGE and promised and not is_honest and can_tell:
         return Findings(
             status=AssetStatus.FAILED,
             error_code=ErrorCode.MISLABELLED,

@@ -21,6 +21,10 @@ def read(window: Window, header: ImageHeader) -> None:
             ErrorCode.CORRUPT, f"The GIF says {header.width}x{header.height} pixels."
         )
     frames, is_whole = _frames(window, 13 + _colour_table_bytes(screen[4]), header)
+    if window.is_complete and not is_whole:
+        raise UnreadableError(
+            ErrorCode.TRUNCATED, f"The GIF ends at byte {window.size:,}, within a frame."
+        )
     if is_whole:
         header.frame_count = frames
     if is_whole or frames > 1:
@@ -63,15 +67,3 @@ def _after_sub_blocks(window: Window, at: int) -> int:
 
 def _colour_table_bytes(flags: int) -> int:
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
-
-
-def check(header: ImageHeader, size: int) -> None:
-    """Say so where the GIF ends within a frame.
-
-    Raises:
-        UnreadableError: truncated.
-    """
-    if header.frame_count is None:
-        raise UnreadableError(
-            ErrorCode.TRUNCATED, f"The GIF ends at byte {size:,}, within a frame."
-        )

@@ -14,7 +14,7 @@ from media_enricher.probe.source import UnreadableError, Window
 
 _BOX = struct.Struct(">I4s")
 _LONG_BOX = 16
-"""Bytes of the longer form of a box's start, which no box of a whole file falls short of."""
+"""Bytes of the longer form of a box's start."""
 _MAX_META = 4 * 1024 * 1024
 _MAX_METADATA = 4 * 1024 * 1024
 _MAX_BOXES = 20_000
@@ -83,6 +83,7 @@ def read(window: Window, header: ImageHeader) -> None:
         if header.width and not (is_sequence and header.frame_count is None and is_next_held):
             break
     if header.width is None:
+        check(window)
         raise UnreadableError(ErrorCode.CORRUPT, f"The {header.format} file describes no picture.")
 
 
@@ -90,7 +91,7 @@ def _top_level(window: Window) -> Iterator[Box]:
     """Boxes of the file; past the end of a partial window only as long as nothing is known."""
     at = 0
     for _ in range(_MAX_BOXES):
-        if at + _LONG_BOX > window.held:
+        if at + 8 > window.held:
             if window.is_complete:
                 return
             window.miss(at + _LONG_BOX)

@@ -6,10 +6,9 @@ import struct
 
 from PIL import Image
 
-from media_enricher.models import ErrorCode
 from media_enricher.probe.image.decoders import open_image
 from media_enricher.probe.image.header import ImageHeader
-from media_enricher.probe.source import MORE, MoreBytesError, UnreadableError, Window
+from media_enricher.probe.source import MoreBytesError, UnreadableError, Window
 
 _BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
 _WIDTH, _HEIGHT, _BITS_PER_SAMPLE, _ORIENTATION = 256, 257, 258, 274
@@ -69,13 +68,11 @@ def _require_directory(window: Window) -> None:
     order = "<" if window.read(0, 2) == b"II" else ">"
     is_big = window.unpack(struct.Struct(f"{order}H"), 2)[0] == 43
     (at,) = window.unpack(struct.Struct(f"{order}{'Q' if is_big else 'I'}"), 8 if is_big else 4)
-    if at + 2 > window.size:
-        raise UnreadableError(
-            ErrorCode.TRUNCATED,
-            f"The TIFF ends at byte {window.size:,}, before its directory at byte {at:,}.",
-        )
-    if at + 2 > window.held:
-        raise MoreBytesError(min(window.size, at + MORE))
+    if is_big:
+        window.read(at, 8)
+    else:
+        (entries,) = window.unpack(struct.Struct(f"{order}H"), at)
+        window.read(at + 2, 12 * entries)
 
 
 def _pages(window: Window) -> int | None:

@@ -1,0 +1,87 @@
+"""Pictures to probe, saved by Pillow, and the probe with the options most tests want."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import msgspec
+import numpy as np
+from PIL import Image
+
+from media_enricher.models import Findings
+from media_enricher.probe import NeedMoreBytes, ProbeOptions, first_range, probe_full, probe_header
+from media_enricher.settings import DEFAULT_EXIF_TAGS
+
+OPTIONS = ProbeOptions(max_pixels=100_000_000, location=False, exif_tags=DEFAULT_EXIF_TAGS)
+
+MIME = {
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "gif": "image/gif",
+    "tiff": "image/tiff",
+    "bmp": "image/bmp",
+    "ico": "image/x-icon",
+    "jpeg2000": "image/jp2",
+    "qoi": "image/qoi",
+    "ppm": "image/x-portable-pixmap",
+    "tga": "image/x-tga",
+}
+
+
+def photograph(width: int = 480, height: int = 320, *, seed: int = 7) -> Image.Image:
+    """Something with the smoothness, edges and grain of a photograph, the same every time."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    pixels = np.asarray(smooth).astype(np.int16) + random.normal(0, 5, (height, width, 3)).astype(
+        np.int16
+    )
+    pixels[height // 4 : height // 2, width // 3 : width // 2] = (200, 30, 40)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def saved(image: Image.Image, image_format: str, **how: Any) -> bytes:
+    """The bytes of a file of this format."""
+    file = io.BytesIO()
+    image.save(file, image_format, **how)
+    return file.getvalue()
+
+
+def full(
+    data: bytes,
+    path: str = "file",
+    declared: str | None = None,
+    options: ProbeOptions = OPTIONS,
+) -> Findings:
+    """Probe in full depth; what comes back must be JSON."""
+    findings = probe_full(data, path=path, declared_content_type=declared, options=options)
+    assert msgspec.json.decode(msgspec.json.encode(findings), type=Findings) == findings
+    return findings
+
+
+def header(
+    data: bytes,
+    path: str = "file",
+    declared: str | None = None,
+    options: ProbeOptions = OPTIONS,
+    *,
+    first: int | None = None,
+) -> tuple[Findings, int]:
+    """Probe in header depth, reading on as asked; the findings, and how many bytes it took."""
+    length = first or first_range(path, declared)
+    while True:
+        found = probe_header(
+            data[:length],
+            size_bytes=len(data),
+            path=path,
+            declared_content_type=declared,
+            options=options,
+        )
+        if isinstance(found, Findings):
+            return found, min(length, len(data))
+        assert isinstance(found, NeedMoreBytes)
+        assert length < found.first_bytes <= len(data), "it asks for what it has, or what is not"
+        length = found.first_bytes
