@@ -70,6 +70,31 @@ def test_a_probe_that_hangs_is_stopped(make_pool: MakePool, put: Put) -> None:
 
 
 @pytest.mark.usefixtures("poisonous_probe")
+def test_a_deadly_object_is_known_among_small_ones_that_are_probed_beside_it(
+    make_pool: MakePool, put: Put, storage: FaultyStorage
+) -> None:
+    """Large objects are probed on another thread than small ones."""
+    objects = [put(f"{width}.png", png(width)) for width in range(1, 101)]
+    objects[50] = put("segfault", b"SEGFAULT" + b"\0" * 1_000_000)
+    outcomes = make_pool(lanes=1).enrich(objects, Depth.FULL)
+    assert codes(outcomes) == {"fine": 99, "probe_crashed": 1}
+    assert outcomes[50].asset.error_code is ErrorCode.PROBE_CRASHED
+    assert len(storage.requests_for("b/segfault")) == 2
+
+
+@pytest.mark.usefixtures("poisonous_probe")
+@pytest.mark.parametrize("bytes_that", [b"NO UTF-8", b"NO JSON!"])
+def test_findings_that_cannot_be_said_cost_one_row(
+    bytes_that: bytes, make_pool: MakePool, put: Put
+) -> None:
+    objects = [put("a.png", png(1)), put("odd", bytes_that), put("b.png", png(2))]
+    outcomes = make_pool(lanes=1).enrich(objects, Depth.FULL)
+    assert [outcome.asset.status for outcome in outcomes] == ["enriched", "failed", "enriched"]
+    assert outcomes[1].asset.error_code is ErrorCode.PROBE_CRASHED
+    assert outcomes[1].asset.path == "odd"
+
+
+@pytest.mark.usefixtures("poisonous_probe")
 def test_an_exception_in_a_probe_costs_one_row(make_pool: MakePool, put: Put) -> None:
     pool = make_pool(lanes=1)
     pool.enrich([put("a.png", png(1))], Depth.FULL)

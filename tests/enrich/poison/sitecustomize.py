@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from media_enricher import probe
+from media_enricher.models import AssetStatus, Findings
 
 _healthy_full, _healthy_header = probe.probe_full, probe.probe_header
 
@@ -29,6 +30,11 @@ def _die_of(data: Any) -> None:
 
 def _full(data: Any, **details: Any) -> Any:
     _die_of(data)
+    match bytes(data[:8]):
+        case b"NO UTF-8":
+            return Findings(status=AssetStatus.ENRICHED, title="\ud800")
+        case b"NO JSON!":
+            return Findings(status=AssetStatus.ENRICHED, exif={1: 2})  # type: ignore[dict-item]
     return _healthy_full(data, **details)
 
 
