@@ -16,6 +16,8 @@ from tests.corpora import CACHE, PACKAGES
 from tests.oracles.exiftool import PROGRAM, exiftool
 from tests.probe.samples import full, header
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
 # exiftool gives the first picture of an icon, we the largest; and it misreads an OS/2 bitmap.
 DIFFERENT_SIZE = {"python.ico", "github.ico", "hopper_unexpected.ico", "pal8os2v2.bmp"}
 SAME_TYPE = {

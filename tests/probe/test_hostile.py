@@ -15,6 +15,8 @@ from media_enricher.models import AssetStatus, ErrorCode, Findings
 from tests.probe.samples import full, header, photograph, saved
 from tests.probe.test_metadata import CAMERA, PACKET
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
 STARTS = [
     b"\xff\xd8\xff",
     b"\xff\xd8\xff\xc2\x00\x11\x08",

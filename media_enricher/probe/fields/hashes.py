@@ -22,7 +22,7 @@ def phash(grey: npt.NDArray[np.uint8]) -> str:
     Args:
         grey: 32x32, 0 to 255.
     """
-    # Rounded, for what should be nought (of a flat picture, say) is noise that no two machines share.
+    # Rounded, for what should be nought (in a flat picture, say) is noise, other on each machine.
     low = np.round(_BASIS @ grey.astype(np.float64) @ _BASIS.T, 3)
     ranked = np.sort(low, axis=None)
     median = (ranked[31] + ranked[32]) / 2  # np.median takes ten times as long

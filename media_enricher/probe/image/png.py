@@ -115,12 +115,13 @@ def _text(content: bytes, header: ImageHeader) -> None:
 
 def _packed_text(content: bytes, header: ImageHeader) -> None:
     keyword, _, packed = content.partition(b"\0")
-    _keep(keyword, _inflated(packed[1:]) or b"", header)
+    if _is_kept(keyword):
+        _keep(keyword, _inflated(packed[1:]) or b"", header)
 
 
 def _international_text(content: bytes, header: ImageHeader) -> None:
     keyword, _, rest = content.partition(b"\0")
-    if len(rest) < 2:
+    if len(rest) < 2 or not _is_kept(keyword):
         return
     _, _, after_language = rest[2:].partition(b"\0")
     _, _, text = after_language.partition(b"\0")
@@ -136,6 +137,12 @@ _READERS = {
     b"zTXt": _packed_text,
     b"iTXt": _international_text,
 }
+
+
+def _is_kept(keyword: bytes) -> bool:
+    """Whether a text is worth inflating: some tools keep megabytes in one."""
+    named = {_XMP_KEYWORD, *_RAW_EXIF, _RAW_IPTC}
+    return keyword in named or decoded(keyword).lower() in _KEPT_TEXTS
 
 
 def _keep(keyword: bytes, text: bytes, header: ImageHeader) -> None:
