@@ -1,0 +1,101 @@
+"""Planning over 1,000,000 objects: a run with nothing to do, and a page wherever it begins.
+
+Takes about half a minute, nearly all of it to make the objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from media_enricher import migrations
+from media_enricher.local.postgres import SUPERUSER, running_postgres
+from tests.sql.conftest import Database, Objects, Pipeline
+
+MILLION = 1_000_000
+_FILL = """
+    -- Only what planning rides on: the other indexes cost most of the time it takes to fill them.
+    drop index storage.bucketid_objname, storage.idx_objects_bucket_id_name_lower,
+      storage.name_prefix_search;
+    alter table storage.objects drop constraint "objects_bucketId_fkey";
+    drop index media_assets_sha256_idx, media_assets_phash_idx, media_assets_tags_idx;
+    insert into storage.objects (bucket_id, name, metadata, version)
+    select '{bucket}', to_char(n / 1000, 'FM0000') || '/IMG_' || to_char(n, 'FM0000000') || '.jpg',
+      jsonb_build_object('eTag', '"' || md5(n::text) || '"', 'size', n, 'mimetype', 'image/jpeg',
+        'cacheControl', 'max-age=3600', 'lastModified', '2026-01-01T00:00:00.000Z',
+        'contentLength', n, 'httpStatusCode', 200), 'v'
+    from generate_series(1, {objects}) as n;
+    insert into public.media_assets
+      (bucket, path, object_id, etag, status, depth, enricher_version, blurhash, sha256, exif)
+    select bucket_id, name, id, metadata ->> 'eTag', 'enriched', 'full', 1,
+      'LEHV6nWB2yk8pyo0adR*.7kCMdnj', repeat('ab', 32), jsonb_build_object('Make', repeat('x', 300))
+    from storage.objects;
+"""
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with running_postgres(tmp_path_factory.mktemp("million")) as server:
+        migrations.apply(server.url())
+        database = Database(server.url(SUPERUSER))
+        database.run("set max_parallel_workers_per_gather = 0")  # all in the one we measure
+        yield database
+        database.close()
+
+
+@pytest.fixture(scope="module")
+def million(database: Database) -> Pipeline:
+    objects = Objects(database)
+    database.run(_FILL.format(bucket=objects.bucket, objects=MILLION))
+    database.run("vacuum analyze storage.objects")
+    database.run("vacuum analyze public.media_assets")
+    return Pipeline(database, objects)
+
+
+def database_seconds(database: Database, work: Callable[[], object]) -> float:
+    """Processor seconds of the database, the best of three: others may use this machine too."""
+    backend = psutil.Process(database.value("select pg_backend_pid()"))
+
+    def used() -> float:
+        times = backend.cpu_times()
+        return times.user + times.system
+
+    def once() -> float:
+        before = used()
+        work()
+        return used() - before
+
+    return min(once() for _ in range(3))
+
+
+def test_planning_a_run_with_nothing_to_do_takes_under_three_seconds(
+    database: Database, million: Pipeline
+) -> None:
+    assert million.count() == (0, 0)
+    assert million.pending() == []
+    assert million.mark_gone() == 0
+    steps: list[Callable[[], object]] = [million.count, million.pending, million.mark_gone]
+    taken = [database_seconds(database, step) for step in steps]
+    assert sum(taken) < 3, taken
+
+
+def test_the_last_page_takes_no_longer_than_the_first(
+    database: Database, million: Pipeline
+) -> None:
+    near_end = "0999/IMG_0999000.jpg"
+    first = million.pending(mode="all", limit=1000)
+    last = million.pending(mode="all", after=near_end, limit=1000)
+    assert (first[0]["path"], last[-1]["path"]) == ("0000/IMG_0000001.jpg", "1000/IMG_1000000.jpg")
+    at_start = database_seconds(database, lambda: million.pending(mode="all", limit=1000))
+    at_end = database_seconds(
+        database, lambda: million.pending(mode="all", after=near_end, limit=1000)
+    )
+    assert at_end < at_start + 0.05
+
+
+def test_a_prefix_costs_what_is_under_it(database: Database, million: Pipeline) -> None:
+    assert len(million.pending(mode="all", prefix="0500/", limit=1000)) == 1000
+    assert database_seconds(database, lambda: million.pending(prefix="0500/")) < 0.1
+    assert database_seconds(database, lambda: million.mark_gone("0500/")) < 0.1
