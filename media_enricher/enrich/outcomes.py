@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from media_enricher.enrich.messages import decode_outcome
@@ -15,7 +17,9 @@ from media_enricher.models import (
     StorageObject,
 )
 from media_enricher.probe import ENRICHER_VERSION
-from media_enricher.supabase.downloads import Download
+
+if TYPE_CHECKING:  # the parent makes outcomes too, and has no use for aiohttp
+    from media_enricher.supabase.downloads import Download
 
 
 class Effort(msgspec.Struct):

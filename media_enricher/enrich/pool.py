@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from media_enricher.enrich.calls import Call, PoolClosed
 from media_enricher.enrich.crew import Crew
-from media_enricher.enrich.lane_thread import LaneThread
 from media_enricher.enrich.options import EngineOptions
 from media_enricher.models import Depth, Outcome, StorageObject
+
+if TYPE_CHECKING:
+    from media_enricher.enrich.lane_thread import LaneThread
 
 
 class EnrichPool:
@@ -83,6 +85,11 @@ class EnrichPool:
             if self._is_closed:
                 raise PoolClosed("the pool was closed")
             if self._lanes is None:
-                in_process = self._options.lanes == 0
-                self._lanes = LaneThread(self._options) if in_process else Crew(self._options)
+                self._lanes = Crew(self._options) if self._options.lanes else self._lane_thread()
             return self._lanes
+
+    def _lane_thread(self) -> LaneThread:
+        # Brings in what a lane needs, aiohttp and uvloop: for those who work in this process only.
+        from media_enricher.enrich.lane_thread import LaneThread  # noqa: PLC0415
+
+        return LaneThread(self._options)
