@@ -166,6 +166,18 @@ def test_gone_and_back(objects: Objects, pipeline: Pipeline) -> None:
     assert pipeline.mark_gone() == 0
 
 
+def test_a_row_wrongly_marked_gone_is_missing(
+    database: Database, objects: Objects, pipeline: Pipeline
+) -> None:
+    """As by a call that saw the bucket while the object was being replaced."""
+    objects.put("a.jpg")
+    pipeline.record(found("a.jpg"))
+    database.rows(
+        "update public.media_assets set gone_at = now() where bucket = $1", objects.bucket
+    )
+    assert pipeline.paths() == ["a.jpg"]
+
+
 def test_placeholders_of_empty_folders_are_no_media(objects: Objects, pipeline: Pipeline) -> None:
     objects.put(
         ".emptyFolderPlaceholder", "new folder/.emptyFolderPlaceholder", "my.emptyFolderPlaceholder"

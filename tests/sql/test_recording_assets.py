@@ -237,6 +237,31 @@ def test_two_runs_at_once_lose_and_double_nothing(
     assert {row["blurhash"] for row in rows} == {DEEP["blurhash"]}
 
 
+def test_a_call_sees_what_the_one_under_way_writes(
+    postgres: Postgres, objects: Objects, pipeline: Pipeline
+) -> None:
+    """Neither had a row to look at when they began, and still the deeper findings stay."""
+    objects.put("a.jpg")
+    first = Database(postgres.url())
+    first.run("begin")
+    Pipeline(first, objects).record(found("a.jpg", **DEEP))
+
+    def shallower() -> None:
+        second = Database(postgres.url())
+        Pipeline(second, objects).record(found("a.jpg", depth="header", width=40, height=30))
+        second.close()
+
+    thread = threading.Thread(target=shallower)
+    thread.start()
+    thread.join(timeout=0.5)
+    assert thread.is_alive()  # it waits for its turn
+    first.run("commit")
+    thread.join()
+    first.close()
+    row = pipeline.asset("a.jpg")
+    assert (row["depth"], row["blurhash"]) == ("full", DEEP["blurhash"])
+
+
 def test_updated_at_moves_and_created_at_stays(objects: Objects, pipeline: Pipeline) -> None:
     objects.put("a.jpg")
     pipeline.record(found("a.jpg"))
