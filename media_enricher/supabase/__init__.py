@@ -1,1 +1,1 @@
-"""Everything that crosses the wire to Supabase: one client, one downloader, one place for errors."""
+"""Everything that crosses the wire to Supabase: one client, one downloader, one retry policy."""
