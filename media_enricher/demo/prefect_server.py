@@ -68,6 +68,11 @@ class PrefectServer:
         )
         return cls(process, folder, f"http://{HOST}:{port}", auth_string)
 
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
+
     def wait_until_ready(self) -> None:
         """Wait until the API answers.
 

@@ -1,0 +1,159 @@
+"""`make bench`: the flow, a bare loop and a plain script on the same files, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from pathlib import Path
+from statistics import median
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from media_enricher.models import Depth
+from tests.bench import corpus
+from tests.bench.contenders import CORES, Measured, Name, Round, measure
+from tests.bench.stage import Stage
+from tests.corpora import KEPT
+
+NAMES: dict[Name, str] = {"flow": "(a) flow", "loop": "(b) loop", "script": "(c) script"}
+LEGEND = """\
+(a) the backfill flow with all it does, and a Prefect server on the same machine
+(b) the same probe driven by a bare asyncio loop, nothing written
+(c) httpx, and Pillow in a process pool; full decode
+Paces are from the first plan or request to the last commit or result; start-up is what came before.
+CPU seconds are per 1,000 images, start-up included, of the program and of the servers (the local
+stack and Prefect). Memory is the peak of all the program's processes together, in MB: the sum of
+their resident sets, and in brackets with what they share counted once. Not that of the servers."""
+
+console = Console(stderr=True)
+results = Console()
+
+
+class Size(msgspec.Struct, frozen=True):
+    """How much is measured."""
+
+    photographs: int = 300
+    small: int = 50_000
+    few: int = 5_000
+    """So many of the small ones, to see whether the flow's memory grows with their number."""
+    rounds: int = 3
+
+
+QUICK = Size(photographs=12, small=200, few=100, rounds=1)
+
+
+class Report(msgspec.Struct):
+    """Every figure, and what was measured on."""
+
+    machine: str
+    cores: int
+    size: Size
+    runs: list[Measured]
+
+
+def main() -> None:
+    """Make the files, run everything in turns, print the medians."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few files, once: does it work?")
+    parser.add_argument("--rounds", type=int, help="how often each runs; medians are shown")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument("--folder", type=Path, default=KEPT / "bench", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    size = QUICK if options.quick else Size()
+    if options.rounds:
+        size = msgspec.structs.replace(size, rounds=options.rounds)
+
+    runs = play(options.folder, size)
+    results.print(table(runs))
+    for line in ratios(runs):
+        results.print(line, highlight=False)
+    results.print(LEGEND, style="dim", highlight=False, soft_wrap=True)
+    if options.json:
+        report = Report(platform.processor() or platform.machine(), CORES, size, runs)
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+
+
+def play(folder: Path, size: Size) -> list[Measured]:
+    """Run all contenders in turns, so that a noisy minute strikes them alike."""
+    with console.status("making the files (once; kept for the next time)"):
+        photographs = corpus.photographs(folder / "photographs", size.photographs)
+        small = corpus.small_images(folder / "small", size.small)
+    with Stage.set(folder) as stage:
+        with console.status("uploading (once)"):
+            stage.upload("bench-photographs", photographs)
+            stage.upload("bench-small", small)
+        runs = []
+        for number in range(size.rounds):
+            for name, each in plan(size):
+                with console.status(f"round {number + 1}: {name}, {each.bucket}, {each.depth}"):
+                    runs.append(measure(stage, name, each))
+        return runs
+
+
+def plan(size: Size) -> list[tuple[Name, Round]]:
+    """One round: who runs on what."""
+    turns: list[tuple[Name, Round]] = []
+    for depth in (Depth.FULL, Depth.HEADER):
+        photographs = Round(bucket="bench-photographs", objects=size.photographs, depth=depth)
+        small = Round(bucket="bench-small", objects=size.small, depth=depth)
+        few = Round(bucket="bench-small", objects=size.few, depth=depth)
+        turns += [("flow", photographs), ("loop", photographs), ("script", photographs)]
+        turns += [("flow", small), ("loop", small), ("script", small), ("flow", few)]
+    return turns
+
+
+def table(runs: list[Measured]) -> Table:
+    """Medians of each contender on each set of files."""
+    shown = Table(
+        title=f"Medians, {CORES} cores", title_justify="left", header_style="dim", box=None
+    )
+    for column in ("files", "depth", "who"):
+        shown.add_column(column, no_wrap=True)
+    for column in ("images/s", "CPU s", "servers", "start-up", "memory"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    for (each, name), measured in grouped(runs).items():
+        per_thousand = 1000 / each.objects
+        servers = [run.prefect_cpu_seconds + run.stack_cpu_seconds for run in measured]
+        shown.add_row(
+            f"{each.objects:,} {each.bucket.removeprefix('bench-')}",
+            each.depth,
+            NAMES[name],
+            f"{median(run.images_per_second for run in measured):,.0f}",
+            f"{median(run.cpu_seconds for run in measured) * per_thousand:,.2f}",
+            f"{median(servers) * per_thousand:,.2f}",
+            f"{median(run.start_up_seconds for run in measured):.1f} s",
+            f"{median(run.peak_rss_mb for run in measured):,.0f} "
+            f"({median(run.peak_pss_mb for run in measured):,.0f})",
+        )
+    return shown
+
+
+def ratios(runs: list[Measured]) -> list[str]:
+    """How the flow compares: its pace over the loop's and over the script's, round by round."""
+    pace = {
+        (each.bucket, each.depth, name, each.objects): [run.images_per_second for run in measured]
+        for (each, name), measured in grouped(runs).items()
+    }
+    lines = []
+    for (bucket, depth, name, objects), flow in pace.items():
+        for other in ("loop", "script"):
+            others = pace.get((bucket, depth, other, objects))
+            if name == "flow" and others:
+                ratio = median(a / b for a, b in zip(flow, others, strict=True))
+                files = f"{objects:,} {bucket.removeprefix('bench-')}"
+                lines.append(f"{files}, {depth}: flow / {other} = {ratio:.2f}")
+    return lines
+
+
+def grouped(runs: list[Measured]) -> dict[tuple[Round, Name], list[Measured]]:
+    """The runs by what was read and by whom, in the order of the first round."""
+    groups: dict[tuple[Round, Name], list[Measured]] = {}
+    for run in runs:
+        groups.setdefault((run.round, run.contender), []).append(run)
+    return groups
+
+
+if __name__ == "__main__":
+    main()
