@@ -10,6 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 
+_COLUMNS = {"path": 20, "size": 11, "turned": 6, "camera": 10, "colour": 10, "blurhash": 10}
+"""Each with the least of its width that tells something."""
+
+
 def rows_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     """Rows of `media_assets` with metadata, one line each; colours are shown as such."""
     table = Table(
@@ -19,8 +23,8 @@ def rows_table(rows: Iterable[Mapping[str, Any]]) -> Table:
         header_style="dim",
         box=None,
     )
-    for column in ("path", "size", "turned", "camera", "colour", "blurhash"):
-        table.add_column(column, no_wrap=True, min_width=len(column))
+    for column, least in _COLUMNS.items():
+        table.add_column(column, no_wrap=True, min_width=least)
     for row in rows:
         color = row["dominant_color"]
         table.add_row(
