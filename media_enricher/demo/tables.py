@@ -9,7 +9,6 @@ from uuid import UUID
 from rich.markup import escape
 from rich.table import Table
 
-
 _COLUMNS = {"path": 20, "size": 11, "turned": 6, "camera": 10, "colour": 10, "blurhash": 10}
 """Each with the least of its width that tells something."""
 
