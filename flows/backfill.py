@@ -65,9 +65,9 @@ def backfill(
         return Completed(message=f"Dry run: {would_be_done.sentence()}")
 
     run = Run(str(runtime.flow_run.id), selection, limit)
-    run.expect(plan(selection, limit=run.limit, dry_run=False))
     try:
         with heartbeat(run.id), Enrichment(mode) as enrichment:
+            run.expect(plan(selection, limit=run.limit, dry_run=False))
             progress = Progress(run.account)
             pending = pending_objects(selection, limit=run.limit)
             for outcomes in enrichment.map(batches(pending, depth)):

@@ -36,7 +36,7 @@ def on_running(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> No
         max_files=parameters.get("limit"),
         mode=parameters.get("mode", "missing"),
         depth=parameters.get("depth", "full"),
-        trigger=_trigger(flow_run),
+        trigger=trigger_of(flow_run),
         restart=flow_run.run_count > 1,
     )
 
@@ -83,7 +83,7 @@ def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
         )
 
 
-def _trigger(flow_run: FlowRun) -> Trigger:
+def trigger_of(flow_run: FlowRun) -> Trigger:
     """What started the run, as far as Prefect can tell; the HTTP trigger says so by itself."""
     if flow_run.auto_scheduled:
         return Trigger.SCHEDULE

@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     )
     result_storage: str | None = Field(
         default=None,
-        description="Where the task cache lives: a Prefect block (`type/name`), or a folder. "
+        description="Where the task cache lives: `block:TYPE/NAME` of Prefect, or a folder. "
         "Default: `media-enricher` under Prefect's own local storage.",
     )
     cache_days: float = Field(

@@ -23,7 +23,7 @@ from prefect.tasks import exponential_backoff
 from media_enricher.batching import Batch
 from media_enricher.models import Mode, Outcome
 from media_enricher.probe import ENRICHER_VERSION
-from media_enricher.settings import settings, supabase_settings
+from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from tasks import resources
 
 _outcomes = msgspec.json.Decoder(list[Outcome])
@@ -123,6 +123,8 @@ class Enrichment:
 
     def __enter__(self) -> Self:
         _sweep_cache()
+        if settings().task_runner is TaskRunnerName.THREADS:
+            resources.engine().start()  # the lanes come up while the run is planned
         return self
 
     def __exit__(

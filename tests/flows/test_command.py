@@ -1,0 +1,91 @@
+"""`media-enricher backfill`, as a user runs it: what it prints, its exit code, its Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME
+
+from tests.flows.conftest import FilledBucket, photo
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start the command in a process of its own; whatever is left is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("media-enricher")), "backfill", *arguments],
+            env=os.environ
+            | {
+                "PREFECT_API_URL": PREFECT_API_URL.value() or "",
+                "PREFECT_HOME": str(PREFECT_HOME.value()),
+                "COLUMNS": "200",
+            }
+            | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+
+
+def test_a_success_says_what_was_done_and_exits_with_0(bucket: FilledBucket, start: Start) -> None:
+    bucket.fill(5)
+    out, _ = (process := start(bucket.name, "--limit", "3")).communicate(timeout=60)
+    assert process.returncode == 0
+    assert re.fullmatch(r"3 enriched of 3 in \d+ s\n", out)
+    assert len(bucket.rows()) == 3
+
+
+def test_a_dry_run_says_what_would_be_done(bucket: FilledBucket, start: Start) -> None:
+    bucket.fill(2)
+    out, _ = (process := start(bucket.name, "--dry-run")).communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.startswith("Dry run: 2 objects to enrich")
+    assert bucket.rows() == {}
+
+
+def test_a_failed_run_says_why_and_exits_with_1(bucket: FilledBucket, start: Start) -> None:
+    for i in range(10):
+        bucket.put(f"{i}.jpg", photo(i)[:300])
+    out, _ = (process := start(bucket.name)).communicate(timeout=60)
+    assert process.returncode == 1
+    assert "100% failed" in out
+
+
+def test_a_missing_setting_is_named_and_exits_with_2(
+    bucket: FilledBucket, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # away from any .env
+    _, err = (process := start(bucket.name, SUPABASE_URL="nonsense")).communicate(timeout=60)
+    assert process.returncode == 2
+    assert "SUPABASE_URL = 'nonsense' is invalid" in err
+    assert bucket.stack.service_key not in err
+
+
+def test_ctrl_c_cancels_the_run(bucket: FilledBucket, start: Start) -> None:
+    bucket.fill(1_500)
+    process = start(bucket.name)
+    bucket.wait_for_downloads(50)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=15)
+    assert process.returncode == 130
+    assert out.startswith("Cancelled: ")
+    assert bucket.latest_run()["status"] == "cancelled"

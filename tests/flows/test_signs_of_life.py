@@ -1,0 +1,111 @@
+"""What others see of a run: its row while it runs and however it ends, and its artifacts."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+from prefect import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import CreatedBy, FlowRun
+
+from flows.hooks import trigger_of
+from media_enricher.models import Trigger
+from media_enricher.settings import settings
+from tests.flows.conftest import FilledBucket, FlowProcess, photo
+from tests.flows.test_backfill import run
+
+
+def test_a_run_under_way_stamps_its_heartbeat(
+    bucket: FilledBucket, start_flow: Callable[..., FlowProcess]
+) -> None:
+    bucket.fill(1_200)
+    flow = start_flow({"MEDIA_ENRICHER_HEARTBEAT_SECONDS": "0.2"}, bucket=bucket.name)
+    run_id = flow.wait_for_run_id()
+    seen = set()
+    while flow.process.poll() is None:
+        row = bucket.run(run_id)
+        if row["status"] == "running":
+            seen.add(row["heartbeat_at"])
+            assert row["finished_at"] is None
+        time.sleep(0.2)
+    assert flow.process.returncode == 0
+    assert len(seen) >= 3
+    assert bucket.run(run_id)["status"] == "completed"
+
+
+def test_a_terminated_run_is_crashed_and_leaves_no_process(
+    bucket: FilledBucket, start_flow: Callable[..., FlowProcess]
+) -> None:
+    bucket.fill(1_500)
+    flow = start_flow(bucket=bucket.name)
+    run_id = flow.wait_for_run_id()
+    bucket.wait_for_downloads(50)
+    children = psutil.Process(flow.process.pid).children(recursive=True)
+    flow.process.send_signal(signal.SIGTERM)
+    flow.process.wait(timeout=10)
+    assert flow.process.returncode != 0
+    bucket.wait_until_gone(children)
+    row = bucket.run(run_id)
+    assert row["status"] == "crashed"
+    assert row["finished_at"]
+
+
+def test_artifacts_show_the_progress_the_failures_and_a_summary(bucket: FilledBucket) -> None:
+    bucket.fill(5)
+    bucket.put("broken.jpg", photo(1)[:300])
+    run(bucket)
+    found = artifacts_of(bucket.latest_run()["id"])
+    assert found["media-enricher-summary"].startswith(f"# {bucket.name}/")
+    assert "5 enriched, 1 failed of 6" in found["media-enricher-summary"]
+    assert "| jpeg | 5 |" in found["media-enricher-summary"]
+    (failure,) = json.loads(found["media-enricher-failures"])
+    assert failure["error_code"] == "truncated"
+    assert failure["objects"] == 1
+    assert failure["example"] == "broken.jpg"
+    assert found[None] == 100.0, "the progress bar stands at its end"
+
+
+def artifacts_of(run_id: Any) -> dict[str | None, Any]:
+    with get_client(sync_client=True) as client:
+        artifacts = client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+        )
+    return {artifact.key: artifact.data for artifact in artifacts}
+
+
+def test_a_snapshot_target_that_cannot_be_used_fails_the_run_before_anything_is_read(
+    bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.fill(2)
+    monkeypatch.setenv("MEDIA_ENRICHER_SNAPSHOT", "/proc/nowhere")
+    settings.cache_clear()
+    state = run(bucket)
+    assert state.is_failed()
+    assert "/proc/nowhere" in (state.message or "")
+    assert bucket.downloads() == {}
+
+
+@pytest.mark.parametrize(
+    ("started_by", "trigger"),
+    [
+        ({}, Trigger.MANUAL),
+        ({"auto_scheduled": True}, Trigger.SCHEDULE),
+        ({"created_by": CreatedBy(type="AUTOMATION")}, Trigger.EVENT),
+        ({"created_by": CreatedBy(type="USER")}, Trigger.MANUAL),
+    ],
+)
+def test_the_trigger_is_what_prefect_says_started_the_run(
+    started_by: dict[str, Any], trigger: Trigger
+) -> None:
+    flow_run = FlowRun(
+        flow_id=uuid4(), expected_start_time=datetime.now(UTC) - timedelta(1), **started_by
+    )
+    assert trigger_of(flow_run) is trigger
