@@ -1,0 +1,51 @@
+"""What a fresh machine installs is what the project says it needs."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def declared(*extras: str) -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *(project["optional-dependencies"][name] for name in extras)]
+    return {name(requirement) for each in lists for requirement in each}
+
+
+def name(requirement: str) -> str:
+    found = re.match(r"[\w.-]+", requirement)
+    assert found, requirement
+    return re.sub(r"[-_.]+", "-", found[0]).lower()
+
+
+def pinned(file: str) -> set[str]:
+    return {name(line) for line in (ROOT / file).read_text().splitlines() if "==" in line}
+
+
+@pytest.mark.parametrize(
+    ("file", "extras"), [("requirements.txt", ()), ("requirements-dev.txt", ("local", "dev"))]
+)
+def test_every_dependency_is_pinned_with_hashes_and_nothing_but_that(
+    file: str, extras: tuple[str, ...]
+) -> None:
+    missing = declared(*extras) - pinned(file)
+    assert not missing, f"run `make lock`: {file} lacks {missing}"
+    lines = (ROOT / file).read_text().splitlines()
+    for number, line in enumerate(lines):
+        is_hash = re.fullmatch(r" +--hash=sha256:[0-9a-f]{64}( \\)?", line)
+        is_pin = re.match(r"[\w.-]+(\[\w+\])?==[\w.]+.* \\$", line)
+        assert is_hash or (is_pin and "--hash" in lines[number + 1]), f"{file}: {line}"
+    assert "://" not in "".join(lines)
+
+
+def test_both_sets_pin_the_same_versions() -> None:
+    runtime, everything = (
+        {line for line in (ROOT / file).read_text().splitlines() if "==" in line}
+        for file in ("requirements.txt", "requirements-dev.txt")
+    )
+    assert runtime <= everything
