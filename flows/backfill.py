@@ -73,6 +73,7 @@ def backfill(
             for outcomes in enrichment.map(batches(pending, depth)):
                 write(run, outcomes)
                 progress.move()
+            progress.show()
     except KeyboardInterrupt:
         return hooks.cancelled(run)
     report(run, reused=enrichment.reused)

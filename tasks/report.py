@@ -32,10 +32,13 @@ class Progress:
         )
         self._moved_at = time.monotonic()
 
-    def move(self, *, to_the_end: bool = False) -> None:
+    def move(self) -> None:
         """Show where the run is, unless it was shown just now."""
-        if not to_the_end and time.monotonic() - self._moved_at < PROGRESS_SECONDS:
-            return
+        if time.monotonic() - self._moved_at >= PROGRESS_SECONDS:
+            self.show()
+
+    def show(self) -> None:
+        """Show where the run is."""
         account = self._account
         share = account.processed / account.total if account.total else 1.0
         update_progress_artifact(
