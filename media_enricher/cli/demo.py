@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 from rich.markup import escape
+from storage3.exceptions import StorageApiError
 
 from media_enricher import migrations
 from media_enricher.cli.backfill import Ended, run_backfill
@@ -51,7 +52,13 @@ def demo(
         held = _play(folder, objects, keep=keep)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    except (LocalStackError, PackagesError, PrefectServerError, SupabaseError) as error:
+    except (
+        LocalStackError,
+        PackagesError,
+        PrefectServerError,
+        StorageApiError,
+        SupabaseError,
+    ) as error:
         fail(str(error), JOB_FAILED)
     raise typer.Exit(0 if held else JOB_FAILED)
 
