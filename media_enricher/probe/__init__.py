@@ -167,8 +167,8 @@ def _without_probe(
             status=AssetStatus.FAILED,
             error_code=ErrorCode.MISLABELLED,
             error_message=(
-                f"Declared as {declared_content_type or 'nothing'}, which with its name promises "
-                f"{promised}; by its bytes it is {content_type or 'no image that is known'}."
+                f"Declared or named as {promised}, and by its bytes "
+                f"{content_type or 'no image that is known'}."
             ),
             kind=kind,
             content_type=content_type,
