@@ -147,7 +147,8 @@ class Enrichment:
             Exception: whatever made a task run fail, other than objects that could not be read.
         """
         while True:
-            self._submit(list(islice(batches, self._window - self._in_flight)))
+            for batch in islice(batches, self._window - self._in_flight):
+                self._submit(batch)  # one by one: the first is under way while others are planned
             if not self._in_flight:
                 return
             done = [self._next_finished()]
@@ -155,10 +156,10 @@ class Enrichment:
                 done.append(self._next_finished())
             yield [outcome for future in done for outcome in self._outcomes_of(future)]
 
-    def _submit(self, batches: list[Batch]) -> None:
-        for future in self._enrich.map(batches) if batches else ():
-            self._in_flight += 1
-            future.add_done_callback(self._finished.put)
+    def _submit(self, batch: Batch) -> None:
+        future = self._enrich.submit(batch)
+        self._in_flight += 1
+        future.add_done_callback(self._finished.put)
 
     def _next_finished(self) -> PrefectFuture[str]:
         future = self._finished.get()
