@@ -11,11 +11,12 @@ import typing
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from operator import attrgetter
 from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
 
 from media_enricher.models import MediaAsset, Outcome
 
@@ -39,7 +40,7 @@ _ARROW_TYPES: dict[Any, pa.DataType] = {
     float: pa.float64(),
     datetime: pa.timestamp("us", tz="UTC"),
     list[str]: pa.list_(pa.string()),
-    dict[str, Any]: pa.string(),  # as JSON: its keys differ from object to object
+    dict[str, Any]: pa.string(),  # as JSON
 }
 
 
@@ -67,6 +68,15 @@ def _fields(record: type[msgspec.Struct]) -> dict[str, Any]:
     return {field.encode_name: field.type for field in msgspec.structs.fields(record)}
 
 
+def _defaults(record: type[msgspec.Struct]) -> dict[str, Any]:
+    """What a field that is left out stands for, where that is not null."""
+    return {
+        field.encode_name: field.default
+        for field in msgspec.structs.fields(record)
+        if field.default is not msgspec.NODEFAULT and field.default is not None
+    }
+
+
 def _asset_fields() -> dict[str, Any]:
     fields = _fields(MediaAsset)
     first = {name: fields.pop(name) for name in _IDENTITY}
@@ -75,9 +85,7 @@ def _asset_fields() -> dict[str, Any]:
 
 _ASSET_FIELDS = _asset_fields()
 _OUTCOME_FIELDS = {name: hint for name, hint in _fields(Outcome).items() if name != "asset"}
-_JSON_COLUMNS = frozenset(
-    name for name, hint in _ASSET_FIELDS.items() if _required_type(hint) == dict[str, Any]
-)
+_DEFAULTS = _defaults(MediaAsset) | _defaults(Outcome)
 
 SCHEMA = pa.schema(
     list(_LEADING.items())
@@ -91,33 +99,58 @@ _UNIQUE = {"path", "etag", "previous_etag", "blurhash", "thumbhash", "phash", "s
 REPETITIVE = [name for name in SCHEMA.names if name not in _UNIQUE]
 """Columns worth a dictionary in Parquet; one of values that never recur costs time and space."""
 
-_asset_values = attrgetter(*_ASSET_FIELDS)
-_outcome_values = attrgetter(*_OUTCOME_FIELDS)
+
+def _read_as(fields: Iterable[str]) -> list[pa.Field]:
+    """Fields of `SCHEMA` as the JSON reader makes them: it knows no dictionaries."""
+    plain = {PARTITION_KEY: pa.string()}
+    return [
+        pa.field(name, plain.get(SCHEMA.field(name).type, SCHEMA.field(name).type))
+        for name in fields
+    ]
+
+
+_ROWS = pa.schema([("asset", pa.struct(_read_as(_ASSET_FIELDS))), *_read_as(_OUTCOME_FIELDS)])
+_CONSTANTS = pa.schema(_read_as([*_LEADING, *_DEFAULTS]))
 
 
 def to_table(outcomes: Sequence[Outcome], *, run_id: str, written_at: datetime) -> pa.Table:
     """Outcomes as an Arrow table of `SCHEMA`, one row each, in their order.
+
+    By way of JSON, for `pa.array` and `pa.scalar` import pandas, which costs half a second and
+    60 MB in a process that has no other use for it.
 
     Args:
         outcomes: what was found and what it took; one at least.
         run_id: the Prefect flow run id.
         written_at: aware; when these outcomes were handed over to be written.
     """
-    columns = {
-        "run_id": pa.repeat(pa.scalar(run_id), len(outcomes)).dictionary_encode(),
-        "written_at": pa.repeat(pa.scalar(written_at), len(outcomes)),
-        **_columns(_ASSET_FIELDS, (_asset_values(outcome.asset) for outcome in outcomes)),
-        **_columns(_OUTCOME_FIELDS, map(_outcome_values, outcomes)),
-    }
-    for name in _JSON_COLUMNS:
-        columns[name] = [None if value is None else _json(value) for value in columns[name]]
-    return pa.table([pa.array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
+    constant = msgspec.json.encode({"run_id": run_id, "written_at": written_at, **_DEFAULTS})
+    constants = _read([constant] * len(outcomes), _CONSTANTS)
+    rows = _read(
+        [msgspec.json.encode(_with_exif_as_text(outcome)) for outcome in outcomes], _ROWS
+    ).flatten()
+    columns = {name: constants.column(name) for name in _LEADING}
+    for name in rows.column_names:
+        column, bare_name = rows.column(name), name.removeprefix("asset.")
+        if bare_name in _DEFAULTS:  # msgspec leaves out what is as by default
+            column = pc.coalesce(column, constants.column(bare_name))
+        columns[bare_name] = column
+    return pa.table([columns[field.name].cast(field.type) for field in SCHEMA], schema=SCHEMA)
 
 
-def _columns(names: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, Sequence[Any]]:
-    """Rows, of which there is one at least, turned into columns."""
-    return dict(zip(names, zip(*rows, strict=True), strict=True))
+def _read(lines: list[bytes], schema: pa.Schema) -> pa.Table:
+    text = b"\n".join(lines)
+    return pj.read_json(
+        pa.BufferReader(text),
+        read_options=pj.ReadOptions(block_size=len(text) + 1),  # no row is cut in two
+        parse_options=pj.ParseOptions(explicit_schema=schema),
+    )
 
 
-def _json(value: dict[str, Any]) -> str:
-    return msgspec.json.encode(value).decode()
+def _with_exif_as_text(outcome: Outcome) -> Outcome:
+    """The same, its `exif` encoded: a column of JSON, for its keys differ from object to object."""
+    if outcome.asset.exif is None:
+        return outcome
+    text: Any = msgspec.json.encode(outcome.asset.exif).decode()
+    asset = msgspec.structs.replace(outcome.asset, exif=text)
+    return msgspec.structs.replace(outcome, asset=asset)

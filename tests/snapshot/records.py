@@ -67,7 +67,7 @@ _by_type: dict[Any, st.SearchStrategy[Any]] = {
     types.NoneType: st.none(),
     str: _text,
     int: st.integers(-(2**63), 2**63 - 1),
-    float: st.floats(allow_nan=False),
+    float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
     datetime: st.datetimes(
         min_value=datetime(1700, 1, 1), max_value=datetime(2250, 1, 1), timezones=st.just(UTC)
