@@ -1,8 +1,7 @@
 """(c) What a user would write: httpx to download, Pillow in a process pool to decode.
 
-In full depth each file is decoded whole, and gives size, type, orientation, EXIF, checksum, a
-dominant colour and a difference hash. In header depth the first 64 KiB are read, Pillow opens them
-without decoding, and whatever it can't open so is downloaded whole.
+Each file is decoded whole, and gives size, type, orientation, EXIF, checksum, a dominant colour and
+a difference hash.
 """
 
 from __future__ import annotations
@@ -16,13 +15,11 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import httpx
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 
-from media_enricher.models import Depth, StorageObject
 from media_enricher.supabase.urls import object_url
 from tests.bench.job import Done, Job, main
 
-HEADER_BYTES = 64 * 1024
 Fields = dict[str, Any]
 
 
@@ -44,14 +41,15 @@ def contend(job: Job) -> Done:
 async def _read_all(job: Job, pool: ProcessPoolExecutor) -> int:
     described = 0
     left = iter(job.objects)
+    run = asyncio.get_running_loop().run_in_executor
     headers = {"Authorization": f"Bearer {job.service_key}", "apikey": job.service_key}
 
     async def worker(client: httpx.AsyncClient) -> None:
         nonlocal described
         for each in left:
             url = object_url(job.supabase_url, each.bucket, each.path)
-            read = _header if job.depth is Depth.HEADER else _full
-            fields = await read(client, url, each, pool)
+            data = (await client.get(url)).raise_for_status().content
+            fields = await run(pool, decode, data)
             described += bool(fields["width"])
 
     async with (
@@ -61,33 +59,6 @@ async def _read_all(job: Job, pool: ProcessPoolExecutor) -> int:
         for _ in range(job.downloads):
             group.create_task(worker(client))
     return described
-
-
-async def _full(
-    client: httpx.AsyncClient, url: str, each: StorageObject, pool: ProcessPoolExecutor
-) -> Fields:
-    data = (await client.get(url)).raise_for_status().content
-    return await asyncio.get_running_loop().run_in_executor(pool, decode, data)
-
-
-async def _header(
-    client: httpx.AsyncClient, url: str, each: StorageObject, pool: ProcessPoolExecutor
-) -> Fields:
-    run = asyncio.get_running_loop().run_in_executor
-    for headers in ({"Range": f"bytes=0-{HEADER_BYTES - 1}"}, {}):
-        data = (await client.get(url, headers=headers)).raise_for_status().content
-        if fields := await run(pool, describe, data):
-            return fields
-    raise UnidentifiedImageError(each.path)
-
-
-def describe(data: bytes) -> Fields | None:
-    """What Pillow says without decoding; None if these bytes are not enough for it."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return _header_fields(image)
-    except (OSError, SyntaxError):
-        return None
 
 
 def decode(data: bytes) -> Fields:

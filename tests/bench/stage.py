@@ -62,6 +62,21 @@ class Stage:
             ):
                 pass
 
+    def copy_to_albums(self, name: str, paths: list[Path], albums: int) -> None:
+        """Copy what was uploaded into folders `album-2`, `album-3`…, which sort after the rest."""
+        client = connect(settings_of(self.stack))
+        there = set(Bucket(client, name).list())
+        copies = [
+            (original, copy)
+            for album in range(2, albums + 1)
+            for path in paths
+            for original in [f"{path.parent.name}/{path.name}"]
+            if (copy := f"album-{album}/{original}") not in there
+        ]
+        with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+            for _ in pool.map(lambda pair: client.storage.from_(name).copy(*pair), copies):
+                pass
+
     def objects(self, bucket: str, limit: int) -> list[StorageObject]:
         """The first objects of a bucket by name, as the flow's plan gives them."""
         rows = self.query(
