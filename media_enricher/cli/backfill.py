@@ -133,6 +133,7 @@ def _watch(child: subprocess.Popen[str], said: Mapping[str, str]) -> None:
         TimeRemainingColumn(),
         console=err_console,
         transient=True,
+        disable=not err_console.is_terminal,
     ) as bar:
         shown = bar.add_task("starting", total=None, counts="")
         while True:

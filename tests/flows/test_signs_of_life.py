@@ -14,7 +14,7 @@ import psutil
 import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import CreatedBy, FlowRun
+from prefect.client.schemas.objects import FlowRun
 
 from flows.hooks import trigger_of
 from media_enricher.models import Trigger
@@ -98,8 +98,8 @@ def test_a_snapshot_target_that_cannot_be_used_fails_the_run_before_anything_is_
     [
         ({}, Trigger.MANUAL),
         ({"auto_scheduled": True}, Trigger.SCHEDULE),
-        ({"created_by": CreatedBy(type="AUTOMATION")}, Trigger.EVENT),
-        ({"created_by": CreatedBy(type="USER")}, Trigger.MANUAL),
+        ({"created_by": {"type": "AUTOMATION"}}, Trigger.EVENT),
+        ({"created_by": {"type": "USER"}}, Trigger.MANUAL),
     ],
 )
 def test_the_trigger_is_what_prefect_says_started_the_run(
