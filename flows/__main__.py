@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from types import FrameType
 from typing import Any
 from uuid import UUID
 
@@ -38,13 +39,34 @@ def main(name: str, parameters: str) -> int:
     return EXIT_CODES.get(state.type, 1)
 
 
+class StopOnce:
+    """A handler of SIGINT that stops the flow's own code, and once.
+
+    Never the engine around it: that would call a run crashed which was just done.
+    """
+
+    def __init__(self, flow: Flow[..., Any]) -> None:
+        self._code = flow.fn.__code__
+        self._is_stopping = False
+
+    def __call__(self, _signal_number: int, frame: FrameType | None) -> None:
+        """Raise KeyboardInterrupt if the flow's function is among those being executed."""
+        while frame is not None and frame.f_code is not self._code:
+            frame = frame.f_back
+        if frame is not None and not self._is_stopping:
+            self._is_stopping = True
+            raise KeyboardInterrupt
+
+
 def _announce(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    signal.signal(signal.SIGINT, StopOnce(flow))
     _print(run_id=str(flow_run.id))
 
 
 def _listen(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Interrupt the main thread once Prefect is asked to cancel the run."""
     logger = flow_run_logger(flow_run, flow)
+    main_thread = threading.get_ident()
 
     def until_cancelling(run_id: UUID) -> None:
         with get_client(sync_client=True) as client:
@@ -56,8 +78,7 @@ def _listen(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
                     logger.warning("cannot ask Prefect whether to cancel: %s", error)
                     continue
                 if state and state.type is StateType.CANCELLING:
-                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-                    return
+                    signal.pthread_kill(main_thread, signal.SIGINT)
 
     threading.Thread(
         target=until_cancelling, args=(flow_run.id,), name="cancellation", daemon=True

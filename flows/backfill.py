@@ -74,9 +74,9 @@ def backfill(
                 write(run, outcomes)
                 progress.move()
             progress.show()
+        report(run, reused=enrichment.reused)
     except KeyboardInterrupt:
         return hooks.cancelled(run)
-    report(run, reused=enrichment.reused)
     if reason := run.verdict():
         return Failed(message=f"{run.account.sentence()}: {reason}")
     return Completed(message=run.account.sentence())

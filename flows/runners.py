@@ -7,6 +7,7 @@ from typing import Any
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
+from media_enricher.processes import follow_parent
 from media_enricher.settings import Settings, TaskRunnerName, settings
 
 
@@ -16,7 +17,7 @@ def _threads(ours: Settings) -> TaskRunner[Any]:
 
 
 def _processes(ours: Settings) -> TaskRunner[Any]:
-    return ProcessPoolTaskRunner(max_workers=ours.lanes)
+    return ProcessPoolTaskRunner(max_workers=ours.lanes, initializer=follow_parent)
 
 
 _RUNNERS: dict[TaskRunnerName, Callable[[Settings], TaskRunner[Any]]] = {

@@ -23,6 +23,7 @@ from prefect.tasks import exponential_backoff
 from media_enricher.batching import Batch
 from media_enricher.models import Mode, Outcome
 from media_enricher.probe import ENRICHER_VERSION
+from media_enricher.processes import kill_workers
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from tasks import resources
 
@@ -133,8 +134,11 @@ class Enrichment:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
+        interrupted = kind is not None and not issubclass(kind, Exception)
         try:
-            if kind is None or issubclass(kind, Exception):
+            if interrupted:
+                kill_workers()  # of the process runner; under threads there are none
+            else:
                 while self._in_flight:
                     self._next_finished()
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import sys
 from pathlib import Path
 from statistics import median
 
@@ -28,7 +29,7 @@ stack and Prefect). Memory is the peak of all the program's processes together, 
 their resident sets, and in brackets with what they share counted once. Not that of the servers."""
 
 console = Console(stderr=True)
-results = Console()
+results = Console(width=None if sys.stdout.isatty() else 120)
 
 
 class Size(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from media_enricher.local import LocalStack
 from media_enricher.settings import settings
 from media_enricher.snapshot import open_snapshot
 from tasks import resources
-from tests.flows.conftest import FilledBucket, FlowProcess, photo
+from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
 
 
 def run(filled: FilledBucket, **parameters: object) -> State[Any]:
@@ -224,11 +224,15 @@ def test_postgrest_going_away_while_writing_fails_the_run_and_loses_nothing(
     assert len(bucket.rows()) == 300
 
 
+RUNNERS = pytest.mark.parametrize("runner", ["threads", "processes"])
+
+
+@RUNNERS
 def test_killed_in_the_middle_and_started_again(
-    bucket: FilledBucket, start_flow: Callable[..., FlowProcess]
+    bucket: FilledBucket, start_flow: Callable[..., FlowProcess], runner: str
 ) -> None:
     bucket.fill(1_500)
-    flow = start_flow(bucket=bucket.name)
+    flow = start_flow(SLOWLY | {"MEDIA_ENRICHER_TASK_RUNNER": runner}, bucket=bucket.name)
     flow.wait_for_run_id()
     bucket.wait_for_downloads(700)
     children = flow.kill()
@@ -263,11 +267,12 @@ def test_two_backfills_at_once(
             assert len(snapshot.frame()) == record["processed_files"]
 
 
+@RUNNERS
 def test_a_cancellation_asked_of_prefect_stops_within_seconds(
-    bucket: FilledBucket, start_flow: Callable[..., FlowProcess]
+    bucket: FilledBucket, start_flow: Callable[..., FlowProcess], runner: str
 ) -> None:
     bucket.fill(1_500)
-    flow = start_flow(bucket=bucket.name)
+    flow = start_flow(SLOWLY | {"MEDIA_ENRICHER_TASK_RUNNER": runner}, bucket=bucket.name)
     run_id = flow.wait_for_run_id()
     bucket.wait_for_downloads(100)
     seconds = flow.cancel_through_prefect()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
-from tests.flows.conftest import FilledBucket, photo
+from tests.flows.conftest import SLOWLY, FilledBucket, photo
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -82,7 +82,7 @@ def test_a_missing_setting_is_named_and_exits_with_2(
 
 def test_ctrl_c_cancels_the_run(bucket: FilledBucket, start: Start) -> None:
     bucket.fill(1_500)
-    process = start(bucket.name)
+    process = start(bucket.name, **SLOWLY)
     bucket.wait_for_downloads(50)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=15)

@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun
 from flows.hooks import trigger_of
 from media_enricher.models import Trigger
 from media_enricher.settings import settings
-from tests.flows.conftest import FilledBucket, FlowProcess, photo
+from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
 from tests.flows.test_backfill import run
 
 
@@ -27,7 +27,7 @@ def test_a_run_under_way_stamps_its_heartbeat(
     bucket: FilledBucket, start_flow: Callable[..., FlowProcess]
 ) -> None:
     bucket.fill(1_200)
-    flow = start_flow({"MEDIA_ENRICHER_HEARTBEAT_SECONDS": "0.2"}, bucket=bucket.name)
+    flow = start_flow(SLOWLY | {"MEDIA_ENRICHER_HEARTBEAT_SECONDS": "0.2"}, bucket=bucket.name)
     run_id = flow.wait_for_run_id()
     seen = set()
     while flow.process.poll() is None:
@@ -45,7 +45,7 @@ def test_a_terminated_run_is_crashed_and_leaves_no_process(
     bucket: FilledBucket, start_flow: Callable[..., FlowProcess]
 ) -> None:
     bucket.fill(1_500)
-    flow = start_flow(bucket=bucket.name)
+    flow = start_flow(SLOWLY, bucket=bucket.name)
     run_id = flow.wait_for_run_id()
     bucket.wait_for_downloads(50)
     children = psutil.Process(flow.process.pid).children(recursive=True)
