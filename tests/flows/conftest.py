@@ -162,6 +162,14 @@ def bucket(migrated_stack: LocalStack, make_bucket: Callable[[], str], put: Put)
     return filled
 
 
+def prefect_environment() -> dict[str, str]:
+    """This process's environment, with the Prefect server of the tests."""
+    return dict(os.environ) | {
+        "PREFECT_API_URL": PREFECT_API_URL.value() or "",
+        "PREFECT_HOME": str(PREFECT_HOME.value()),
+    }
+
+
 class FlowProcess:
     """`python -m flows backfill …`, as the command line starts it."""
 
@@ -169,12 +177,7 @@ class FlowProcess:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "flows", "backfill", json.dumps(parameters)],
-            env=os.environ
-            | {
-                "PREFECT_API_URL": PREFECT_API_URL.value() or "",
-                "PREFECT_HOME": str(PREFECT_HOME.value()),
-            }
-            | environment,
+            env=prefect_environment() | environment,
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -11,9 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
-from tests.flows.conftest import SLOWLY, FilledBucket, photo
+from tests.flows.conftest import SLOWLY, FilledBucket, photo, prefect_environment
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -26,13 +24,7 @@ def start() -> Iterator[Start]:
     def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("media-enricher")), "backfill", *arguments],
-            env=os.environ
-            | {
-                "PREFECT_API_URL": PREFECT_API_URL.value() or "",
-                "PREFECT_HOME": str(PREFECT_HOME.value()),
-                "COLUMNS": "200",
-            }
-            | environment,
+            env=prefect_environment() | {"COLUMNS": "200"} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
