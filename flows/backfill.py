@@ -1,6 +1,7 @@
 """The main job: enrich every object of a bucket that needs it."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Prefect loads a deployment's flow from its file, as
+# a module that nobody can look up, and then could not tell what the parameters' types are.
 
 from typing import Annotated, Any
 

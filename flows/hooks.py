@@ -24,19 +24,12 @@ from tasks.run import Run
 
 def on_running(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Make the row, or take over the one that the HTTP trigger made; again on a retry."""
-    parameters = flow_run.parameters
     _record(
         flow,
         flow_run,
         status=RunStatus.RUNNING,
         started_at=flow_run.start_time or datetime.now(UTC),
         heartbeat_at=datetime.now(UTC),
-        bucket=parameters.get("bucket"),
-        prefix=parameters.get("prefix", ""),
-        max_files=parameters.get("limit"),
-        mode=parameters.get("mode", "missing"),
-        depth=parameters.get("depth", "full"),
-        trigger=trigger_of(flow_run),
         restart=flow_run.run_count > 1,
     )
 
@@ -73,10 +66,21 @@ def cancelled(run: Run) -> State[Any]:
 
 
 def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
-    if flow_run.parameters.get("dry_run"):
+    parameters = flow_run.parameters
+    if parameters.get("dry_run"):
         return  # a dry run leaves no trace
     try:
-        resources.run_table().record(str(flow_run.id), **changes)
+        # What was asked goes along each time, for any hook may be the first to tell of the run.
+        resources.run_table().record(
+            str(flow_run.id),
+            bucket=parameters.get("bucket"),
+            prefix=parameters.get("prefix", ""),
+            max_files=parameters.get("limit"),
+            mode=parameters.get("mode", "missing"),
+            depth=parameters.get("depth", "full"),
+            trigger=trigger_of(flow_run),
+            **changes,
+        )
     except (SupabaseError, SettingsError) as error:
         flow_run_logger(flow_run, flow).error(
             "the run table does not know that this run is %s: %s", changes["status"], error

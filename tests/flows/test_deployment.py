@@ -1,0 +1,69 @@
+"""A run of a deployment, started and stopped through Prefect's API as its UI does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from prefect import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelling
+
+from media_enricher.local import LocalStack
+from tests.flows.conftest import SLOWLY, FilledBucket, prefect_environment
+
+SERVE = "from flows.backfill import backfill; backfill.serve(name='test')"
+
+
+@pytest.fixture
+def served(migrated_stack: LocalStack) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that serves the deployment `backfill/test`, and supervises its runs."""
+    quickly = {"PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE],
+        env=prefect_environment() | migrated_stack.environment() | SLOWLY | quickly,
+    )
+    with get_client(sync_client=True) as client:
+        for _ in range(600):
+            try:
+                client.read_deployment_by_name("backfill/test")
+                break
+            except ObjectNotFound:
+                time.sleep(0.1)
+    yield process
+    process.terminate()
+    process.wait(timeout=30)
+
+
+def test_cancelling_it_takes_seconds_keeps_what_is_done_and_leaves_no_process(
+    bucket: FilledBucket, served: subprocess.Popen[bytes]
+) -> None:
+    bucket.fill(1_500)
+    started = run_deployment("backfill/test", parameters={"bucket": bucket.name}, timeout=0)
+    assert isinstance(started, FlowRun)
+    bucket.wait_for_downloads(300)
+    children = [
+        child
+        for child in psutil.Process(served.pid).children(recursive=True)
+        if "resource_tracker" not in " ".join(child.cmdline())  # the supervisor's own
+    ]
+    assert len(children) >= 2, "the run and its lane"
+    asked = time.monotonic()
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(started.id, Cancelling())
+    while bucket.run(started.id)["status"] == "running":
+        assert time.monotonic() - asked < 15, "the run does not stop"
+        time.sleep(0.1)
+    assert time.monotonic() - asked < 5
+    bucket.wait_until_gone(children)
+    record = bucket.run(started.id)
+    assert record["status"] == "cancelled"
+    assert record["trigger"] == "manual"
+    assert record["finished_at"]
+    assert len(bucket.rows()) >= record["processed_files"]
