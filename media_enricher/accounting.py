@@ -9,6 +9,12 @@ from collections.abc import Collection, Iterable
 from media_enricher.models import AssetStatus, EnrichRun, Outcome
 
 SAMPLES_PER_REASON = 5
+OUTAGE_OBJECTS = 500
+"""So many objects in a row that could not be read, retries included, are no accident."""
+
+
+class OutageError(Exception):
+    """Storage has stopped answering, so going on would only mark one object after another."""
 
 
 class Account:
@@ -31,6 +37,7 @@ class Account:
         self.unsupported = 0
         self.gone = 0
         self.transient_failures = 0
+        self._transient_in_a_row = 0
         self.failures: Counter[str] = Counter()
         self.samples: dict[str, list[tuple[str, str]]] = {}
         self.formats: Counter[str] = Counter()
@@ -60,6 +67,9 @@ class Account:
         """Count outcomes that are now durable; `gone` are the paths that were deleted meanwhile."""
         for outcome in outcomes:
             self.bytes_read += outcome.bytes_read
+            self._transient_in_a_row += 1
+            if not outcome.is_transient_failure:
+                self._transient_in_a_row = 0
             asset = outcome.asset
             if asset.path in gone:
                 self.gone += 1
@@ -83,6 +93,21 @@ class Account:
         samples = self.samples.setdefault(reason, [])
         if len(samples) < SAMPLES_PER_REASON:
             samples.append((outcome.asset.path, outcome.asset.error_message or ""))
+
+    def raise_if_outage(self) -> None:
+        """End a run that reads nothing any more.
+
+        Raises:
+            OutageError: the last so many objects all ended in a transient failure.
+        """
+        if self._transient_in_a_row >= OUTAGE_OBJECTS:
+            raise OutageError(
+                f"the last {self._transient_in_a_row:,} objects could not be read "
+                f"({self._reasons()}); start the run again once Storage answers"
+            )
+
+    def _reasons(self) -> str:
+        return ", ".join(f"{count:,} {code}" for code, count in self.failures.most_common(3))
 
     def counters(self) -> dict[str, int]:
         """The counters of the run row, absolute, so that saving them twice is harmless."""
@@ -119,7 +144,7 @@ class Account:
         """
         if not self.failed:
             return None
-        reasons = ", ".join(f"{count:,} {code}" for code, count in self.failures.most_common(3))
+        reasons = self._reasons()
         if self.transient_failures == self.processed:
             return f"none of {self.processed:,} objects could be read ({reasons})"
         if self.failed < minimum or self.failed <= threshold * self.processed:

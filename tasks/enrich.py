@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -204,8 +205,11 @@ def _sweep_cache() -> None:
     if not isinstance(storage, Path) or not storage.is_dir():
         return
     oldest = time.time() - timedelta(days=settings().cache_days).total_seconds()
-    expired = [file for file in storage.iterdir() if file.stat().st_mtime < oldest]
-    for file in expired:
-        file.unlink(missing_ok=True)
-    if expired:
-        get_run_logger().info("swept %s expired results of the task cache", f"{len(expired):,}")
+    swept = 0
+    for file in storage.iterdir():
+        with suppress(FileNotFoundError):  # another run sweeps too
+            if file.stat().st_mtime < oldest:
+                file.unlink()
+                swept += 1
+    if swept:
+        get_run_logger().info("swept %s expired results of the task cache", f"{swept:,}")

@@ -22,6 +22,7 @@ def write(run: Run, outcomes: Sequence[Outcome]) -> None:
     Raises:
         SupabaseError: the database or Storage did not take it, after retries; the outcomes are in
             the task cache, so the run can be repeated without reading the objects again.
+        OutageError: it is of no use to go on reading.
     """
     gone = resources.asset_table().record(run.id, [outcome.asset for outcome in outcomes])
     part = run.snapshot.write(outcomes)
@@ -33,3 +34,4 @@ def write(run: Run, outcomes: Sequence[Outcome]) -> None:
         part,
         run.account.sentence(),
     )
+    run.account.raise_if_outage()

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
+from prefect import Flow
 from prefect.client.schemas.objects import State
 
 from flows.backfill import backfill
@@ -18,12 +19,10 @@ from tasks import resources
 from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
 
 
-def run(filled: FilledBucket, **parameters: object) -> State[Any]:
+def run(filled: FilledBucket, flow: Flow[..., Any] = backfill, **parameters: object) -> State[Any]:
     """Run the flow in this process; return its final Prefect state."""
-    return cast(
-        "State[Any]",
-        backfill(**{"bucket": filled.name, **parameters, "return_state": True}),  # type: ignore[call-overload]
-    )
+    state = flow(**{"bucket": filled.name, **parameters, "return_state": True})
+    return cast("State[Any]", state)
 
 
 def test_every_object_gets_its_row_and_all_counts_agree(bucket: FilledBucket) -> None:

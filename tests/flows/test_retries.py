@@ -5,11 +5,19 @@ The objects are read from a server that fails on request; everything else is the
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from flows.backfill import backfill
+from media_enricher import accounting, batching
+from media_enricher.batching import BatchLimits
+from media_enricher.models import Depth
 from media_enricher.settings import settings
 from tasks import resources
 from tests.enrich.faulty_storage import FaultyStorage, refuse
@@ -94,6 +102,62 @@ def test_an_outage_fails_the_run(filled: FilledBucket, storage: FaultyStorage) -
     storage.usual = type(storage)().usual
     assert run(filled).is_completed()
     assert {row["status"] for row in filled.rows().values()} == {"enriched"}
+
+
+def test_an_outage_stops_the_run_before_it_has_marked_everything(
+    bucket: FilledBucket, storage: FaultyStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounting, "OUTAGE_OBJECTS", 50)
+    monkeypatch.setitem(
+        batching.LIMITS, Depth.FULL, BatchLimits(objects=50, size_bytes=2**40, cut_every=2**31)
+    )
+    bucket.fill(600)
+    storage.usual = OUTAGE
+    for i in range(1, 601):
+        storage.objects[f"{bucket.name}/photos/{i:05}.jpg"] = b"unread"
+    state = run(bucket)
+    assert state.is_failed()
+    assert "start the run again once Storage answers" in (state.message or "")
+    assert 50 <= len(bucket.rows()) < 600
+    assert bucket.latest_run()["status"] == "failed"
+
+
+def test_a_flow_run_that_prefect_retries_goes_on_in_its_row(bucket: FilledBucket) -> None:
+    bucket.fill(30)
+    bucket.block_writes()
+
+    def mend() -> None:
+        bucket.wait_for_downloads(30)
+        time.sleep(3)
+        bucket.allow_writes()
+
+    mending = threading.Thread(target=mend)
+    mending.start()
+    state = run(bucket, backfill.with_options(retries=1, retry_delay_seconds=8))
+    mending.join()
+    assert state.is_completed(), state.message
+    assert sum(bucket.downloads().values()) == 30
+    record = bucket.latest_run()
+    assert record["status"] == "completed"
+    assert record["succeeded"] == record["total_files"] == 30
+    assert len(bucket.rows()) == 30
+
+
+def test_expired_results_are_swept_and_others_stay(
+    bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MEDIA_ENRICHER_RESULT_STORAGE", str(tmp_path))
+    settings.cache_clear()
+    old, young = tmp_path / "old", tmp_path / "young"
+    for file in (old, young):
+        file.write_text("{}")
+    eight_days_ago = time.time() - 8 * 86_400
+    os.utime(old, (eight_days_ago, eight_days_ago))
+    bucket.fill(1)
+    assert run(bucket).is_completed()
+    assert not old.exists()
+    assert young.exists()
+    assert len(list(tmp_path.iterdir())) == 2, "the batch's own result is kept there"
 
 
 def test_objects_read_before_a_batch_failed_transiently_are_not_cached(
