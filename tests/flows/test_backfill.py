@@ -19,7 +19,7 @@ from tasks import resources
 from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
 
 
-def run(filled: FilledBucket, flow: Flow[..., Any] = backfill, **parameters: object) -> State[Any]:
+def run(filled: FilledBucket, flow: Flow[..., Any] = backfill, **parameters: Any) -> State[Any]:
     """Run the flow in this process; return its final Prefect state."""
     state = flow(**{"bucket": filled.name, **parameters, "return_state": True})
     return cast("State[Any]", state)
