@@ -321,7 +321,7 @@ def test_the_form_in_the_prefect_ui_explains_itself() -> None:
     [{"bucket": ""}, {"bucket": "a/b"}, {"limit": 0}, {"mode": "everything"}, {"depth": "deep"}],
 )
 def test_bad_parameters_are_refused_before_anything_runs(
-    bucket: FilledBucket, parameters: dict[str, object]
+    bucket: FilledBucket, parameters: dict[str, Any]
 ) -> None:
     state = run(bucket, **parameters)
     assert state.is_failed()
