@@ -39,14 +39,13 @@ def bucket(name: str) -> Bucket:
 def engine_options() -> EngineOptions:
     """How this process downloads and decodes.
 
-    Under the process runner every task run is in a process of its own already, so the work is done
-    there; under threads all task runs share one set of lane processes.
+    Under threads all task runs share one set of lanes. Under the process runner each process has
+    one lane of its own: a process more, so that an object that kills its decoder costs one row.
     """
     ours = settings()
     if ours.task_runner is TaskRunnerName.PROCESSES:
-        ours = ours.model_copy(
-            update={"lanes": 0, "memory_mb": max(16, ours.memory_mb // ours.lanes)}
-        )
+        share = max(16, ours.memory_mb // ours.lanes)
+        ours = ours.model_copy(update={"lanes": 1, "memory_mb": share})
     return EngineOptions.from_settings(ours, supabase_settings())
 
 
