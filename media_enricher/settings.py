@@ -1,18 +1,27 @@
 """The environment, read once.
 
-Three groups, for a command needs only what it uses: `SupabaseSettings` (where the project is and
-its keys), `DatabaseSettings` (for migrations alone) and `Settings` (ours, under
-`MEDIA_ENRICHER_`, each with a default). All are also read from `.env` in the current folder.
+Four groups, for a command needs only what it uses: `SupabaseSettings` (where the project is and
+its keys), `DatabaseSettings` (for migrations alone), `Settings` (ours, under `MEDIA_ENRICHER_`,
+each with a default) and `GatewaySettings` (the same, for the HTTP trigger alone). All are also
+read from `.env` in the current folder.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeAlias, TypeVar, get_args
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -46,18 +55,71 @@ class TaskRunnerName(StrEnum):
     PROCESSES = "processes"
 
 
+class WhoMayTrigger(StrEnum):
+    """Which signed-in users may start runs over HTTP."""
+
+    ADMINS = "admins"
+    SIGNED_IN = "signed_in"
+
+
+def _split_on_commas(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+def _bare_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError(f"must start with http:// or https://, got {value!r}")
+    return value.rstrip("/")
+
+
+def _origin(value: str) -> str:
+    if value != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", value):
+        raise ValueError(f"an origin looks like https://app.example.com, without a path: {value!r}")
+    return value
+
+
+def _long_enough(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None and len(secret) < 32:
+        raise ValueError("shorter than 32 characters, so it could be guessed")
+    return secret
+
+
+_CommaSeparated: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_on_commas)]
+_Origins: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin)], ...],
+    NoDecode,
+    BeforeValidator(_split_on_commas),
+]
+_BareUrl: TypeAlias = Annotated[str, AfterValidator(_bare_url)]
+_LongSecret: TypeAlias = Annotated[SecretStr | None, AfterValidator(_long_enough)]
+_Deployment: TypeAlias = Annotated[str, Field(pattern="^[^/]+/[^/]+$")]
+
+
 class SupabaseSettings(BaseSettings):
     """Where the Supabase project is, and the keys to it."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,  # `SUPABASE_JWT_SECRET=` sets no empty secret
+        extra="ignore",
+        populate_by_name=True,
+    )
 
-    url: str = Field(
+    url: _BareUrl = Field(
         validation_alias=AliasChoices("SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"),
         description="The project's URL, as `https://<ref>.supabase.co`.",
     )
     service_key: SecretStr = Field(
         validation_alias=AliasChoices("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"),
         description="A secret key (`sb_secret_…`) or the legacy service_role JWT.",
+    )
+    service_role_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="SUPABASE_SERVICE_ROLE_KEY",
+        description="The legacy service_role JWT. Set beside a secret key, callers of the gateway "
+        "may bring either.",
     )
     anon_key: SecretStr | None = Field(
         default=None,
@@ -69,13 +131,29 @@ class SupabaseSettings(BaseSettings):
         ),
         description="The publishable key (`sb_publishable_…`) or the legacy anon JWT.",
     )
+    jwt_secret: _LongSecret = Field(
+        default=None,
+        validation_alias="SUPABASE_JWT_SECRET",
+        description="The legacy JWT secret, where users' tokens are still signed with it (HS256). "
+        "Without it the gateway takes ES256 and RS256 alone.",
+    )
+    jwt_issuer: str | None = Field(
+        default=None,
+        validation_alias="SUPABASE_JWT_ISSUER",
+        description="Who issues users' tokens. Default: the project's URL and `/auth/v1`.",
+    )
 
-    @field_validator("url")
-    @classmethod
-    def _bare_url(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError(f"must start with http:// or https://, got {value!r}")
-        return value.rstrip("/")
+    @property
+    def service_keys(self) -> tuple[SecretStr, ...]:
+        """Every key that stands for the service role; the first is the one we use ourselves."""
+        if self.service_role_key is None or self.service_role_key == self.service_key:
+            return (self.service_key,)
+        return (self.service_key, self.service_role_key)
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of users' tokens."""
+        return self.jwt_issuer or f"{self.url}/auth/v1"
 
 
 class DatabaseSettings(BaseSettings):
@@ -148,7 +226,7 @@ class Settings(BaseSettings):
     location: bool = Field(
         default=False, description="Whether latitude and longitude are stored (privacy)."
     )
-    exif_tags: Annotated[tuple[str, ...], NoDecode] = Field(
+    exif_tags: _CommaSeparated = Field(
         default=DEFAULT_EXIF_TAGS,
         description="The EXIF tags kept in `exif`, separated by commas.",
     )
@@ -158,12 +236,63 @@ class Settings(BaseSettings):
         """Batches being enriched at once: enough that no lane waits while others are written."""
         return self.lanes + 2
 
-    @field_validator("exif_tags", mode="before")
-    @classmethod
-    def _split_on_commas(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(name.strip() for name in value.split(",") if name.strip())
-        return value
+
+class GatewaySettings(BaseSettings):
+    """How the HTTP trigger works (`media-enricher serve`). Every setting has a default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MEDIA_ENRICHER_",
+        env_file=".env",
+        env_ignore_empty=True,  # `MEDIA_ENRICHER_WEBHOOK_SECRET=` sets no empty secret
+        extra="ignore",
+    )
+
+    who_may_trigger: WhoMayTrigger = Field(
+        default=WhoMayTrigger.ADMINS,
+        description="Who starts runs over HTTP beside the service key: `admins` (by "
+        "`app_metadata`), or `signed_in` for every user.",
+    )
+    requests_per_minute: int = Field(
+        default=10, ge=1, description="The most requests a minute of a user who is no admin."
+    )
+    active_runs: int = Field(
+        default=10, ge=1, description="The most backfills queued or running that HTTP started."
+    )
+    cors_origins: _Origins = Field(
+        default=(),
+        description="Origins whose pages may call the gateway, as `https://app.example.com`, "
+        "separated by commas; `*` for any.",
+    )
+    webhook_secret: _LongSecret = Field(
+        default=None,
+        description="What database webhooks send as `x-webhook-secret`. Without it they need a "
+        "service key.",
+    )
+    buckets: _CommaSeparated = Field(
+        default=(),
+        description="The buckets that webhooks keep current, separated by commas. Default: all but "
+        "that of snapshots.",
+    )
+    backfill_deployment: _Deployment = Field(
+        default="backfill/backfill",
+        description="The Prefect deployment that works on a bucket, as `FLOW/DEPLOYMENT`.",
+    )
+    object_deployment: _Deployment = Field(
+        default="enrich-object/enrich-object",
+        description="The Prefect deployment that works on single objects.",
+    )
+    public_url: _BareUrl | None = Field(
+        default=None,
+        description="Where the gateway is reached, for the links in its answers. Default: the "
+        "address of the request.",
+    )
+    picture_seconds: int = Field(
+        default=600, ge=1, description="How long the signed URLs of pictures are valid."
+    )
+    prefect_ui_url: _BareUrl | None = Field(
+        default=None,
+        description="Where people reach Prefect's UI. Default: beside Prefect's API.",
+    )
 
 
 class SettingsError(Exception):
@@ -178,6 +307,16 @@ def settings() -> Settings:
         SettingsError: a value is invalid.
     """
     return _read(Settings)
+
+
+@lru_cache
+def gateway_settings() -> GatewaySettings:
+    """The HTTP trigger's settings, read from the environment at the first call.
+
+    Raises:
+        SettingsError: a value is invalid.
+    """
+    return _read(GatewaySettings)
 
 
 @lru_cache
@@ -229,8 +368,12 @@ def _sentence(group: type[BaseSettings], error: ErrorDetails) -> str:
     variable = _environment_names(field, f"{prefix}{name}".upper())[0]
     if error["type"] == "missing":
         return f"{variable} is not set. {field.description} Set it in the environment or in .env."
-    value = "" if field.annotation is SecretStr else f" = {error['input']!r}"
+    value = "" if _is_secret(field) else f" = {error['input']!r}"
     return f"{variable}{value} is invalid: {error['msg']}. {field.description}"
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return SecretStr in (field.annotation, *get_args(field.annotation))
 
 
 def _environment_names(field: FieldInfo, otherwise: str) -> list[str]:

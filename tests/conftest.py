@@ -124,5 +124,10 @@ def supabase_environment(
 
 
 def _forget_settings() -> None:
-    for group in (settings.settings, settings.supabase_settings, settings.database_settings):
+    for group in (
+        settings.settings,
+        settings.gateway_settings,
+        settings.supabase_settings,
+        settings.database_settings,
+    ):
         group.cache_clear()

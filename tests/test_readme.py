@@ -10,7 +10,12 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from media_enricher.settings import DatabaseSettings, Settings, SupabaseSettings
+from media_enricher.settings import (
+    DatabaseSettings,
+    GatewaySettings,
+    Settings,
+    SupabaseSettings,
+)
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -29,7 +34,7 @@ def default(group: type[BaseSettings], field: FieldInfo) -> str:
     value: Any = field.default
     if field.default_factory is not None:
         return "one per processor"
-    if value is None:
+    if value is None or value == ():
         return "not set"
     if isinstance(value, tuple):
         return f"`{','.join(value)}`"
@@ -43,7 +48,7 @@ def rows() -> list[str]:
     return [
         f"| {' or '.join(f'`{each}`' for each in names(group, name, field))} "
         f"| {default(group, field)} | {field.description} |"
-        for group in (SupabaseSettings, DatabaseSettings, Settings)
+        for group in (SupabaseSettings, DatabaseSettings, Settings, GatewaySettings)
         for name, field in group.model_fields.items()
     ]
 
