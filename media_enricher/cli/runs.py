@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
@@ -18,9 +17,9 @@ from rich.table import Table
 from supabase import Client
 
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail, rate
-from media_enricher.models import EnrichRun, RunStatus
+from media_enricher.models import EnrichRun, FailureReason, RunStatus
 from media_enricher.settings import SettingsError, supabase_settings
-from media_enricher.supabase.assets import AssetTable, Failure
+from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.runs import RunTable
@@ -82,7 +81,7 @@ def _one(client: Client, run_id: str, *, watch: bool, as_json: bool) -> None:
 
     def described() -> tuple[RenderableType, bool]:
         run = look()
-        failures = AssetTable(client).failures(run.bucket, run.id) if run.failed else []
+        failures = AssetTable(client).failures_by_reason(run.id) if run.failed else []
         return _details(run, failures), run.finished_at is not None
 
     _show(described, watch=watch)
@@ -128,7 +127,7 @@ def _list(found: list[EnrichRun]) -> RenderableType:
     return table
 
 
-def _details(run: EnrichRun, failures: list[Failure]) -> Table:
+def _details(run: EnrichRun, failures: list[FailureReason]) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -152,14 +151,12 @@ def _details(run: EnrichRun, failures: list[Failure]) -> Table:
     return table
 
 
-def _reasons(failures: list[Failure]) -> str:
+def _reasons(failures: list[FailureReason]) -> str:
     """How many for which reason, most frequent first, each with an example."""
-    first = {failure.error_code: failure for failure in reversed(failures)}
-    counts = Counter(failure.error_code for failure in failures)
     return "\n".join(
-        f"[red]{code}[/] {count:,}, as {escape(first[code].path)}"
-        + (f" [dim]({escape(message)})[/]" if (message := first[code].error_message) else "")
-        for code, count in counts.most_common()
+        f"[red]{each.error_code}[/] {each.objects:,}, as {escape(each.path)}"
+        + (f" [dim]({escape(each.error_message)})[/]" if each.error_message else "")
+        for each in failures
     )
 
 

@@ -12,8 +12,9 @@ from supabase import Client
 
 from media_enricher.models import (
     TRANSIENT_ERRORS,
+    AssetOfRun,
     AssetStatus,
-    ErrorCode,
+    FailureReason,
     MediaAsset,
     PendingCount,
     Selection,
@@ -22,18 +23,10 @@ from media_enricher.models import (
 from media_enricher.probe import ENRICHER_VERSION
 from media_enricher.settings import settings
 from media_enricher.supabase.retrying import call
-from media_enricher.supabase.rows import encode_rows
+from media_enricher.supabase.rows import encode_rows, storable_text
 
 PAGE_ROWS = 1000
 """The most rows in one answer or request: PostgREST cuts answers there unless told otherwise."""
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """A row that says why an object has no metadata."""
-
-    path: str
-    error_code: ErrorCode
-    error_message: str | None
 
 
 class AssetTable:
@@ -85,23 +78,39 @@ class AssetTable:
         marked = self._call("media_mark_gone", {"p_bucket": bucket, "p_prefix": prefix})
         return int(marked)
 
-    def failures(self, bucket: str, run_id: str) -> list[Failure]:
-        """The first 1,000 objects of a bucket that failed in this run, and in no run since."""
-        rows = call(
-            "select from media_assets",
-            lambda: (
-                self._client.table("media_assets")
-                .select("path,error_code,error_message")
-                .eq("bucket", bucket)
-                .eq("status", AssetStatus.FAILED)
-                .eq("run_id", run_id)
-                .order("path")
-                .limit(PAGE_ROWS)
-                .execute()
-                .data
-            ),
+    def failures_by_reason(self, run_id: str) -> list[FailureReason]:
+        """Why objects failed in this run and in none since, the most frequent reason first."""
+        return msgspec.convert(
+            self._call("media_run_failures", {"p_run_id": run_id}), list[FailureReason]
         )
-        return msgspec.convert(rows, list[Failure])
+
+    def of_run(
+        self, run_id: str, *, after: str = "", limit: int = 24, status: AssetStatus | None = None
+    ) -> list[AssetOfRun]:
+        """What was found of the objects that were last worked on by this run.
+
+        Args:
+            run_id: of the run.
+            after: the path after which the page begins: the last one of the page before.
+            limit: the most rows, up to 1,000.
+            status: only those that ended like this.
+
+        Returns:
+            In the byte order of their paths; empty after the last one.
+        """
+
+        def select() -> Any:
+            query = (
+                self._client.table("media_assets")
+                .select(",".join(AssetOfRun.__struct_fields__))
+                .eq("run_id", run_id)
+                .gt("path", storable_text(after))
+            )
+            if status is not None:
+                query = query.eq("status", status)
+            return query.order("path").limit(limit).execute().data
+
+        return msgspec.convert(call("select from media_assets", select), list[AssetOfRun])
 
     def record(self, run_id: str, assets: Sequence[MediaAsset]) -> list[str]:
         """Upsert rows, in calls of at most 1,000.

@@ -5,7 +5,7 @@ Not for the media that is enriched: that is read by `downloads`, many at a time 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -14,9 +14,46 @@ from supabase import Client
 from media_enricher.models import ErrorCode
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.retrying import call
-from media_enricher.supabase.urls import bucket_url, listing_url, object_url
+from media_enricher.supabase.urls import (
+    bucket_url,
+    buckets_url,
+    listing_url,
+    object_url,
+    signing_url,
+)
 
 _LIST_ROWS = 1000
+
+
+def buckets(client: Client) -> list[str]:
+    """The names of all buckets, in order.
+
+    Raises:
+        SupabaseError: Storage does not do what was asked, after retries.
+    """
+    storage = _Storage(client)
+    return sorted(each["id"] for each in storage.request("GET", buckets_url(storage.base)).json())
+
+
+class _Storage:
+    """Requests to Storage, by whole URLs."""
+
+    def __init__(self, client: Client) -> None:
+        if client.options.httpx_client is None:
+            raise TypeError("Storage needs a client that supabase.client.connect made")
+        self.base = str(client.supabase_url).rstrip("/")
+        self._headers = dict(client.options.headers)
+        self._http: httpx.Client = client.options.httpx_client
+
+    def request(
+        self, method: str, url: str, *, headers: dict[str, str] | None = None, **content: Any
+    ) -> httpx.Response:
+        def send() -> httpx.Response:
+            return self._http.request(
+                method, httpx.URL(url), headers=self._headers | (headers or {}), **content
+            )
+
+        return call(f"{method} {url.removeprefix(self.base)}", send)
 
 
 class Bucket:
@@ -27,11 +64,8 @@ class Bucket:
 
     def __init__(self, client: Client, name: str) -> None:
         self.name = name
-        self._base = str(client.supabase_url).rstrip("/")
-        self._headers = dict(client.options.headers)
-        if client.options.httpx_client is None:
-            raise TypeError("Bucket needs a client that supabase.client.connect made")
-        self._http: httpx.Client = client.options.httpx_client
+        self._storage = _Storage(client)
+        self._base = self._storage.base
 
     def exists(self) -> bool:
         """Whether there is such a bucket.
@@ -52,9 +86,9 @@ class Bucket:
     def create_private(self) -> None:
         """Make the bucket, readable with a key only. One that is there stays as it is."""
         try:
-            self._request(
+            self._storage.request(
                 "POST",
-                f"{self._base}/storage/v1/bucket",
+                buckets_url(self._base),
                 json={"id": self.name, "name": self.name, "public": False},
             )
         except SupabaseError:
@@ -63,7 +97,7 @@ class Bucket:
 
     def upload(self, path: str, data: bytes, content_type: str) -> None:
         """Write an object whole, over an existing one too."""
-        self._request(
+        self._storage.request(
             "POST",
             object_url(self._base, self.name, path, route="upload"),
             content=data,
@@ -76,7 +110,28 @@ class Bucket:
         Raises:
             SupabaseError: among others, there is no such object (`not_found`).
         """
-        return self._request("GET", object_url(self._base, self.name, path)).content
+        return self._storage.request("GET", object_url(self._base, self.name, path)).content
+
+    def sign(self, paths: Sequence[str], seconds: int) -> dict[str, str]:
+        """URLs by which anyone may read these objects for a while.
+
+        Returns:
+            The absolute URL of each path; paths without an object are left out.
+        """
+        if not paths:
+            return {}
+        answer = self._storage.request(
+            "POST",
+            signing_url(self._base, self.name),
+            json={"expiresIn": seconds, "paths": list(paths)},
+        )
+        return {each["path"]: self._signed(each) for each in answer.json() if each["signedURL"]}
+
+    def _signed(self, entry: dict[str, Any]) -> str:
+        # Storage does not encode the path that it answers with; we do, as everywhere.
+        _, _, token = entry["signedURL"].rpartition("?token=")
+        url = object_url(self._base, self.name, entry["path"], route="sign")
+        return f"{url}?token={token}"
 
     def list(self, prefix: str = "") -> list[str]:
         """The paths of the objects whose path starts with `prefix`, at any depth, in order."""
@@ -90,7 +145,7 @@ class Bucket:
             "with_delimiter": False,
         }
         while True:
-            answer = self._request("POST", url, json=question).json()
+            answer = self._storage.request("POST", url, json=question).json()
             for entry in answer["objects"]:
                 yield entry.get("key") or entry["name"]
             if not answer.get("hasNext"):
@@ -99,19 +154,11 @@ class Bucket:
 
     def _record(self) -> dict[str, Any] | None:
         try:
-            record: dict[str, Any] = self._request("GET", bucket_url(self._base, self.name)).json()
+            record: dict[str, Any] = self._storage.request(
+                "GET", bucket_url(self._base, self.name)
+            ).json()
         except SupabaseError as error:
             if error.code is ErrorCode.NOT_FOUND:
                 return None
             raise
         return record
-
-    def _request(
-        self, method: str, url: str, *, headers: dict[str, str] | None = None, **content: Any
-    ) -> httpx.Response:
-        def send() -> httpx.Response:
-            return self._http.request(
-                method, httpx.URL(url), headers=self._headers | (headers or {}), **content
-            )
-
-        return call(f"{method} {url.removeprefix(self._base)}", send)

@@ -12,14 +12,19 @@ _CONNECT_SECONDS = 10.0
 _CONNECTIONS = 16
 
 
-def connect(supabase: SupabaseSettings) -> Client:
+def connect(supabase: SupabaseSettings, *, answer_seconds: float | None = None) -> Client:
     """A client with the service key, for many threads, whose requests end in time.
 
     Both kinds of key work: a secret one (`sb_secret_…`) and the legacy service_role JWT. Its
     requests raise `SupabaseError`, and are retried by `retrying.call` alone.
+
+    Args:
+        supabase: the project and its key.
+        answer_seconds: the longest silence in one try; by default the one of the settings.
     """
+    silence = answer_seconds or settings().request_timeout_seconds
     http = httpx.Client(
-        timeout=httpx.Timeout(settings().request_timeout_seconds, connect=_CONNECT_SECONDS),
+        timeout=httpx.Timeout(silence, connect=min(silence, _CONNECT_SECONDS)),
         # HTTP/1.1: one connection a thread. Over HTTP/2 all threads would share one.
         limits=httpx.Limits(max_connections=_CONNECTIONS),
         follow_redirects=True,

@@ -8,7 +8,10 @@ must be harmless to repeat: a lost answer is no proof that nothing was done.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from time import monotonic
 from typing import TypeVar
 
 import httpx
@@ -24,6 +27,24 @@ LONGEST_WAIT_SECONDS = 60.0
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
+_deadline: ContextVar[float | None] = ContextVar("_deadline", default=None)
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Within it, no call begins another try after so many seconds in all.
+
+    A try under way is not cut short: that is for the client's timeout (`client.connect`). What is
+    meant to answer in time itself, such as the gateway, rather fails than waits.
+
+    Args:
+        seconds: from now on, for all calls together; 0 for no retry.
+    """
+    token = _deadline.set(monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
 
 
 def call(what: str, request: Callable[[], _Result]) -> _Result:
@@ -39,7 +60,7 @@ def call(what: str, request: Callable[[], _Result]) -> _Result:
     ours = settings()
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_transient),
-        stop=tenacity.stop_after_attempt(1 + ours.retries),
+        stop=tenacity.stop_after_attempt(1 + ours.retries) | _Patience(),
         wait=_Wait(ours.retry_delay_seconds),
         before_sleep=_log,
         reraise=True,
@@ -74,12 +95,25 @@ def _translated(what: str, request: Callable[[], _Result]) -> _Result:
     except httpx.TimeoutException as error:
         raise SupabaseError(
             ErrorCode.TIMEOUT,
-            f"{what}: no answer within {settings().request_timeout_seconds:g} s"
-            f" ({type(error).__name__})",
+            f"{what}: no answer within {_allowed_seconds(error):g} s ({type(error).__name__})",
         ) from error
     except httpx.TransportError as error:
         reason = str(error) or type(error).__name__
         raise SupabaseError(ErrorCode.NETWORK, f"{what}: {reason}") from error
+
+
+def _allowed_seconds(error: httpx.TimeoutException) -> float:
+    """How long the client waited for what did not come."""
+    timeout: dict[str, float] = error.request.extensions["timeout"]
+    return timeout["connect" if isinstance(error, httpx.ConnectTimeout) else "read"]
+
+
+class _Patience(tenacity.stop.stop_base):
+    """Whether the next try would begin after the deadline of `patience`."""
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        deadline = _deadline.get()
+        return deadline is not None and monotonic() + retry_state.upcoming_sleep > deadline
 
 
 class _Wait(tenacity.wait.wait_base):

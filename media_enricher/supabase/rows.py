@@ -55,6 +55,21 @@ def storable_text(text: str) -> str:
     return text
 
 
+def storable(value: Any) -> Any:
+    """A JSON value that Postgres can hold, at any depth."""
+    match value:
+        case str():
+            return storable_text(value)
+        case dict():
+            return {storable_text(str(key)): storable(item) for key, item in value.items()}
+        case list():
+            return [storable(item) for item in value]
+        case int() | float() if not _is_storable_number(value):
+            return None
+        case _:
+            return value
+
+
 def _encode_row(asset: MediaAsset) -> bytes:
     """One row; nearly all need no mending, which is told from the encoded form at little cost."""
     if _is_in_bounds(asset):
@@ -92,22 +107,7 @@ def _mended(asset: MediaAsset) -> dict[str, Any]:
             columns[name] = None
     if tags := columns.get("tags"):
         columns["tags"] = [tag[:_LONGEST_TAG] for tag in tags]
-    return {name: _storable(value) for name, value in columns.items()}
-
-
-def _storable(value: Any) -> Any:
-    """A JSON value that Postgres can hold, at any depth."""
-    match value:
-        case str():
-            return storable_text(value)
-        case dict():
-            return {storable_text(str(key)): _storable(item) for key, item in value.items()}
-        case list():
-            return [_storable(item) for item in value]
-        case int() | float() if not _is_storable_number(value):
-            return None
-        case _:
-            return value
+    return {name: storable(value) for name, value in columns.items()}
 
 
 def _is_storable_number(number: float) -> bool:

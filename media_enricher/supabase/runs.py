@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from supabase import Client
 
-from media_enricher.models import EnrichRun
+from media_enricher.models import EnrichRun, RunStatus
 from media_enricher.supabase.retrying import call
 from media_enricher.supabase.rows import storable_text
 
@@ -54,9 +54,30 @@ class RunTable:
         rows = self._select(lambda query: query.eq("id", run_id))
         return rows[0] if rows else None
 
-    def recent(self, limit: int = 20) -> list[EnrichRun]:
-        """The newest runs, newest first."""
-        return self._select(lambda query: query.order("started_at", desc=True).limit(limit))
+    def recent(
+        self,
+        limit: int = 20,
+        *,
+        tenant_id: str | None = None,
+        requested_by: str | None = None,
+        bucket: str | None = None,
+        status: RunStatus | None = None,
+    ) -> list[EnrichRun]:
+        """The newest runs, newest first: all of them, or those with the values that are given."""
+        wanted = {
+            "tenant_id": tenant_id,
+            "requested_by": requested_by,
+            "bucket": bucket,
+            "status": status,
+        }
+        given = {
+            column: storable_text(value) for column, value in wanted.items() if value is not None
+        }
+
+        def narrow(query: Any) -> Any:
+            return query.match(given).order("started_at", desc=True).limit(limit)
+
+        return self._select(narrow)
 
     def _select(self, narrow: Any) -> list[EnrichRun]:
         rows = call(

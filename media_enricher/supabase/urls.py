@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Literal
 from urllib.parse import quote
 
-Route = Literal["authenticated", "public", "upload"]
-"""How an object is reached: read with a key, read without one, or written."""
+Route = Literal["authenticated", "public", "sign", "upload"]
+"""How an object is reached: read with a key, without one, with a token in the URL; or written."""
 
 _DOT_SEGMENTS = {".": "%2E", "..": "%2E%2E"}
 
@@ -29,14 +29,24 @@ def object_url(base: str, bucket: str, path: str, *, route: Route = "authenticat
     return f"{base}/storage/v1/object/{middle}{quote(bucket, safe='')}/{quote_path(path)}"
 
 
+def buckets_url(base: str) -> str:
+    """The URL of all buckets' records."""
+    return f"{base}/storage/v1/bucket"
+
+
 def bucket_url(base: str, bucket: str) -> str:
     """The URL of a bucket's own record."""
-    return f"{base}/storage/v1/bucket/{quote(bucket, safe='')}"
+    return f"{buckets_url(base)}/{quote(bucket, safe='')}"
 
 
 def listing_url(base: str, bucket: str) -> str:
     """The URL that lists a bucket's objects by whole names, page by page."""
     return f"{base}/storage/v1/object/list-v2/{quote(bucket, safe='')}"
+
+
+def signing_url(base: str, bucket: str) -> str:
+    """The URL that signs URLs of a bucket's objects, many at once."""
+    return f"{base}/storage/v1/object/sign/{quote(bucket, safe='')}"
 
 
 def quote_path(path: str) -> str:
