@@ -31,7 +31,7 @@ from media_enricher.local.keys import StackKeys
 from media_enricher.local.ports import HOST, on_free_ports
 from media_enricher.local.postgres import Postgres
 from media_enricher.local.postgrest import PostgREST
-from media_enricher.local.rest import RestProxy
+from media_enricher.local.proxy import Proxy
 from media_enricher.local.storage.app import AccessLog, StorageApp
 from media_enricher.local.storage.blobs import BlobStore
 from media_enricher.local.storage.database import Database
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--parent", type=int, help="stop when this process is gone")
+    parser.add_argument("--functions-url", help="where /functions/v1 is passed on to")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -65,13 +66,13 @@ def main() -> None:
         folder = StackFolder(arguments.folder)
         folder.make()
         with folder.held():
-            _run(folder, arguments.port, arguments.parent)
+            _run(folder, arguments.port, arguments.parent, arguments.functions_url)
     except LocalStackError as error:
         _announce(Announcement(error=str(error)))
         sys.exit(1)
 
 
-def _run(folder: StackFolder, port: int, parent: int | None) -> None:
+def _run(folder: StackFolder, port: int, parent: int | None, functions_url: str | None) -> None:
     keys = folder.keys()
     with contextlib.ExitStack() as cleanup:
         listener = cleanup.enter_context(_listen(port, folder.last_ports().http))
@@ -99,7 +100,9 @@ def _run(folder: StackFolder, port: int, parent: int | None) -> None:
         control = Control(lambda: on_free_ports(start_postgrest), keys)
         cleanup.callback(control.stop_postgrest)
         running = Running(pid=os.getpid(), url=url, database_port=postgres.port)
-        uvloop.run(_serve(folder, keys, running, listener, postgres, control, parent))
+        uvloop.run(
+            _serve(folder, keys, running, listener, postgres, control, parent, functions_url)
+        )
 
 
 async def _serve(
@@ -110,6 +113,7 @@ async def _serve(
     postgres: Postgres,
     control: Control,
     parent: int | None,
+    functions_url: str | None,
 ) -> None:
     async with contextlib.AsyncExitStack() as cleanup:
         pool = await asyncpg.create_pool(postgres.url("supabase_auth_admin"), min_size=1)
@@ -127,17 +131,27 @@ async def _serve(
         )
         access_log = AccessLog(folder.access_log)
         cleanup.callback(access_log.close)
-        rest = RestProxy(control.postgrest_url)
-        cleanup.push_async_callback(rest.close)
-        front = FrontDoor(
-            {
-                "/rest/v1": rest,
-                "/storage/v1": StorageApp(storage, access_log),
-                "/auth/v1": auth.Auth(pool, keys, running.url).app(),
-                "/local/v1": control,
-            },
-            keys,
+        rest = Proxy(
+            control.postgrest_url,
+            strip="/rest/v1",
+            away="name resolution failed: PostgREST does not answer",
         )
+        cleanup.push_async_callback(rest.close)
+        services = {
+            "/rest/v1": rest,
+            "/storage/v1": StorageApp(storage, access_log),
+            "/auth/v1": auth.Auth(pool, keys, running.url).app(),
+            "/local/v1": control,
+        }
+        if functions_url:
+            functions = Proxy(
+                lambda: functions_url,
+                keep_host=True,
+                away=f"the gateway at {functions_url} does not answer",
+            )
+            cleanup.push_async_callback(functions.close)
+            services["/functions/v1"] = functions
+        front = FrontDoor(services, keys)
         server = _Server(
             uvicorn.Config(
                 front,

@@ -47,13 +47,17 @@ class LocalStack:
         self._keys: StackKeys = folder.keys()
 
     @classmethod
-    def start(cls, folder: Path, *, port: int = 0, detach: bool = False) -> LocalStack:
+    def start(
+        cls, folder: Path, *, port: int = 0, detach: bool = False, functions_url: str | None = None
+    ) -> LocalStack:
         """Start a stack on a data folder, and wait until it answers.
 
         Args:
             folder: made if missing; a second start finds all data, keys and users again.
             port: of the base URL; 0 takes that of the last start, or a free one.
             detach: let the stack live on after this process; else it ends with it, however.
+            functions_url: of the server that `/functions/v1` is passed on to, whole paths, as
+                `http://127.0.0.1:8090`; it need not run yet. Without it there are no functions.
 
         Raises:
             LocalStackError: the folder is in use, the port taken, or a server did not start.
@@ -63,6 +67,7 @@ class LocalStack:
         command = [sys.executable, "-m", "media_enricher.local.server", str(paths.root)]
         command += ["--port", str(port)]
         command += [] if detach else ["--parent", str(os.getpid())]
+        command += ["--functions-url", functions_url] if functions_url else []
         with (paths.logs / "server.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603
                 command,
@@ -155,6 +160,7 @@ class LocalStack:
             "SUPABASE_SERVICE_ROLE_KEY": self.service_role_jwt,
             "SUPABASE_PUBLISHABLE_KEY": self.anon_key,
             "SUPABASE_ANON_KEY": self.anon_jwt,
+            "SUPABASE_JWT_SECRET": self._keys.jwt_secret,
             "DATABASE_URL": self.database_url,
         }
 
