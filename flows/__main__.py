@@ -24,8 +24,13 @@ from prefect.exceptions import PrefectException
 from prefect.logging.loggers import flow_run_logger
 
 from flows.backfill import backfill
+from flows.enrich_object import enrich_object
+from media_enricher.models import FlowName
 
-FLOWS: dict[str, Flow[..., Any]] = {"backfill": backfill}
+FLOWS: dict[str, Flow[..., Any]] = {
+    FlowName.BACKFILL: backfill,
+    FlowName.ENRICH_OBJECT: enrich_object,
+}
 LISTEN_SECONDS = 2.0
 EXIT_CODES = {StateType.COMPLETED: 0, StateType.CANCELLED: 130}
 

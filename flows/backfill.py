@@ -7,14 +7,15 @@ from typing import Annotated, Any
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 from pydantic import Field
 
 from flows import hooks
+from flows.conclusion import Conclusion
 from flows.runners import task_runner
 from flows.vital_signs import heartbeat
 from media_enricher.batching import batches
-from media_enricher.models import Depth, Mode, Selection
+from media_enricher.models import Depth, FlowName, Mode, Selection
 from tasks.enrich import Enrichment
 from tasks.plan import pending_objects, plan
 from tasks.report import Progress, report
@@ -27,15 +28,11 @@ Limit = Annotated[int, Field(ge=1)]
 
 
 @flow(
-    name="backfill",
+    name=FlowName.BACKFILL,
     flow_run_name="{bucket}/{prefix} {mode} {depth}",
     task_runner=task_runner(),
-    on_running=[hooks.on_running],
-    on_completion=[hooks.on_completion],
-    on_failure=[hooks.on_failure],
-    on_cancellation=[hooks.on_cancellation],
-    on_crashed=[hooks.on_crashed],
     persist_result=False,
+    **hooks.ALL,
 )
 def backfill(
     bucket: BucketName,
@@ -66,9 +63,9 @@ def backfill(
         return Completed(message=f"Dry run: {would_be_done.sentence()}")
 
     run = Run(str(runtime.flow_run.id), selection, limit)
-    try:
+    with Conclusion(run) as conclusion:
         with heartbeat(run.id), Enrichment(mode) as enrichment:
-            run.expect(plan(selection, limit=run.limit, dry_run=False))
+            run.expect(plan(selection, limit=run.limit, dry_run=False).objects)
             progress = Progress(run.account)
             pending = pending_objects(selection, limit=run.limit)
             for outcomes in enrichment.map(batches(pending, depth)):
@@ -76,8 +73,4 @@ def backfill(
                 progress.move()
             progress.show()
         report(run, reused=enrichment.reused)
-    except KeyboardInterrupt:
-        return hooks.cancelled(run)
-    if reason := run.verdict():
-        return Failed(message=f"{run.account.sentence()}: {reason}")
-    return Completed(message=run.account.sentence())
+    return conclusion.state()

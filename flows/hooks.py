@@ -8,18 +8,18 @@ only log it. What no hook sees (SIGKILL, a lost machine) is left to reconciliati
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import FlowStateHook
 from prefect.logging.loggers import flow_run_logger
-from prefect.states import Cancelled
 
+from media_enricher import labels
 from media_enricher.models import RunStatus, Trigger
 from media_enricher.settings import SettingsError
 from media_enricher.supabase.errors import SupabaseError
 from tasks import resources
-from tasks.run import Run
 
 
 def on_running(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -54,15 +54,24 @@ def on_crashed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> No
     _record(flow, flow_run, status=RunStatus.CRASHED, error=state.message)
 
 
-def cancelled(run: Run) -> State[Any]:
-    """End a run that stops by itself, having no supervisor that would call a hook for it.
+class StateHooks(TypedDict):
+    """The hooks of a flow, by the names that `@flow` takes them by."""
 
-    Returns:
-        The final state for the flow to return.
-    """
-    message = f"Cancelled: {run.account.sentence()}"
-    resources.run_table().record(run.id, status=RunStatus.CANCELLED, error=message)
-    return Cancelled(message=message)
+    on_running: list[FlowStateHook[..., Any]]
+    on_completion: list[FlowStateHook[..., Any]]
+    on_failure: list[FlowStateHook[..., Any]]
+    on_cancellation: list[FlowStateHook[..., Any]]
+    on_crashed: list[FlowStateHook[..., Any]]
+
+
+ALL = StateHooks(
+    on_running=[on_running],
+    on_completion=[on_completion],
+    on_failure=[on_failure],
+    on_cancellation=[on_cancellation],
+    on_crashed=[on_crashed],
+)
+"""What keeps the row of a run true, for every flow that has one: `@flow(…, **hooks.ALL)`."""
 
 
 def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
@@ -73,12 +82,15 @@ def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
         # What was asked goes along each time, for any hook may be the first to tell of the run.
         resources.run_table().record(
             str(flow_run.id),
+            flow=flow.name,
             bucket=parameters.get("bucket"),
             prefix=parameters.get("prefix", ""),
             max_files=parameters.get("limit"),
             mode=parameters.get("mode", "missing"),
             depth=parameters.get("depth", "full"),
             trigger=trigger_of(flow_run),
+            requested_by=flow_run.labels.get(labels.REQUESTED_BY),
+            tenant_id=flow_run.labels.get(labels.TENANT_ID),
             **changes,
         )
     except (SupabaseError, SettingsError) as error:
@@ -88,7 +100,10 @@ def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
 
 
 def trigger_of(flow_run: FlowRun) -> Trigger:
-    """What started the run, as far as Prefect can tell; the HTTP trigger says so by itself."""
+    """What started the run: what the gateway says in a label, or else what Prefect can tell."""
+    told = flow_run.labels.get(labels.TRIGGER)
+    if told in list(Trigger):
+        return Trigger(told)
     if flow_run.auto_scheduled:
         return Trigger.SCHEDULE
     if flow_run.created_by and flow_run.created_by.type == "AUTOMATION":

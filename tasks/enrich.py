@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
@@ -107,9 +107,16 @@ class Enrichment:
     `TerminationSignal`), it stops the engine at once.
     """
 
-    def __init__(self, mode: Mode) -> None:
-        """Configure the task for this run; the modes that ask for a new look skip the cache."""
+    def __init__(self, mode: Mode, *, start_lanes: bool = True) -> None:
+        """Configure the task for this run.
+
+        Args:
+            mode: those that ask for a new look skip the cache.
+            start_lanes: at once, so that they come up while the run is planned; else they start
+                with the first batch, if there is one.
+        """
         ours = settings()
+        self._starts_lanes = start_lanes
         self._window = ours.batches_in_flight
         self._finished: SimpleQueue[PrefectFuture[str]] = SimpleQueue()
         self._in_flight = 0
@@ -125,8 +132,8 @@ class Enrichment:
 
     def __enter__(self) -> Self:
         _sweep_cache()
-        if settings().task_runner is TaskRunnerName.THREADS:
-            resources.engine().start()  # the lanes come up while the run is planned
+        if self._starts_lanes:
+            self._start_lanes()
         return self
 
     def __exit__(
@@ -145,7 +152,7 @@ class Enrichment:
         finally:
             resources.close_engine()
 
-    def map(self, batches: Iterator[Batch]) -> Iterator[list[Outcome]]:
+    def map(self, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
         """Enrich batches as they come, and yield the outcomes of all that finished meanwhile.
 
         Raises:
@@ -161,7 +168,14 @@ class Enrichment:
                 done.append(self._next_finished())
             yield [outcome for future in done for outcome in self._outcomes_of(future)]
 
+    @staticmethod
+    def _start_lanes() -> None:
+        """Start them here, and not in the first of several threads that would all do it."""
+        if settings().task_runner is TaskRunnerName.THREADS:
+            resources.engine().start()
+
     def _submit(self, batch: Batch) -> None:
+        self._start_lanes()
         future = self._enrich.submit(batch)
         self._in_flight += 1
         future.add_done_callback(self._finished.put)

@@ -11,6 +11,7 @@ from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
+from media_enricher.supabase.requested_objects import RequestedObjects
 from media_enricher.supabase.runs import RunTable
 
 
@@ -28,6 +29,11 @@ def asset_table() -> AssetTable:
 def run_table() -> RunTable:
     """The table of runs."""
     return RunTable(supabase())
+
+
+def requested_objects(bucket: str, prefix: str) -> RequestedObjects:
+    """The objects that somebody asked to have enriched."""
+    return RequestedObjects(supabase(), bucket, prefix)
 
 
 def bucket(name: str) -> Bucket:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from media_enricher.accounting import Account
-from media_enricher.models import PendingCount, Selection
+from media_enricher.models import Selection
 from media_enricher.settings import settings
 from media_enricher.snapshot import SnapshotWriter
 from tasks import resources
@@ -19,7 +19,7 @@ class Run:
         limit: the most objects that are still to be done, or None.
     """
 
-    def __init__(self, run_id: str, selection: Selection, limit: int | None) -> None:
+    def __init__(self, run_id: str, selection: Selection, limit: int | None = None) -> None:
         """Open the run, or open it again where Prefect retries it: what was done then counts.
 
         Raises:
@@ -35,15 +35,15 @@ class Run:
             run_id, selection.bucket, started_at, settings().snapshot, resources.bucket
         )
 
-    def expect(self, pending: PendingCount) -> None:
-        """Take note of what there is to do, where those who watch can see it.
+    def expect(self, objects: int) -> None:
+        """Take note of how many more objects there are to do, where those who watch can see it.
 
         Raises:
             SnapshotError: there is nowhere to put the snapshot.
             SupabaseError: Supabase does not answer.
         """
         self.snapshot.prepare()  # here, and not after the first batch, if it can't be used
-        self.account.expect(pending.objects)
+        self.account.expect(objects)
         self.save_counters()
 
     def save_counters(self) -> None:

@@ -1,0 +1,61 @@
+"""The job on the fast lane: enrich the objects that somebody asked for, one by one."""
+
+# No `from __future__ import annotations` here: Prefect loads a deployment's flow from its file, as
+# a module that nobody can look up, and then could not tell what the parameters' types are.
+
+from typing import Annotated, Any
+
+from prefect import flow, runtime
+from prefect.client.schemas.objects import State
+from pydantic import Field
+
+from flows import hooks
+from flows.conclusion import Conclusion
+from flows.runners import task_runner
+from flows.vital_signs import heartbeat
+from media_enricher.batching import batches
+from media_enricher.models import Depth, FlowName, Mode, Selection
+from tasks import resources
+from tasks.enrich import Enrichment
+from tasks.report import Progress, report
+from tasks.run import Run
+from tasks.write import write
+
+# Prefect's form in the UI shows these rules, and takes the descriptions from the docstring.
+BucketName = Annotated[str, Field(min_length=1, pattern="^[^/]+$")]
+
+
+@flow(
+    name=FlowName.ENRICH_OBJECT,
+    flow_run_name="{bucket}/{prefix} {depth}",
+    task_runner=task_runner(),
+    persist_result=False,
+    **hooks.ALL,
+)
+def enrich_object(bucket: BucketName, prefix: str = "", depth: Depth = Depth.FULL) -> State[Any]:
+    """Enrich the objects of a bucket that were asked for through the gateway, until none is left.
+
+    An object stays asked for until its row is written: whatever ends a run early, the next one
+    goes on where it was. Objects that are asked for meanwhile are done in the same run.
+
+    Args:
+        bucket: The Storage bucket to work on.
+        prefix: Only what was asked for under exactly this prefix: none, or a tenant's folder.
+        depth: header: a first range of each object, no pixels. full: each object whole, once.
+    """
+    requested = resources.requested_objects(bucket, prefix)
+    run = Run(str(runtime.flow_run.id), Selection(bucket=bucket, prefix=prefix, depth=depth))
+    with Conclusion(run) as conclusion:
+        # Each object is read anew, for whoever asks for one wants a fresh look.
+        with heartbeat(run.id), Enrichment(Mode.ALL, start_lanes=False) as enrichment:
+            progress = Progress(run.account)
+            while not requested.finish(run.id):
+                page = requested.page(depth)
+                run.expect(len(page.pending))
+                for outcomes in enrichment.map(batches(page.pending, depth)):
+                    write(run, outcomes)
+                    progress.move()
+                requested.fulfil(page)
+            progress.show()
+        report(run, reused=enrichment.reused)
+    return conclusion.state()
