@@ -5,12 +5,37 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
 
-from media_enricher.models import AssetStatus, EnrichRun, Outcome
+import msgspec
+
+from media_enricher.models import AssetStatus, EnrichRun, Outcome, RunStatus
 
 SAMPLES_PER_REASON = 5
 OUTAGE_OBJECTS = 500
 """So many objects in a row that could not be read, retries included, are no accident."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How fast a run goes.
+
+    Attributes:
+        objects_per_second: since it began; None before the first object is done.
+        seconds_left: at that pace; None unless it is running.
+    """
+
+    objects_per_second: float | None
+    seconds_left: float | None
+
+
+def pace(run: EnrichRun) -> Pace:
+    """The pace of a run, from its row."""
+    if run.started_at is None or not run.processed_files:
+        return Pace(None, None)
+    seconds = ((run.finished_at or datetime.now(UTC)) - run.started_at).total_seconds()
+    per_second = run.processed_files / max(seconds, 0.001)
+    left = (run.total_files - run.processed_files) / per_second
+    return Pace(per_second, left if run.status is RunStatus.RUNNING else None)
 
 
 class OutageError(Exception):

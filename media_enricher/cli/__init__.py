@@ -11,6 +11,7 @@ from media_enricher.cli.local import app as local
 from media_enricher.cli.migrate import migrate
 from media_enricher.cli.probe import probe
 from media_enricher.cli.runs import runs
+from media_enricher.cli.serve import serve
 from media_enricher.cli.snapshot import snapshot
 
 app = typer.Typer(
@@ -25,5 +26,6 @@ app.command()(doctor)
 app.command()(migrate)
 app.command()(probe)
 app.command()(runs)
+app.command()(serve)
 app.command()(snapshot)
 app.add_typer(local, name="local")

@@ -28,6 +28,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, and no fault of ours
         status: int,
         code: str,
         error: str,
+        /,
         *,
         headers: dict[str, str] | None = None,
         **extras: Any,

@@ -1,0 +1,35 @@
+"""`media-enricher serve`: the HTTP trigger, with the admin page."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Annotated
+
+import typer
+
+from media_enricher.cli.console import BAD_INPUT, err_console, fail
+from media_enricher.settings import SettingsError
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. 0.0.0.0: on every one.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535)] = 8090,
+) -> None:
+    """Serve the HTTP trigger and the admin page."""
+    # Prefect's client would retry for minutes; the gateway answers in time, and retries by itself.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")
+    import uvicorn  # noqa: PLC0415 - with Prefect behind it, a second that no other command needs
+
+    from media_enricher.gateway.app import create_app  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        app = create_app()
+    except SettingsError as error:
+        fail(str(error), BAD_INPUT)
+    err_console.print(f"Admin page: http://{host}:{port}/media-enricher/admin", highlight=False)
+    uvicorn.run(app, host=host, port=port, server_header=False, log_config=None)

@@ -1,0 +1,205 @@
+"""What is answered over HTTP, one model an answer: the OpenAPI document and the JSON come of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from media_enricher.models import AssetStatus, Depth, FlowName, Mode, RunStatus, Trigger
+
+
+class ErrorAnswer(BaseModel):
+    """Any answer that is an error. Further members say more."""
+
+    model_config = ConfigDict(extra="allow")
+
+    error: str = Field(description="A sentence for people.")
+    code: str = Field(description="A slug for programs.")
+
+
+class RunStarted(BaseModel):
+    """A run that was started, or that is under way already."""
+
+    run_id: str
+    status: RunStatus
+    bucket: str
+    prefix: str
+    limit: int | None
+    mode: Mode
+    depth: Depth
+    status_url: str = Field(description="GET it to see how the run is getting on.")
+    already_running: bool = Field(
+        default=False, description="A run over this bucket and prefix was under way."
+    )
+
+
+class Counted(BaseModel):
+    """A dry run: what there is to do."""
+
+    dry_run: Literal[True] = True
+    bucket: str
+    prefix: str
+    limit: int | None
+    mode: Mode
+    depth: Depth
+    objects: int
+    size_bytes: int
+
+
+class ObjectAccepted(BaseModel):
+    """An object, or a change of one, that a run will look at."""
+
+    run_id: str
+    status: RunStatus
+    bucket: str
+    path: str
+    status_url: str
+
+
+class Ignored(BaseModel):
+    """A change that nothing is done about."""
+
+    status: Literal["ignored"] = "ignored"
+    reason: str
+
+
+class RunRecord(BaseModel):
+    """A row of `media_enrich_runs`, and how fast it goes.
+
+    To a signed-in user who did not ask for the run, most of it is null.
+    """
+
+    id: str
+    bucket: str | None = None
+    prefix: str | None = None
+    max_files: int | None = None
+    mode: Mode | None = None
+    depth: Depth | None = None
+    flow: FlowName | None = None
+    trigger: Trigger | None = None
+    requested_by: str | None = None
+    tenant_id: str | None = None
+    status: RunStatus
+    total_files: int
+    processed_files: int
+    succeeded: int
+    failed: int
+    skipped: int
+    bytes_read: int | None = None
+    snapshot_path: str | None = None
+    error: str | None = None
+    started_at: datetime | None
+    finished_at: datetime | None
+    heartbeat_at: datetime | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    objects_per_second: float | None = Field(description="Since it began; null before.")
+    seconds_left: float | None = Field(description="At this pace; null if that can't be told.")
+    prefect_url: str | None = None
+
+
+class FailureReason(BaseModel):
+    """Objects of a run that failed for one reason, with an example."""
+
+    error_code: str
+    objects: int
+    path: str
+    error_message: str | None
+
+
+class RunDetails(RunRecord):
+    """A run, and why objects of it failed."""
+
+    failures: list[FailureReason] = []
+
+
+class Runs(BaseModel):
+    """Runs, the newest first."""
+
+    runs: list[RunRecord]
+
+
+class Asset(BaseModel):
+    """What is known of an object, and where its picture is for the next minutes."""
+
+    path: str
+    status: AssetStatus
+    error_code: str | None = None
+    error_message: str | None = None
+    content_type: str | None = None
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    orientation: int | None = None
+    size_bytes: int | None = None
+    has_alpha: bool | None = None
+    dominant_color: str | None = None
+    palette: list[str] | None = None
+    blurhash: str | None = None
+    thumbhash: str | None = None
+    taken_at: datetime | None = None
+    camera_make: str | None = None
+    camera_model: str | None = None
+    title: str | None = None
+    description: str | None = None
+    tags: list[str] | None = None
+    picture_url: str | None = Field(default=None, description="Signed; good for some minutes.")
+
+
+class Assets(BaseModel):
+    """A page of what a run enriched, in the order of the paths."""
+
+    assets: list[Asset]
+    next: str | None = Field(description="Give it as `after` for the next page; null at the end.")
+
+
+class SnapshotPart(BaseModel):
+    """A Parquet file of a run's snapshot."""
+
+    name: str
+    url: str = Field(description="Signed; good for some minutes.")
+
+
+class Snapshot(BaseModel):
+    """Where the audit snapshot of a run is."""
+
+    path: str | None = Field(description="`bucket:NAME/…`, or a folder; null before there is one.")
+    parts: list[SnapshotPart]
+
+
+class Buckets(BaseModel):
+    """The buckets that can be worked on."""
+
+    buckets: list[str]
+
+
+class Me(BaseModel):
+    """Who the caller is, and what they may do."""
+
+    role: str
+    user_id: str | None
+    tenant_id: str | None
+    may_trigger: bool
+    may_see_all: bool = Field(description="The runs of everyone.")
+
+
+class Check(BaseModel):
+    """One part of the health report."""
+
+    status: Literal["ok", "unavailable"]
+    detail: str
+
+
+class Health(BaseModel):
+    """Whether all that a run needs is there."""
+
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, Check]
+
+
+class Alive(BaseModel):
+    """The gateway itself answers."""
+
+    status: Literal["ok"] = "ok"

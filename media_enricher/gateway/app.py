@@ -1,0 +1,107 @@
+"""The ASGI app: routes, what holds for all of them, and how every error is answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from media_enricher.gateway.asking import refuse_invalid
+from media_enricher.gateway.attempts import put_on_record
+from media_enricher.gateway.desk import open_desk
+from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.middleware import AnswerHeaders, BodyLimit
+from media_enricher.gateway.routes import admin, health, runs, trigger
+from media_enricher.settings import gateway_settings, settings, supabase_settings
+
+FUNCTIONS = "/functions/v1"
+"""Where Supabase serves functions, and so where its clients look for them."""
+
+_logger = logging.getLogger(__name__)
+
+
+def create_app() -> FastAPI:
+    """The gateway, by the settings of the environment.
+
+    Raises:
+        SettingsError: a setting is missing or invalid.
+    """
+    ours, project, gateway = settings(), supabase_settings(), gateway_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_desk(gateway, ours, project) as desk:
+            app.state.desk = desk
+            yield
+
+    app = FastAPI(
+        title="Media Enricher",
+        version=version("media-enricher"),
+        description="Starts and watches the enrichment of Supabase Storage buckets.",
+        lifespan=lifespan,
+        docs_url=None,  # both come from a CDN
+        redoc_url=None,
+        middleware=[
+            Middleware(AnswerHeaders),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=gateway.cors_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=[
+                    *("authorization", "apikey", "content-type", "idempotency-key"),
+                    *("x-client-info", "x-supabase-api-version", "x-region"),
+                ],
+                expose_headers=["Retry-After"],
+            ),
+            Middleware(BodyLimit),
+        ],
+        exception_handlers={
+            Refusal: _refuse,
+            RequestValidationError: _refuse_invalid,
+            HTTPException: _refuse_route,
+            Exception: _refuse_for_a_bug,
+        },
+    )
+    for router in (trigger.router, runs.router, health.router, admin.router):
+        app.include_router(router)
+        app.include_router(router, prefix=FUNCTIONS, include_in_schema=False)
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    refusal = error if isinstance(error, Refusal) else Refusal(500, "internal", str(error))
+    await put_on_record(request, refusal)
+    return refusal.answer()
+
+
+async def _refuse_invalid(request: Request, error: Exception) -> Response:
+    details = error.errors() if isinstance(error, RequestValidationError) else []
+    return await _refuse(request, refuse_invalid(details[0]))
+
+
+async def _refuse_route(request: Request, error: Exception) -> Response:
+    """No such path, or not by this method."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if status == 405:
+        sentence = f"{request.url.path} does not take {request.method}: {headers.get('Allow')}."
+        refusal = Refusal(status, "method_not_allowed", sentence, headers=headers)
+    elif status == 404:
+        refusal = Refusal(status, "not_found", f"There is nothing at {request.url.path}.")
+    else:
+        detail = str(getattr(error, "detail", "")) or "The request can't be answered"
+        refusal = Refusal(status, "refused", f"{detail}.", headers=headers)
+    return await _refuse(request, refusal)
+
+
+async def _refuse_for_a_bug(request: Request, error: Exception) -> Response:
+    """What nobody foresaw: it is in the log, and none of it in the answer."""
+    _logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
+    return Refusal(500, "internal", "The gateway failed; its log says why.").answer()

@@ -1,0 +1,141 @@
+"""A request to trigger, as far as it got: whoever makes it, allowed or not, is on record."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from fastapi import Request
+
+from media_enricher.gateway.asking import invalid
+from media_enricher.gateway.callers import Caller
+from media_enricher.gateway.desk import AtDesk, Desk
+from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.permissions import is_rate_limited, require_may_trigger
+from media_enricher.gateway.starting import Started
+from media_enricher.models import Caller as CallerRecord
+from media_enricher.models import FlowName, Invocation, RequestRoute
+from media_enricher.models import Refusal as RefusalRecord
+
+_LONGEST_KEY = 255
+_Result = TypeVar("_Result")
+_logger = logging.getLogger(__name__)
+
+
+class Attempt:
+    """What is known of a request to trigger while it is answered.
+
+    Attributes:
+        caller: who makes it; None before that is known.
+        asked: what its row in the audit says, as it fills.
+    """
+
+    def __init__(self, desk: Desk, request: Request, route: RequestRoute) -> None:
+        self._desk = desk
+        self._is_on_record = False
+        self.caller: Caller | None = None
+        self.asked = Invocation(
+            route=route,
+            flow=FlowName.BACKFILL,
+            ip_address=request.client.host if request.client else None,
+            user_agent=request.headers.get("user-agent"),
+        )
+
+    def require_caller(self) -> Caller:
+        """Who makes the request, which is known by now."""
+        if self.caller is None:
+            raise AssertionError("nobody was identified")
+        return self.caller
+
+    def identify(self, caller: Caller) -> Caller:
+        """Take note of who makes the request."""
+        self.caller = caller
+        self.told(
+            caller=CallerRecord(
+                role=caller.role, user_id=caller.user_id, tenant_id=caller.tenant_id
+            )
+        )
+        return caller
+
+    def told(self, **fields: Any) -> None:
+        """Take note of what is asked."""
+        self.asked = msgspec.structs.replace(self.asked, **fields)
+
+    def noted(self, fields: Mapping[str, Any]) -> None:
+        """Take note of fields before they are checked, for the audit of what is refused."""
+        names = ("bucket", "prefix", "mode", "depth")
+        self.told(**{name: fields[name] for name in names if isinstance(fields.get(name), str)})
+
+    async def start(self, **fields: Any) -> Started:
+        """Ask for the run, and return it.
+
+        Raises:
+            Refusal: as `Starter.start` does.
+        """
+        self.told(**fields)
+        return await self._on_record(self._desk.starter.start)
+
+    async def record(self, **fields: Any) -> None:
+        """Ask for leave, without a run.
+
+        Raises:
+            Refusal: as `Starter.record` does.
+        """
+        self.told(**fields)
+        await self._on_record(self._desk.starter.record)
+
+    async def refused(self, refusal: Refusal) -> None:
+        """Put a refusal on record, unless the database gave it itself. Never raises."""
+        if self._is_on_record:
+            return
+        self.told(refusal=RefusalRecord(http_status=refusal.status, reason=refusal.code))
+        try:
+            await self._desk.starter.record(self.asked)
+        except Refusal as second:
+            _logger.warning("a request answered %s is not in the audit: %s", refusal.status, second)
+
+    async def _on_record(self, ask: Callable[..., Awaitable[_Result]]) -> _Result:
+        self._is_on_record = True
+        limit = self._desk.settings.requests_per_minute
+        is_limited = self.caller is None or is_rate_limited(self.caller)
+        return await ask(self.asked, per_minute=limit if is_limited else None)
+
+
+def attempt(route: RequestRoute) -> Callable[..., Awaitable[Attempt]]:
+    """A dependency: the attempt at a route, by a caller who may trigger.
+
+    Raises:
+        Refusal: 401 or 403, when the dependency is asked for.
+    """
+
+    async def begin(request: Request, desk: AtDesk) -> Attempt:
+        begun = opened(request, desk, route)
+        caller = begun.identify(await desk.caller(request))
+        require_may_trigger(caller, desk.settings)
+        begun.told(idempotency_key=_idempotency_key(request))
+        return begun
+
+    return begin
+
+
+def opened(request: Request, desk: Desk, route: RequestRoute) -> Attempt:
+    """An attempt of which nothing is known yet; a refusal from here on is on record."""
+    begun = Attempt(desk, request, route)
+    request.state.attempt = begun
+    return begun
+
+
+async def put_on_record(request: Request, refusal: Refusal) -> None:
+    """Put a refusal on record if the request was one to trigger."""
+    begun: Attempt | None = getattr(request.state, "attempt", None)
+    if begun is not None:
+        await begun.refused(refusal)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
+        raise invalid("Idempotency-Key", key, f"1 to {_LONGEST_KEY} printable characters")
+    return key

@@ -1,0 +1,149 @@
+"""What the routes share, wired in this one place: settings, the caller, Supabase, Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from media_enricher.gateway.blocking import Blocking
+from media_enricher.gateway.callers import WEBHOOK, Authenticator, Caller, is_same_secret
+from media_enricher.gateway.deployments import Prefect
+from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.signing_keys import SigningKeys
+from media_enricher.gateway.starting import Starter
+from media_enricher.models import FlowName, RequestLimits
+from media_enricher.settings import GatewaySettings, Settings, SupabaseSettings
+from media_enricher.snapshot.targets import bucket_name
+from media_enricher.supabase.assets import AssetTable
+from media_enricher.supabase.bucket import Bucket, buckets
+from media_enricher.supabase.client import connect
+from media_enricher.supabase.requests import RunRequests
+from media_enricher.supabase.runs import RunTable
+
+READ_SECONDS = 5.0
+"""The longest silence while the database answers a caller's question."""
+COUNTS_AT_ONCE = 2
+"""Counting what is pending reads a whole bucket's index."""
+SILENT_HEARTBEATS = 6
+"""So many heartbeats missed in a row, and a run is taken for gone."""
+
+
+class Desk:
+    """Everything that answering needs. Make it with `open_desk`."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        ours: Settings,
+        project: SupabaseSettings,
+        prefect: Prefect,
+        authenticator: Authenticator,
+    ) -> None:
+        client = connect(project, answer_seconds=READ_SECONDS)
+        patient_client = connect(project)
+        self.settings = settings
+        self.project = project
+        self.prefect = prefect
+        self.blocking = Blocking()
+        self.counting = Blocking(COUNTS_AT_ONCE)
+        self.runs = RunTable(client)
+        self.assets = AssetTable(client)
+        self.patient_assets = AssetTable(patient_client)
+        self._snapshot_bucket = bucket_name(ours.snapshot)
+        self.deployments = {
+            FlowName.BACKFILL: settings.backfill_deployment,
+            FlowName.ENRICH_OBJECT: settings.object_deployment,
+        }
+        self.starter = Starter(
+            RunRequests(client),
+            self.runs,
+            prefect,
+            self.blocking,
+            RequestLimits(
+                active_runs=settings.active_runs,
+                silence_seconds=SILENT_HEARTBEATS * ours.heartbeat_seconds,
+            ),
+            self.deployments,
+        )
+        self._client = client
+        self._authenticator = authenticator
+
+    async def caller(self, request: Request) -> Caller:
+        """Who makes a request.
+
+        Raises:
+            Refusal: 401, or 503 if the project's keys can't be had.
+        """
+        return await self._authenticator.authenticate(request.headers.get("authorization"))
+
+    async def caller_or_webhook(self, request: Request) -> Caller:
+        """Who makes a request that a database webhook may make, too, by its shared secret.
+
+        Raises:
+            Refusal: 401, or 503 if the project's keys can't be had.
+        """
+        given = request.headers.get("x-webhook-secret")
+        if given is None:
+            return await self.caller(request)
+        expected = self.settings.webhook_secret
+        if expected is None or not is_same_secret(given, expected.get_secret_value()):
+            raise Refusal(
+                401,
+                "bad_token",
+                "The x-webhook-secret is not the one that MEDIA_ENRICHER_WEBHOOK_SECRET sets.",
+            )
+        return WEBHOOK
+
+    def keeps_current(self, bucket: str) -> bool:
+        """Whether a change in this bucket is followed; never in that of our own snapshots.
+
+        Each snapshot that a run writes is such a change, which would start the next run.
+        """
+        if bucket == self._snapshot_bucket:
+            return False
+        return not self.settings.buckets or bucket in self.settings.buckets
+
+    def bucket(self, name: str) -> Bucket:
+        """One Storage bucket."""
+        return Bucket(self._client, name)
+
+    def buckets(self) -> list[str]:
+        """The buckets that can be worked on: all but that of the snapshots."""
+        return [name for name in buckets(self._client) if name != self._snapshot_bucket]
+
+    def address(self, request: Request, path: str) -> str:
+        """The full address of a route, as the caller reaches the gateway."""
+        base = self.settings.public_url or str(request.base_url).rstrip("/")
+        mount = "/functions/v1" if request.url.path.startswith("/functions/v1/") else ""
+        return f"{base}{'' if self.settings.public_url else mount}/media-enricher/{path}"
+
+
+@asynccontextmanager
+async def open_desk(
+    settings: GatewaySettings, ours: Settings, project: SupabaseSettings
+) -> AsyncIterator[Desk]:
+    """A desk that is connected to everyone while the block runs."""
+    async with AsyncExitStack() as stack:
+        prefect = await stack.enter_async_context(Prefect(settings.prefect_ui_url))
+        keys = await stack.enter_async_context(SigningKeys(project.url))
+        yield Desk(settings, ours, project, prefect, Authenticator(project, keys))
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+"""A parameter of a route."""
+
+
+async def _signed_in(request: Request, desk: AtDesk) -> Caller:
+    return await desk.caller(request)
+
+
+SignedIn = Annotated[Caller, Depends(_signed_in)]
+"""A parameter of a route: who makes the request."""

@@ -1,0 +1,71 @@
+"""What holds for every request and answer: no body too large, and headers that browsers heed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from media_enricher.gateway.errors import Refusal
+
+LARGEST_BODY = 2**20
+"""Bytes. A webhook's payload holds an object's user metadata twice; all else is far smaller."""
+
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+class BodyLimit:
+    """ASGI middleware: 413 for a body of more than `LARGEST_BODY` bytes, declared or not."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > LARGEST_BODY:
+            await _too_large().answer()(scope, receive, send)
+            return
+        read = 0
+
+        async def counted() -> Any:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > LARGEST_BODY:
+                raise _too_large()
+            return message
+
+        await self._app(scope, counted, send)
+
+
+class AnswerHeaders:
+    """ASGI middleware: headers that narrow what a browser does with an answer."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message["headers"])
+                given = {name for name, _ in headers}
+                if b"cache-control" not in given:
+                    headers.append((b"cache-control", b"no-store"))
+                message = {**message, "headers": [*headers, *_HEADERS]}
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+def _too_large() -> Refusal:
+    return Refusal(
+        413,
+        "too_large",
+        f"The body has more than {LARGEST_BODY:,} bytes. Ask for one bucket or object at a time.",
+        allowed=LARGEST_BODY,
+    )

@@ -1,0 +1,62 @@
+"""The admin page: static files, under a Content-Security-Policy that lets in nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from media_enricher.gateway.desk import AtDesk, Desk
+
+router = APIRouter(prefix="/media-enricher/admin", include_in_schema=False)
+_files = StaticFiles(directory=Path(__file__).parents[1] / "admin")
+
+
+@router.get("")
+async def page(request: Request, desk: AtDesk) -> Response:
+    """The page itself."""
+    return await _file("index.html", request, desk)
+
+
+@router.get("/config.json")
+async def config(desk: AtDesk) -> Response:
+    """What the page has to know before anyone signs in; nothing of it is secret."""
+    key = desk.project.anon_key
+    return JSONResponse(
+        {
+            "supabase_url": desk.project.url,
+            "publishable_key": key.get_secret_value() if key else None,
+            "default_bucket": next(iter(desk.settings.buckets), ""),
+        }
+    )
+
+
+@router.get("/{name:path}")
+async def file(name: str, request: Request, desk: AtDesk) -> Response:
+    """A script or a style of the page."""
+    return await _file(name, request, desk)
+
+
+async def _file(name: str, request: Request, desk: Desk) -> Response:
+    answer = await _files.get_response(name, request.scope)
+    answer.headers["cache-control"] = "no-cache"  # asked for again, and answered 304 by its etag
+    answer.headers["content-security-policy"] = _policy(desk.project.url)
+    return answer
+
+
+def _policy(supabase_url: str) -> str:
+    """Scripts and styles of our own alone; pictures and sign-in from the Supabase project."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            f"img-src 'self' data: blob: {supabase_url}",
+            f"connect-src 'self' {supabase_url}",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        )
+    )

@@ -1,0 +1,208 @@
+"""Starting runs: `backfill`, `cron` and `enrich`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from media_enricher.gateway import documents
+from media_enricher.gateway.answers import (
+    Counted,
+    ErrorAnswer,
+    Health,
+    Ignored,
+    ObjectAccepted,
+    RunStarted,
+)
+from media_enricher.gateway.asking import (
+    BackfillRequest,
+    ObjectChange,
+    ObjectRequest,
+    SweepRequest,
+    fields_of,
+    parse,
+)
+from media_enricher.gateway.attempts import Attempt, attempt, opened
+from media_enricher.gateway.desk import AtDesk, Desk
+from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.permissions import require_may_trigger, require_within_tenant
+from media_enricher.gateway.routes.health import report
+from media_enricher.gateway.starting import Started
+from media_enricher.models import (
+    AskedObject,
+    FlowName,
+    Mode,
+    RequestRoute,
+    Selection,
+    Trigger,
+)
+
+router = APIRouter(prefix="/media-enricher", tags=["trigger"])
+COUNT_SECONDS = 60.0
+"""For counting what is pending in a very large bucket."""
+
+
+@router.post(
+    "/backfill",
+    status_code=202,
+    summary="Enrich what a bucket leaves to do",
+    responses=documents.errors(400, 401, 403, 404, 413, 422, 429, 503)
+    | documents.answer(200, RunStarted | Counted, "A run is under way, or it was a dry run."),
+    openapi_extra=documents.fields(BackfillRequest),
+)
+async def backfill(
+    request: Request,
+    response: Response,
+    desk: AtDesk,
+    begun: Annotated[Attempt, Depends(attempt(RequestRoute.BACKFILL))],
+) -> RunStarted | Counted:
+    """Start a run over a bucket, or find the one that is under way. It answers at once.
+
+    The fields come in the query or in the body; where both have one, the query wins. With
+    `dry_run`, it answers (200) how much there is to do, and starts nothing.
+    """
+    fields = await fields_of(request)
+    begun.noted(fields)
+    asked = parse(BackfillRequest, fields)
+    require_within_tenant(begun.require_caller(), asked.prefix, "prefix")
+    begun.told(mode=asked.mode, max_files=asked.limit, is_dry_run=asked.dry_run)
+    if asked.dry_run:
+        await begun.record()
+        response.status_code = 200
+        return await _count(desk, asked)
+    started = await begun.start()
+    return _answer(desk, request, response, started)
+
+
+@router.post(
+    "/cron",
+    status_code=202,
+    summary="Sweep a bucket by schedule; without one, a health report",
+    responses=documents.errors(400, 401, 403, 404, 413, 422, 429)
+    | documents.answer(200, RunStarted | Health, "A run is under way, or all is well.")
+    | documents.answer(503, Health | ErrorAnswer, "Something that a run needs is away."),
+    openapi_extra=documents.fields(SweepRequest),
+)
+async def cron(
+    request: Request,
+    response: Response,
+    desk: AtDesk,
+    begun: Annotated[Attempt, Depends(attempt(RequestRoute.CRON))],
+) -> RunStarted | Health:
+    """Enrich what is missing from a bucket, unless a run is under way anywhere in it.
+
+    Without a bucket, it answers (200 or 503) whether the database, Storage, Prefect and a worker
+    are there, and starts nothing.
+    """
+    fields = await fields_of(request)
+    begun.noted(fields)
+    asked = parse(SweepRequest, fields)
+    if asked.bucket is None:
+        health = await report(desk)
+        response.status_code = 200 if health.status == "ok" else 503
+        return health
+    require_within_tenant(begun.require_caller(), asked.prefix, "prefix")
+    started = await begun.start(max_files=asked.limit, trigger=Trigger.SCHEDULE, is_exclusive=True)
+    return _answer(desk, request, response, started)
+
+
+@router.post(
+    "/enrich",
+    status_code=202,
+    summary="Enrich one object, or follow a change in Storage",
+    responses=documents.errors(400, 401, 403, 404, 413, 422, 429, 503)
+    | documents.answer(200, Ignored, "Nothing is done about this change."),
+    openapi_extra=documents.body(ObjectRequest, ObjectChange),
+)
+async def enrich(request: Request, response: Response, desk: AtDesk) -> ObjectAccepted | Ignored:
+    """Enrich one object again, by `{bucket, path}`; or take a Supabase database webhook's payload.
+
+    A webhook on `storage.objects` is let in by its secret in `x-webhook-secret`, or by a service
+    key. Objects asked for while a run is looking at others are done by that same run.
+    """
+    begun = opened(request, desk, RequestRoute.ENRICH)
+    begun.told(flow=FlowName.ENRICH_OBJECT, mode=Mode.ALL)
+    caller = begun.identify(await desk.caller_or_webhook(request))
+    fields = await fields_of(request)
+    begun.noted(fields)
+    if caller.is_service and "type" in fields:
+        return await _follow(desk, request, response, begun, parse(ObjectChange, fields))
+    require_may_trigger(caller, desk.settings)
+    asked = parse(ObjectRequest, fields)
+    require_within_tenant(caller, asked.path, "path")
+    started = await begun.start(
+        prefix=f"{caller.tenant_id}/" if caller.tenant_id else "",
+        objects=[AskedObject(path=asked.path, is_forced=True)],
+    )
+    return _accepted(desk, request, started, asked.path)
+
+
+async def _follow(
+    desk: Desk, request: Request, response: Response, begun: Attempt, change: ObjectChange
+) -> ObjectAccepted | Ignored:
+    """Look at the objects of a change. Whether each is there, or gone, is for the run to see."""
+    begun.told(trigger=Trigger.EVENT, mode=Mode.MISSING)
+    by_bucket: dict[str, list[str]] = {}
+    for each in change.objects():
+        if desk.keeps_current(each.bucket_id):
+            by_bucket.setdefault(each.bucket_id, []).append(each.name)
+    if not by_bucket:
+        response.status_code = 200
+        ignored = Ignored(reason=f"No bucket of this change is kept current: {change.buckets()}.")
+        await begun.refused(Refusal(200, "ignored", ignored.reason))
+        return ignored
+    for bucket, paths in by_bucket.items():
+        started = await begun.start(
+            bucket=bucket, prefix="", objects=[AskedObject(path=path) for path in paths]
+        )
+        accepted = _accepted(desk, request, started, paths[0])
+    return accepted
+
+
+async def _count(desk: Desk, asked: BackfillRequest) -> Counted:
+    selection = Selection(
+        bucket=asked.bucket, prefix=asked.prefix, mode=asked.mode, depth=asked.depth
+    )
+    pending = await desk.counting(
+        lambda: desk.patient_assets.count_pending(selection, limit=asked.limit),
+        seconds=COUNT_SECONDS,
+    )
+    return Counted(
+        bucket=asked.bucket,
+        prefix=asked.prefix,
+        limit=asked.limit,
+        mode=asked.mode,
+        depth=asked.depth,
+        objects=pending.objects,
+        size_bytes=pending.size_bytes,
+    )
+
+
+def _answer(desk: Desk, request: Request, response: Response, started: Started) -> RunStarted:
+    """202 for a run of this request's, 200 for one that was under way before."""
+    run = started.run
+    if not started.is_new:
+        response.status_code = 200
+    return RunStarted(
+        run_id=run.id,
+        status=run.status,
+        bucket=run.bucket,
+        prefix=run.prefix,
+        limit=run.max_files,
+        mode=run.mode,
+        depth=run.depth,
+        status_url=desk.address(request, f"runs/{run.id}"),
+        already_running=not started.is_new,
+    )
+
+
+def _accepted(desk: Desk, request: Request, started: Started, path: str) -> ObjectAccepted:
+    run = started.run
+    return ObjectAccepted(
+        run_id=run.id,
+        status=run.status,
+        bucket=run.bucket,
+        path=path,
+        status_url=desk.address(request, f"runs/{run.id}"),
+    )

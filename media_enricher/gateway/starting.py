@@ -1,0 +1,239 @@
+"""From a request to a run: one run per bucket and prefix, however many ask, and none lost.
+
+The database decides (`media_request_run`): it audits, limits and makes a *run request*, of which
+there is one per flow, bucket and prefix at a time. Whoever finds a run request without a run starts
+it, with the request's id as Prefect's idempotency key. So it does not matter who of many starts
+it, nor whether an answer of Prefect's was lost: all of them end with the same run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from media_enricher.gateway.blocking import Blocking
+from media_enricher.gateway.deployments import Prefect
+from media_enricher.gateway.errors import Refusal, try_later, unavailable
+from media_enricher.models import (
+    EnrichRun,
+    FlowName,
+    Invocation,
+    RequestLimits,
+    RequestOutcome,
+    Reservation,
+    RunRequest,
+    RunStatus,
+)
+from media_enricher.supabase.requests import RunRequests
+from media_enricher.supabase.runs import RunTable
+
+PATIENCE_WITH_WORKERS = timedelta(seconds=30)
+"""A run that was queued longer ago is looked up at Prefect, before it is taken for under way."""
+_TRIES = 3
+
+_logger = logging.getLogger(__name__)
+
+
+class Started(msgspec.Struct, frozen=True):
+    """What became of a request.
+
+    Attributes:
+        run: the run that does it.
+        is_new: it was started for this request, or for one with the same Idempotency-Key, and not
+            for another.
+    """
+
+    run: EnrichRun
+    is_new: bool
+
+
+class Starter:
+    """Starts runs."""
+
+    def __init__(
+        self,
+        requests: RunRequests,
+        runs: RunTable,
+        prefect: Prefect,
+        blocking: Blocking,
+        limits: RequestLimits,
+        deployments: Mapping[FlowName, str],
+    ) -> None:
+        self._requests = requests
+        self._runs = runs
+        self._prefect = prefect
+        self._blocking = blocking
+        self._limits = limits
+        self._deployments = deployments
+        self._starting: dict[str, asyncio.Task[EnrichRun | None]] = {}
+
+    async def record(self, asked: Invocation, *, per_minute: int | None = None) -> Reservation:
+        """Put a request on record, and reserve a run for it unless it is refused or a dry run.
+
+        Args:
+            asked: the request.
+            per_minute: how often this caller may ask in a minute; None for any number.
+
+        Raises:
+            Refusal: 404 without such a bucket, 422 for a reused key, 429 beyond a limit, 503 if the
+                database is away.
+        """
+        limits = msgspec.structs.replace(self._limits, requests_per_minute=per_minute)
+        reservation = await self._blocking(lambda: self._requests.request(asked, limits))
+        _raise_if_refused(reservation, asked)
+        return reservation
+
+    async def start(self, asked: Invocation, *, per_minute: int | None = None) -> Started:
+        """Start a run, or find the one that is under way.
+
+        Args:
+            asked: the request.
+            per_minute: how often this caller may ask in a minute; None for any number.
+
+        Raises:
+            Refusal: as `record` does, and 503 if Prefect is away; the same request may then be made
+                again, and finds the run if Prefect took it after all.
+        """
+        for _ in range(_TRIES):
+            reservation = await self.record(asked, per_minute=per_minute)
+            try:
+                run = await self._run_of(reservation)
+            except Refusal as refusal:
+                await self._settle(reservation, refusal)
+                raise
+            if run is not None:
+                is_repeated = reservation.outcome is RequestOutcome.REPEATED
+                return Started(run=run, is_new=reservation.is_new or is_repeated)
+        raise unavailable("Runs end as fast as they are asked for.")
+
+    async def _run_of(self, reservation: Reservation) -> EnrichRun | None:
+        """The run of a reservation; None if it turned out to have ended, so one has to ask anew."""
+        request, run = reservation.request, reservation.run
+        if run is None and request is not None:
+            return await self._started(request, reservation.invocation_id)
+        if run is None or reservation.outcome is RequestOutcome.REPEATED:
+            return run
+        return run if await self._is_under_way(run) else None
+
+    async def _started(self, request: RunRequest, invocation_id: str) -> EnrichRun | None:
+        """Start the run of a request once, however many wait for it in this process."""
+        starting = self._starting.get(request.id)
+        if starting is None:
+            starting = asyncio.create_task(self._start(request, invocation_id))
+            self._starting[request.id] = starting
+            starting.add_done_callback(lambda _: self._starting.pop(request.id))
+        return await asyncio.shield(starting)
+
+    async def _start(self, request: RunRequest, invocation_id: str) -> EnrichRun | None:
+        run_id, ending = await self._prefect.start(
+            self._deployments[request.flow],
+            _parameters(request),
+            idempotency_key=request.id,
+            labels=_labels(request),
+        )
+        run = await self._blocking(lambda: self._requests.start(request.id, run_id, invocation_id))
+        if ending.status is None:
+            return run
+        # Prefect took it long ago, nobody heard of it, and it is over: it stands for nothing now.
+        await self._blocking(
+            lambda: self._runs.record(run_id, status=ending.status, error=ending.message)
+        )
+        return None
+
+    async def _is_under_way(self, run: EnrichRun) -> bool:
+        """Whether a run whose row says so is under way; if it is not, its row is set right.
+
+        What no hook sees: the run's machine is gone, or it was cancelled before a worker took it.
+        """
+        now = datetime.now(UTC)
+        status, error = None, None
+        if run.status is RunStatus.QUEUED and run.created_at:
+            if now - run.created_at < PATIENCE_WITH_WORKERS:
+                return True
+            ending = await self._prefect.ending(run.id)
+            if ending is None:
+                status, error = RunStatus.CRASHED, "Prefect does not know this run."
+            else:
+                status, error = ending.status, ending.message
+        elif run.status is RunStatus.RUNNING and run.heartbeat_at:
+            silence = (now - run.heartbeat_at).total_seconds()
+            if silence > self._limits.silence_seconds:
+                status, error = RunStatus.CRASHED, f"No sign of life for {silence:,.0f} s."
+        if status is None:
+            return True
+        _logger.warning("run %s was not under way: %s (%s)", run.id, status, error)
+        await self._blocking(lambda: self._runs.record(run.id, status=status, error=error))
+        return False
+
+    async def _settle(self, reservation: Reservation, refusal: Refusal) -> None:
+        """Tell the audit that the answer turned out otherwise; the caller is told in any case."""
+        try:
+            await self._blocking(
+                lambda: self._requests.settle(
+                    reservation.invocation_id, refusal.status, refusal.code
+                )
+            )
+        except Refusal as second:
+            _logger.warning("the audit does not know of an answer %s: %s", refusal.status, second)
+
+
+def _raise_if_refused(reservation: Reservation, asked: Invocation) -> None:
+    match reservation.outcome:
+        case RequestOutcome.UNKNOWN_BUCKET:
+            raise Refusal(
+                404,
+                "unknown_bucket",
+                f"There is no bucket {asked.bucket!r} in this project. Check its name in the "
+                "Storage page; it is case-sensitive.",
+                bucket=asked.bucket,
+            )
+        case RequestOutcome.RATE_LIMITED:
+            raise try_later(
+                429,
+                "rate_limited",
+                "You have asked for as many runs as one may in a minute.",
+                reservation.retry_after or 60,
+            )
+        case RequestOutcome.TOO_MANY_RUNS:
+            raise try_later(
+                429,
+                "too_many_runs",
+                "As many runs are queued or running as may be at once.",
+                reservation.retry_after or 30,
+            )
+        case RequestOutcome.KEY_REUSED:
+            raise Refusal(
+                422,
+                "key_reused",
+                f"The Idempotency-Key {asked.idempotency_key!r} was used before, for something "
+                "else. Use a new key for a new request.",
+                field="Idempotency-Key",
+                value=asked.idempotency_key,
+            )
+
+
+def _parameters(request: RunRequest) -> dict[str, Any]:
+    """Of the flow, as in Prefect's form."""
+    parameters: dict[str, Any] = {
+        "bucket": request.bucket,
+        "prefix": request.prefix,
+        "depth": request.depth.value,
+    }
+    if request.flow is FlowName.BACKFILL:
+        parameters |= {"limit": request.max_files, "mode": request.mode.value}
+    return parameters
+
+
+def _labels(request: RunRequest) -> dict[str, str]:
+    """What the run's hooks tell the run table, should they come first."""
+    labels = {
+        "media-enricher.trigger": str(request.trigger),
+        "media-enricher.requested_by": request.requested_by,
+        "media-enricher.tenant_id": request.tenant_id,
+    }
+    return {name: value for name, value in labels.items() if value is not None}
