@@ -1,0 +1,276 @@
+// @ts-check
+/** The gateway's routes. Every failure becomes one sentence that can be shown as it is. */
+
+import { Session, SignedOutError } from "./session.js";
+
+const BASE = new URL("../", import.meta.url); // …/media-enricher/, behind any proxy
+const PATIENCE_SECONDS = [1, 2, 4];
+
+/** @typedef {"queued"|"running"|"completed"|"failed"|"cancelled"|"crashed"} RunStatus */
+
+/**
+ * @typedef {object} Run
+ * @property {string} id
+ * @property {string} flow
+ * @property {string} bucket
+ * @property {string} prefix
+ * @property {number | null} max_files
+ * @property {string} mode
+ * @property {string} depth
+ * @property {string} trigger
+ * @property {string | null} requested_by
+ * @property {RunStatus} status
+ * @property {number} total_files
+ * @property {number} processed_files
+ * @property {number} succeeded
+ * @property {number} failed
+ * @property {number} skipped
+ * @property {number} bytes_read
+ * @property {string | null} snapshot_path
+ * @property {string | null} error
+ * @property {string} started_at
+ * @property {string | null} finished_at
+ * @property {number | null} objects_per_second
+ * @property {number | null} seconds_left
+ * @property {string | null} prefect_url
+ * @property {Failure[]} [failures]
+ */
+
+/**
+ * @typedef {object} Failure
+ * @property {string} error_code
+ * @property {number} objects
+ * @property {string} path
+ * @property {string | null} error_message
+ */
+
+/**
+ * @typedef {object} Asset
+ * @property {string} path
+ * @property {"enriched"|"failed"|"unsupported"} status
+ * @property {string | null} error_code
+ * @property {string | null} error_message
+ * @property {string | null} content_type
+ * @property {string | null} format
+ * @property {number | null} width
+ * @property {number | null} height
+ * @property {number | null} size_bytes
+ * @property {boolean | null} has_alpha
+ * @property {string | null} dominant_color
+ * @property {string[] | null} palette
+ * @property {string | null} blurhash
+ * @property {string | null} taken_at
+ * @property {string | null} camera_make
+ * @property {string | null} camera_model
+ * @property {string | null} title
+ * @property {string | null} description
+ * @property {string[] | null} tags
+ * @property {string | null} picture_url
+ */
+
+/** @typedef {{ bucket: string, prefix?: string, limit?: number, mode: string, depth: string }} Asked */
+
+/** @typedef {{ role: string, user_id: string | null, tenant_id: string | null, may_trigger: boolean }} Me */
+
+/** An answer that is none: refused, or lost on the way. The message is for people. */
+export class ApiError extends Error {
+  /**
+   * @param {string} message
+   * @param {{ status?: number, field?: string | null, retryAfter?: number | null }} [details]
+   */
+  constructor(message, { status = 0, field = null, retryAfter = null } = {}) {
+    super(message);
+    this.status = status; // 0: there was no answer
+    this.field = field;
+    this.retryAfter = retryAfter; // seconds
+  }
+
+  /** Whether the same request may well succeed a little later. */
+  get isPassing() {
+    return this.status === 0 || this.status >= 500;
+  }
+}
+
+/** The page's addresses, its key and what it offers first. */
+export async function readConfig() {
+  const answer = await fetch(new URL("config.json", import.meta.url)).catch(() => null);
+  if (!answer?.ok) throw new ApiError("The gateway does not answer. Load this page again soon.");
+  return answer.json();
+}
+
+/** The routes, as the signed-in user. */
+export class Api {
+  /** @param {Session} session */
+  constructor(session) {
+    this.session = session;
+  }
+
+  /** @returns {Promise<Me>} */
+  me() {
+    return this._get("me");
+  }
+
+  /** @returns {Promise<{ buckets: string[] }>} */
+  buckets() {
+    return this._get("buckets");
+  }
+
+  /**
+   * What a run would work on; nothing is started.
+   * @param {Asked} asked
+   * @returns {Promise<{ objects: number, size_bytes: number }>}
+   */
+  count(asked) {
+    return this._post("backfill", { ...asked, dry_run: true });
+  }
+
+  /**
+   * Asks again if the answer is lost; the key makes that the same request.
+   * @param {Asked} asked
+   * @param {(error: ApiError, seconds: number) => void} onWait
+   * @returns {Promise<{ run_id: string, already_running?: boolean }>}
+   */
+  async start(asked, onWait) {
+    const headers = { "idempotency-key": newKey() };
+    for (const seconds of PATIENCE_SECONDS) {
+      try {
+        return await this._post("backfill", asked, headers);
+      } catch (error) {
+        if (!(error instanceof ApiError && error.isPassing)) throw error;
+        const pause = Math.max(seconds, error.retryAfter ?? 0);
+        onWait(error, pause);
+        await new Promise((resolve) => setTimeout(resolve, pause * 1000));
+      }
+    }
+    return this._post("backfill", asked, headers);
+  }
+
+  /**
+   * @param {number} limit
+   * @returns {Promise<{ runs: Run[] }>}
+   */
+  runs(limit) {
+    return this._get("runs", { limit });
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<Run>}
+   */
+  run(id) {
+    return this._get(`runs/${encodeURIComponent(id)}`);
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<Run>}
+   */
+  cancel(id) {
+    return this._post(`runs/${encodeURIComponent(id)}/cancel`, {});
+  }
+
+  /**
+   * @param {string} id
+   * @param {{ after?: string, limit: number, status?: string }} page
+   * @returns {Promise<{ assets: Asset[], next: string | null }>}
+   */
+  assets(id, page) {
+    return this._get(`runs/${encodeURIComponent(id)}/assets`, page);
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<{ path: string, parts: { name: string, url: string | null }[] }>}
+   */
+  snapshot(id) {
+    return this._get(`runs/${encodeURIComponent(id)}/snapshot`);
+  }
+
+  /**
+   * @param {string} path
+   * @param {Record<string, string | number | undefined>} [query]
+   */
+  _get(path, query = {}) {
+    const url = new URL(path, BASE);
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined && value !== "") url.searchParams.set(name, String(value));
+    }
+    return this._ask(url, { method: "GET" });
+  }
+
+  /**
+   * @param {string} path
+   * @param {object} body
+   * @param {Record<string, string>} [headers]
+   */
+  _post(path, body, headers = {}) {
+    return this._ask(new URL(path, BASE), {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: JSON.stringify(body),
+    });
+  }
+
+  /**
+   * A refused token is refreshed once: it may have been revoked, or this clock may be wrong.
+   * @param {URL} url
+   * @param {RequestInit} request
+   * @returns {Promise<any>}
+   */
+  async _ask(url, request) {
+    let answer = await this._send(url, request);
+    if (answer.status === 401) {
+      await this._orUnreachable(this.session.refresh());
+      answer = await this._send(url, request);
+    }
+    if (answer.status === 401) {
+      this.session.forget();
+      throw new SignedOutError();
+    }
+    const said = await answer.json().catch(() => null);
+    if (answer.ok && said !== null) return said;
+    throw new ApiError(said?.error ?? `The gateway answers with status ${answer.status}.`, {
+      status: answer.status,
+      field: said?.field ?? null,
+      retryAfter: secondsIn(answer.headers.get("retry-after")),
+    });
+  }
+
+  /**
+   * @param {URL} url
+   * @param {RequestInit} request
+   */
+  async _send(url, request) {
+    const token = await this._orUnreachable(this.session.accessToken());
+    const headers = { ...request.headers, authorization: `Bearer ${token}` };
+    return this._orUnreachable(fetch(url, { ...request, headers, cache: "no-store" }));
+  }
+
+  /**
+   * @template T
+   * @param {Promise<T>} promise
+   * @returns {Promise<T>}
+   */
+  async _orUnreachable(promise) {
+    try {
+      return await promise;
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // what fetch throws without an answer
+      throw new ApiError(
+        "The gateway can’t be reached. Check your connection, and that the gateway is running.",
+      );
+    }
+  }
+}
+
+/** @param {string | null} header */
+function secondsIn(header) {
+  const seconds = Number(header);
+  return header && Number.isFinite(seconds) ? seconds : null;
+}
+
+/** 128 random bits; crypto.randomUUID is missing where a page is not served over HTTPS. */
+function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,202 @@
+// @ts-check
+/** The form that counts and starts runs. */
+
+import { Api, ApiError } from "./api.js";
+import { byId, element } from "./dom.js";
+import { counted, size } from "./format.js";
+import { SignedOutError } from "./session.js";
+import { toast } from "./toasts.js";
+
+const MODES = {
+  missing: "New and changed ones, and those that a passing error left out.",
+  failed: "Those that failed, once more.",
+  stale: "Those that an older version of the enricher described.",
+  all: "Every one, described already or not.",
+};
+const DEPTHS = {
+  full: "Reads each once: placeholder, colours and hashes too.",
+  header: "Reads the first bytes: type, dimensions, capture data.",
+};
+const TENANT_HINT = "You administer one tenant: a run stays in its folder, so keep this start.";
+
+export class StartForm {
+  /**
+   * @param {Api} api
+   * @param {{ onStarted: () => void, onSignedOut: () => void }} events
+   */
+  constructor(api, { onStarted, onSignedOut }) {
+    this.api = api;
+    this.onStarted = onStarted;
+    this.onSignedOut = onSignedOut;
+    this.form = /** @type {HTMLFormElement} */ (byId("start-form"));
+    this.countButton = /** @type {HTMLButtonElement} */ (byId("count"));
+    this.startButton = /** @type {HTMLButtonElement} */ (byId("start-button"));
+    this.counted = byId("counted");
+    this.error = byId("start-error");
+    this.countsAsked = 0;
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this._start();
+    });
+    this.form.addEventListener("input", () => this._forgetAnswers());
+    this.countButton.addEventListener("click", () => this._count());
+    this._explain();
+  }
+
+  /**
+   * Offers what this user may work on.
+   * @param {string} defaultBucket
+   * @param {string | null} tenantId
+   */
+  async prepare(defaultBucket, tenantId) {
+    this.form.reset();
+    this._forgetAnswers();
+    this._field("bucket").value = defaultBucket;
+    if (tenantId) {
+      this._field("prefix").value = `${tenantId}/`;
+      byId("prefix-hint").textContent = TENANT_HINT;
+    }
+    const { buckets } = await this.api.buckets();
+    byId("buckets").replaceChildren(...buckets.map((value) => element("option", { value })));
+    if (!buckets.includes(defaultBucket) && this._field("bucket").value === defaultBucket) {
+      this._field("bucket").value = buckets[0] ?? defaultBucket;
+    }
+  }
+
+  async _count() {
+    const asked = this._asked();
+    if (!asked) return;
+    this.countsAsked += 1;
+    const turn = this.countsAsked;
+    await this._busy(this.countButton, "Counting…", async () => {
+      const { objects, size_bytes: bytes } = await this.api.count(asked);
+      if (turn === this.countsAsked) this.counted.textContent = answer(asked, objects, bytes);
+    });
+  }
+
+  async _start() {
+    const asked = this._asked();
+    if (!asked) return;
+    await this._busy(this.startButton, "Starting…", async () => {
+      const { run_id: id, already_running: wasRunning } = await this.api.start(
+        asked,
+        (error, seconds) => this._showError(`${error.message} Trying again in ${seconds} s.`),
+      );
+      this._forgetAnswers();
+      const place = asked.prefix ? `${asked.bucket}/${asked.prefix}` : asked.bucket;
+      toast(wasRunning ? `A run of ${place} is under way already.` : `A run of ${place} starts.`, {
+        link: { text: "See the run", href: `#/runs/${id}` },
+      });
+      this.onStarted();
+    });
+  }
+
+  /** What the form asks for, or null if it says what is wrong with it. */
+  _asked() {
+    this._forgetAnswers();
+    const limit = this._field("limit");
+    const bucket = this._field("bucket").value.trim();
+    if (!bucket) return this._refuse("bucket", "Name the bucket whose objects to enrich.");
+    if (!limit.validity.valid) {
+      return this._refuse("limit", "The limit is a whole number of objects, 1 or more.");
+    }
+    const prefix = this._field("prefix").value;
+    return {
+      bucket,
+      ...(prefix && { prefix }),
+      ...(limit.value && { limit: Number(limit.value) }),
+      mode: this._field("mode").value,
+      depth: this._field("depth").value,
+    };
+  }
+
+  /**
+   * Does something once, with its button showing that, and shows what went wrong.
+   * @param {HTMLButtonElement} button
+   * @param {string} label
+   * @param {() => Promise<void>} work
+   */
+  async _busy(button, label, work) {
+    if (button.getAttribute("aria-disabled") === "true") return;
+    const usual = button.textContent;
+    button.setAttribute("aria-disabled", "true"); // not `disabled`, which would lose the focus
+    button.textContent = label;
+    try {
+      await work();
+    } catch (error) {
+      if (error instanceof SignedOutError) this.onSignedOut();
+      else if (error instanceof ApiError) await this._showRefusal(error);
+      else throw error;
+    } finally {
+      button.textContent = usual;
+      button.removeAttribute("aria-disabled");
+    }
+  }
+
+  /**
+   * A request that came too often is not taken again before its time.
+   * @param {ApiError} error
+   */
+  async _showRefusal(error) {
+    if (error.field) this._refuse(error.field, error.message);
+    else this._showError(error.message);
+    if (error.status !== 429) return;
+    for (let seconds = Math.ceil(error.retryAfter ?? 0); seconds > 0; seconds -= 1) {
+      this._showError(`${error.message} You can try again in ${seconds} s.`);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+    this._showError("");
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} sentence
+   */
+  _refuse(name, sentence) {
+    this._showError(sentence);
+    const field = this.form.elements.namedItem(name);
+    if (field instanceof HTMLElement) {
+      field.setAttribute("aria-invalid", "true");
+      field.focus();
+    }
+    return null;
+  }
+
+  /** @param {string} sentence */
+  _showError(sentence) {
+    this.error.textContent = sentence;
+  }
+
+  /** A count and a refusal are of what was asked, so they go when the question changes. */
+  _forgetAnswers() {
+    this.countsAsked += 1;
+    this.counted.textContent = "";
+    this._showError("");
+    for (const field of this.form.querySelectorAll("[aria-invalid]")) {
+      field.removeAttribute("aria-invalid");
+    }
+    this._explain();
+  }
+
+  _explain() {
+    byId("mode-hint").textContent = MODES[/** @type {keyof MODES} */ (this._field("mode").value)];
+    byId("depth-hint").textContent =
+      DEPTHS[/** @type {keyof DEPTHS} */ (this._field("depth").value)];
+  }
+
+  /** @param {string} name */
+  _field(name) {
+    return /** @type {HTMLInputElement} */ (this.form.elements.namedItem(name));
+  }
+}
+
+/**
+ * @param {{ limit?: number }} asked
+ * @param {number} objects
+ * @param {number} bytes
+ */
+function answer({ limit }, objects, bytes) {
+  if (objects === 0) return "Nothing to do: no object is left to enrich.";
+  const all = `${counted(objects, "object")}, ${size(bytes)}`;
+  return limit && limit < objects ? `${all}; this run takes the first ${limit}` : all;
+}

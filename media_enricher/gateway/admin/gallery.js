@@ -1,0 +1,229 @@
+// @ts-check
+/** The assets of a run: each picture, and beside it what was found in its bytes. */
+
+import { Api, ApiError } from "./api.js";
+import { drawBlurhash } from "./blurhash.js";
+import { KeyedList, element, setText, setTextOrHide, stamp } from "./dom.js";
+import { cameraDate, count, size } from "./format.js";
+import { isActive } from "./runs.js";
+import { toast } from "./toasts.js";
+
+/** @typedef {import("./api.js").Asset} Asset */
+/** @typedef {import("./api.js").Run} Run */
+
+const PAGE = 24;
+const PLACEHOLDER_SIDE = 32;
+const FRAME_SHAPE = 4 / 3;
+export const ADDRESSES_GOOD_FOR_MS = 5 * 60 * 1000;
+
+export class Gallery {
+  /**
+   * @param {string} runId
+   * @param {Api} api
+   * @param {import("./dom.js").Parts} parts
+   */
+  constructor(runId, api, parts) {
+    this.runId = runId;
+    this.api = api;
+    this.parts = parts;
+    /** @type {Asset[]} */
+    this.assets = [];
+    /** @type {string | null} */
+    this.next = null;
+    this.pages = 1;
+    this.state = "";
+    /** @type {KeyedList<Asset>} */
+    this.list = new KeyedList(parts.assets, (asset) => asset.path, () =>
+      card(() => {
+        this.state = "";
+      }),
+    );
+    parts.filter.addEventListener("change", () => this._restart());
+    parts.more.addEventListener("click", () => this._more());
+  }
+
+  /**
+   * Reads again what is shown, if the run has moved on since. While it runs, only someone who
+   * still is at the first page gets more under their eyes.
+   * @param {Run} run
+   */
+  async refresh(run) {
+    const state = `${run.status} ${run.processed_files} ${this.parts.filter.value}`;
+    if (state === this.state || (isActive(run) && this.pages > 1)) return;
+    await this._load();
+    this.state = state;
+    this.isActive = isActive(run);
+    this._show();
+  }
+
+  async _restart() {
+    this.pages = 1;
+    await this._guarded(() => this._load());
+  }
+
+  async _more() {
+    this.pages += 1;
+    const firstNew = this.assets.length;
+    await this._guarded(() => this._append());
+    if (!this.next) this.parts.assets.children[firstNew]?.querySelector("h4")?.focus();
+  }
+
+  /** @param {() => Promise<void>} load */
+  async _guarded(load) {
+    try {
+      await load();
+      this._show();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      toast(error.message, { isError: true });
+    }
+  }
+
+  async _load() {
+    const { pages } = this;
+    this.assets = [];
+    this.next = null;
+    do await this._append();
+    while (this.next && this.assets.length < pages * PAGE);
+  }
+
+  async _append() {
+    const page = await this.api.assets(this.runId, {
+      after: this.next ?? undefined,
+      limit: PAGE,
+      status: this.parts.filter.value,
+    });
+    this.assets.push(...page.assets);
+    this.next = page.next;
+  }
+
+  _show() {
+    this.list.show(this.assets);
+    this.parts.more.hidden = !this.next;
+    const waiting = this.isActive ? "Nothing yet: objects appear here as they are done." : "";
+    const nothing = waiting || "This run has no such objects.";
+    setTextOrHide(this.parts.nothing, this.assets.length ? "" : nothing);
+  }
+}
+
+/**
+ * One asset, drawn anew only when it has changed: its picture's address always has, and is of use
+ * only if the one before it ran out too soon.
+ * @param {() => void} onOutdated
+ */
+function card(onOutdated) {
+  const { nodes, parts } = stamp("asset");
+  let drawn = "";
+  let addressedAt = 0;
+  const isOutdated = () => Date.now() - addressedAt > ADDRESSES_GOOD_FOR_MS;
+  parts.image.addEventListener("load", () => parts.picture.classList.add("loaded"));
+  parts.image.addEventListener("error", () => {
+    parts.image.hidden = true;
+    const type = parts.image.dataset.type;
+    setTextOrHide(parts.absent, `Your browser can’t show this ${type || "picture"}.`);
+    if (isOutdated()) onOutdated();
+  });
+  return {
+    node: nodes[0],
+    update: (/** @type {Asset} */ asset) => {
+      const { picture_url: _, ...found } = asset;
+      const isSame = drawn === JSON.stringify(found);
+      if (isSame && (parts.picture.classList.contains("loaded") || !isOutdated())) return;
+      drawn = JSON.stringify(found);
+      addressedAt = Date.now();
+      drawPicture(parts, asset);
+      drawText(parts, asset);
+      drawColours(parts, asset);
+    },
+  };
+}
+
+/**
+ * The picture's own shape is kept free for it, filled by its placeholder until it is there.
+ * @param {import("./dom.js").Parts} parts
+ * @param {Asset} asset
+ */
+function drawPicture(parts, asset) {
+  const { width, height, blurhash, picture_url: url } = asset;
+  const shape = width && height ? width / height : FRAME_SHAPE;
+  parts.picture.style.setProperty("aspect-ratio", String(shape));
+  parts.picture.classList.toggle("tall", shape < FRAME_SHAPE);
+  parts.picture.classList.toggle("clear", Boolean(asset.has_alpha));
+  parts.placeholder.width = shape >= 1 ? PLACEHOLDER_SIDE : Math.ceil(PLACEHOLDER_SIDE * shape);
+  parts.placeholder.height = shape >= 1 ? Math.ceil(PLACEHOLDER_SIDE / shape) : PLACEHOLDER_SIDE;
+  parts.placeholder.hidden = !(blurhash && drawBlurhash(parts.placeholder, blurhash));
+  const isPicture = Boolean(url && width);
+  parts.image.hidden = !isPicture;
+  setTextOrHide(parts.absent, isPicture || blurhash ? "" : "No picture");
+  if (!isPicture) return;
+  parts.image.alt = asset.description ?? asset.title ?? nameOf(asset.path);
+  parts.image.width = width;
+  parts.image.height = height;
+  parts.image.dataset.type = asset.content_type ?? "";
+  parts.image.src = url;
+}
+
+/**
+ * @param {import("./dom.js").Parts} parts
+ * @param {Asset} asset
+ */
+function drawText(parts, asset) {
+  setText(parts.name, nameOf(asset.path));
+  setTextOrHide(parts.folder, asset.path.slice(0, -nameOf(asset.path).length));
+  const isBad = asset.status !== "enriched";
+  const reason = [asset.error_code, asset.error_message].filter(Boolean).join(": ");
+  setTextOrHide(parts.failure, isBad ? reason || asset.status : "");
+  parts.failure.dataset.status = asset.status;
+  setTextOrHide(
+    parts.measures,
+    joined([
+      asset.width && asset.height ? `${count(asset.width)} × ${count(asset.height)}` : null,
+      asset.content_type,
+      asset.size_bytes === null ? null : size(asset.size_bytes),
+      asset.has_alpha ? "transparency" : null,
+    ]),
+  );
+  setTextOrHide(parts.title, asset.title ?? asset.description ?? "");
+  setTextOrHide(
+    parts.capture,
+    joined([
+      cameraOf(asset),
+      asset.taken_at ? `taken ${cameraDate(asset.taken_at)}` : null,
+    ]),
+  );
+  parts.tags.hidden = !asset.tags?.length;
+  parts.tags.replaceChildren(...(asset.tags ?? []).map((tag) => element("li", {}, tag)));
+}
+
+/**
+ * @param {import("./dom.js").Parts} parts
+ * @param {Asset} asset
+ */
+function drawColours(parts, asset) {
+  const { palette, blurhash, dominant_color: dominant } = asset;
+  const colours = palette ?? (dominant ? [dominant] : []);
+  parts.thumbnail.width = parts.placeholder.width;
+  parts.thumbnail.height = parts.placeholder.height;
+  parts.thumbnail.hidden = !(blurhash && drawBlurhash(parts.thumbnail, blurhash));
+  parts.palette.replaceChildren(...colours.map(swatch));
+  parts.colours.hidden = !colours.length && parts.thumbnail.hidden;
+}
+
+/** @param {string} colour */
+function swatch(colour) {
+  const square = element("span", { className: "swatch" });
+  square.style.setProperty("background-color", colour);
+  return element("li", {}, square, element("code", {}, colour));
+}
+
+/** A model often begins with its make. @param {Asset} asset */
+function cameraOf({ camera_make: make, camera_model: model }) {
+  if (!make || !model) return make ?? model;
+  return model.toLowerCase().startsWith(make.toLowerCase()) ? model : `${make} ${model}`;
+}
+
+/** @param {(string | null)[]} words */
+const joined = (words) => words.filter(Boolean).join(" · ");
+
+/** @param {string} path */
+const nameOf = (path) => path.slice(path.lastIndexOf("/") + 1);

@@ -1,0 +1,234 @@
+// @ts-check
+/** Puts the page together: who is signed in, which view is shown, what is polled. */
+
+import { Api, ApiError, readConfig } from "./api.js";
+import { confirmed } from "./confirmation.js";
+import { byId, setTextOrHide } from "./dom.js";
+import { StartForm } from "./form.js";
+import { count } from "./format.js";
+import { Polling } from "./polling.js";
+import { RunView, showNoRun } from "./run.js";
+import { RunList, isActive, placeOf } from "./runs.js";
+import { Session, SignInError, SignedOutError } from "./session.js";
+import { toast } from "./toasts.js";
+
+/** @typedef {import("./api.js").Run} Run */
+
+const SECONDS_WHILE_ACTIVE = 2;
+const SECONDS_ELSE = 10;
+const VIEWS = ["starting", "sign-in", "refused", "workspace"];
+
+class Page {
+  /** @param {{ supabase_url: string, publishable_key: string, default_bucket: string }} config */
+  constructor(config) {
+    this.defaultBucket = config.default_bucket;
+    this.session = new Session(config.supabase_url, config.publishable_key);
+    this.api = new Api(this.session);
+    this.polling = new Polling(
+      () => this._look(),
+      (error, seconds) => this._showTrouble(error, seconds),
+    );
+    this.runs = new RunList({
+      onCancel: (run) => this._cancel(run),
+      onMore: () => this.polling.now(),
+    });
+    this.form = new StartForm(this.api, {
+      onStarted: () => this.polling.now(),
+      onSignedOut: () => this._signedOut(),
+    });
+    /** @type {RunView | null} */
+    this.chosen = null;
+    byId("sign-in-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this._signIn();
+    });
+    byId("sign-out").addEventListener("click", () => this._signOut());
+    byId("refused-sign-out").addEventListener("click", () => this._signOut());
+    window.addEventListener("hashchange", () => this._follow());
+  }
+
+  /** Shows the view that fits whoever is signed in. */
+  async open() {
+    if (!this.session.isSignedIn) return this._showSignIn("");
+    try {
+      const me = await this.api.me();
+      this._showAccount();
+      if (!me.may_trigger) return this._showRefusal();
+      show("workspace");
+      this._choose();
+      this.polling.start();
+      await this.form.prepare(this.defaultBucket, me.tenant_id);
+    } catch (error) {
+      if (error instanceof SignedOutError) this._signedOut();
+      else if (error instanceof ApiError && error.isPassing) this._openLater(error);
+      else throw error;
+    }
+    return undefined;
+  }
+
+  /** @param {ApiError} error */
+  _openLater(error) {
+    const seconds = Math.max(5, error.retryAfter ?? 0);
+    const sentence = `${error.message} Trying again in ${seconds} s.`;
+    byId("starting").textContent = sentence;
+    if (byId("workspace").hidden) show("starting");
+    setTimeout(() => this.open(), seconds * 1000);
+  }
+
+  async _signIn() {
+    const [email, password, error] = [byId("email"), byId("password"), byId("sign-in-error")];
+    error.textContent = "";
+    try {
+      await this.session.signIn(value(email).trim(), value(password));
+    } catch (refusal) {
+      const isRefused = refusal instanceof SignInError;
+      if (!isRefused && !(refusal instanceof TypeError)) throw refusal;
+      error.textContent = isRefused
+        ? refusal.message
+        : "Supabase can’t be reached. Check your connection, and try again.";
+      password.focus();
+      return;
+    }
+    /** @type {HTMLFormElement} */ (byId("sign-in-form")).reset();
+    await this.open();
+  }
+
+  _signOut() {
+    this.session.signOut();
+    this._leave("");
+  }
+
+  _signedOut() {
+    this._leave(new SignedOutError().message);
+  }
+
+  /** @param {string} sentence */
+  _leave(sentence) {
+    this.polling.stop();
+    this.runs.clear();
+    this._leaveChosen();
+    byId("account").hidden = true;
+    this._showSignIn(sentence);
+  }
+
+  /** @param {string} sentence */
+  _showSignIn(sentence) {
+    show("sign-in");
+    byId("sign-in-error").textContent = sentence;
+    byId("email").focus();
+  }
+
+  _showAccount() {
+    byId("account-name").textContent = this.session.email;
+    byId("account").hidden = false;
+  }
+
+  _showRefusal() {
+    byId("refused-reason").textContent =
+      `You are signed in as ${this.session.email}, and that account may not start or watch runs.`;
+    show("refused");
+    byId("refused-title").focus();
+  }
+
+  /** Follows a link to a run, or back to all of them, and takes the keyboard along. */
+  _follow() {
+    if (byId("workspace").hidden) return;
+    const before = this.chosen?.id ?? "";
+    this._choose();
+    if (this.chosen) byId("run-title").focus();
+    else this.runs.focus(before);
+    this.polling.now();
+  }
+
+  _choose() {
+    const id = decodeURIComponent(location.hash.match(/^#\/runs\/([^/]+)$/)?.[1] ?? "");
+    byId("workspace").classList.toggle("one-run", Boolean(id));
+    this.runs.choose(id);
+    if (id === (this.chosen?.id ?? "")) return;
+    this._leaveChosen();
+    this.chosen = id ? new RunView(id, this.api, (run) => this._cancel(run)) : null;
+  }
+
+  _leaveChosen() {
+    this.chosen?.leave();
+    this.chosen = null;
+    showNoRun();
+  }
+
+  async _look() {
+    const { runs } = await this.api.runs(this.runs.limit);
+    this.runs.show(runs);
+    await this._lookAtChosen();
+    setTextOrHide(byId("trouble"), "");
+    const chosen = this.chosen?.run;
+    const isAnyActive = runs.some(isActive) || (chosen && isActive(chosen));
+    return isAnyActive ? SECONDS_WHILE_ACTIVE : SECONDS_ELSE;
+  }
+
+  async _lookAtChosen() {
+    const view = this.chosen;
+    try {
+      await view?.refresh(this.runs.cancelling.has(view.id));
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.isPassing || error.status === 429) throw error;
+      if (view === this.chosen) view?.showMissing(error.message);
+    }
+  }
+
+  /**
+   * @param {unknown} error
+   * @param {number} seconds
+   */
+  _showTrouble(error, seconds) {
+    if (error instanceof SignedOutError) {
+      this._signedOut();
+      return;
+    }
+    if (!(error instanceof ApiError)) throw error;
+    const when = seconds > 5 ? ` Trying again in ${Math.ceil(seconds)} s.` : "";
+    setTextOrHide(byId("trouble"), error.message + when);
+  }
+
+  /** @param {Run} run */
+  async _cancel(run) {
+    const done = run.processed_files
+      ? `What is known of the ${count(run.processed_files)} objects it has done is kept.`
+      : "It has not done any object yet.";
+    if (!(await confirmed(`Cancel the run of ${placeOf(run)}?`, `${done} Another run does the rest.`))) {
+      return;
+    }
+    this.runs.cancelling.add(run.id);
+    this.polling.now();
+    try {
+      await this.api.cancel(run.id);
+      toast(`The run of ${placeOf(run)} is being cancelled.`);
+    } catch (error) {
+      this.runs.cancelling.delete(run.id);
+      if (error instanceof SignedOutError) this._signedOut();
+      else if (error instanceof ApiError) toast(error.message, { isError: true });
+      else throw error;
+    }
+    this.polling.now();
+  }
+}
+
+/** @param {string} view */
+function show(view) {
+  for (const name of VIEWS) byId(name).hidden = name !== view;
+}
+
+/** @param {HTMLElement} field */
+const value = (field) => /** @type {HTMLInputElement} */ (field).value;
+
+try {
+  const config = await readConfig();
+  if (!config.publishable_key) {
+    throw new ApiError(
+      "Nobody can sign in: the gateway has no publishable key. Set SUPABASE_PUBLISHABLE_KEY, and start it again.",
+    );
+  }
+  await new Page(config).open();
+} catch (error) {
+  if (!(error instanceof ApiError)) throw error;
+  byId("starting").textContent = error.message;
+}

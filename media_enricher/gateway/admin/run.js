@@ -1,0 +1,150 @@
+// @ts-check
+/** One run in full: how it gets on, what failed and why, its snapshot, its gallery. */
+
+import { Api } from "./api.js";
+import { KeyedList, byId, element, setText, setTextOrHide, stamp } from "./dom.js";
+import { count, counted, date, size } from "./format.js";
+import { ADDRESSES_GOOD_FOR_MS, Gallery } from "./gallery.js";
+import { isActive, placeOf, showProgress } from "./runs.js";
+
+/** @typedef {import("./api.js").Run} Run */
+/** @typedef {import("./api.js").Failure} Failure */
+
+/** The chosen run, from its first look until another is chosen. */
+export class RunView {
+  /**
+   * @param {string} id
+   * @param {Api} api
+   * @param {(run: Run) => void} onCancel
+   */
+  constructor(id, api, onCancel) {
+    this.id = id;
+    this.api = api;
+    /** @type {Run | null} */
+    this.run = null;
+    this.isLeft = false;
+    this.snapshotAt = 0;
+    this.snapshotOf = "";
+    const { nodes, parts } = stamp("run-detail");
+    this.nodes = nodes;
+    this.parts = parts;
+    this.gallery = new Gallery(id, api, parts);
+    parts.cancel.addEventListener("click", () => this.run && onCancel(this.run));
+    /** @type {KeyedList<Failure>} */
+    this.reasons = new KeyedList(parts.reasons, (failure) => failure.error_code, reason);
+    setText(byId("run-title"), "Loading the run…");
+    byId("run-hint").hidden = true;
+  }
+
+  /** @param {boolean} isCancelling */
+  async refresh(isCancelling) {
+    if (!this.run || isActive(this.run)) {
+      const first = !this.run;
+      this.run = await this.api.run(this.id);
+      if (this.isLeft) return;
+      if (first) byId("run-view").replaceChildren(...this.nodes);
+    }
+    this._show(this.run, isCancelling);
+    await this.gallery.refresh(this.run);
+    await this._refreshSnapshot(this.run);
+  }
+
+  /** What is still under way must not write over the view that comes next. */
+  leave() {
+    this.isLeft = true;
+  }
+
+  /** @param {string} sentence */
+  showMissing(sentence) {
+    setText(byId("run-title"), "No such run");
+    setTextOrHide(byId("run-hint"), sentence);
+    byId("run-view").replaceChildren();
+  }
+
+  /**
+   * @param {Run} run
+   * @param {boolean} isCancelling
+   */
+  _show(run, isCancelling) {
+    const { parts } = this;
+    setText(byId("run-title"), placeOf(run));
+    showProgress(parts, run, isCancelling);
+    setText(parts.succeeded, count(run.succeeded));
+    setText(parts.failed, count(run.failed));
+    setText(parts.skipped, count(run.skipped));
+    setText(parts.read, size(run.bytes_read));
+    setTextOrHide(parts.error, run.error ?? "");
+    parts.prefect.hidden = !run.prefect_url;
+    if (run.prefect_url) parts.prefect.href = run.prefect_url;
+    if (!parts.facts.hasChildNodes() || run.finished_at) parts.facts.replaceChildren(...facts(run));
+    parts.failures.hidden = !run.failures?.length;
+    this.reasons.show(run.failures ?? []);
+  }
+
+  /**
+   * Links are signed for a short while, so they are asked for anew now and then.
+   * @param {Run} run
+   */
+  async _refreshSnapshot(run) {
+    const { parts } = this;
+    parts.snapshot.hidden = !run.snapshot_path || !parts.parts.hasChildNodes();
+    const state = `${run.status} ${run.snapshot_path}`;
+    const isGood =
+      state === this.snapshotOf && Date.now() - this.snapshotAt < ADDRESSES_GOOD_FOR_MS;
+    if (!run.snapshot_path || isGood) return;
+    const snapshot = await this.api.snapshot(this.id);
+    this.snapshotOf = state;
+    this.snapshotAt = Date.now();
+    parts.parts.replaceChildren(...snapshot.parts.map(download));
+    parts.snapshot.hidden = snapshot.parts.length === 0;
+  }
+}
+
+/** What is there before a run is chosen. */
+export function showNoRun() {
+  setText(byId("run-title"), "No run chosen");
+  setTextOrHide(byId("run-hint"), "Choose a run to see what it found.");
+  byId("run-view").replaceChildren();
+}
+
+/** @param {Run} run */
+function facts(run) {
+  /** @type {[string, string][]} */
+  const known = [
+    ["Objects", run.mode],
+    ["Depth", run.depth],
+    ["Limit", run.max_files === null ? "none" : count(run.max_files)],
+    ["Asked for by", run.requested_by ? `${run.requested_by} (${run.trigger})` : run.trigger],
+    ["Started", date(run.started_at)],
+    ["Finished", run.finished_at ? date(run.finished_at) : ""],
+    ["Run", run.id],
+  ];
+  return known
+    .filter(([, value]) => value)
+    .map(([name, value]) =>
+      element("div", {}, element("dt", {}, name), element("dd", {}, value)),
+    );
+}
+
+/** A reason, how many objects it holds for, and one of them. */
+function reason() {
+  const code = element("code");
+  const objects = element("strong");
+  const example = element("p", { className: "quiet small" });
+  return {
+    node: element("li", {}, element("p", {}, objects, " ", code), example),
+    update: (/** @type {Failure} */ failure) => {
+      setText(code, failure.error_code);
+      setText(objects, counted(failure.objects, "object"));
+      setText(example, `${failure.path}: ${failure.error_message ?? "no message"}`);
+    },
+  };
+}
+
+/** @param {{ name: string, url: string | null }} part */
+function download({ name, url }) {
+  if (!url) return element("li", { className: "quiet" }, name);
+  const address = new URL(url);
+  address.searchParams.set("download", name);
+  return element("li", {}, element("a", { href: address.href, download: name }, name));
+}

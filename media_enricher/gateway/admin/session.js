@@ -1,0 +1,142 @@
+// @ts-check
+/** Who is signed in: Supabase Auth by plain fetch, kept for this tab only. */
+
+const KEPT_AS = "media-enricher.session";
+const REFRESH_SECONDS_BEFORE = 60;
+
+/**
+ * @typedef {object} Tokens
+ * @property {string} access_token
+ * @property {string} refresh_token
+ * @property {number} expires_at Seconds since 1970.
+ * @property {string} email
+ */
+
+/** A sign-in that was refused, in a sentence. */
+export class SignInError extends Error {}
+
+/** A session that has ended and cannot be continued. */
+export class SignedOutError extends Error {
+  constructor() {
+    super("Your session has ended. Sign in again to go on.");
+  }
+}
+
+/** The tokens of one tab, refreshed before they expire. */
+export class Session {
+  /**
+   * @param {string} supabaseUrl
+   * @param {string} publishableKey
+   */
+  constructor(supabaseUrl, publishableKey) {
+    this.authUrl = `${supabaseUrl}/auth/v1`;
+    this.headers = { apikey: publishableKey, "content-type": "application/json" };
+    /** @type {Tokens | null} */
+    this.tokens = JSON.parse(sessionStorage.getItem(KEPT_AS) ?? "null");
+    /** @type {Promise<void> | null} */
+    this.refreshing = null;
+  }
+
+  get email() {
+    return this.tokens?.email ?? "";
+  }
+
+  get isSignedIn() {
+    return this.tokens !== null;
+  }
+
+  /**
+   * @param {string} email
+   * @param {string} password
+   * @throws {SignInError}
+   */
+  async signIn(email, password) {
+    this._keep(await this._ask("password", { email, password }));
+  }
+
+  /** Ends the session here at once, and at Supabase if it can be reached. */
+  signOut() {
+    const token = this.tokens?.access_token;
+    this.forget();
+    fetch(`${this.authUrl}/logout?scope=local`, {
+      method: "POST",
+      headers: { ...this.headers, authorization: `Bearer ${token}` },
+    }).catch(() => undefined); // the tokens are gone from here, and run out by themselves
+  }
+
+  forget() {
+    this.tokens = null;
+    sessionStorage.removeItem(KEPT_AS);
+  }
+
+  /**
+   * An access token that is good for a while yet.
+   * @throws {SignedOutError}
+   */
+  async accessToken() {
+    if (!this.tokens) throw new SignedOutError();
+    if (this.tokens.expires_at - Date.now() / 1000 < REFRESH_SECONDS_BEFORE) await this.refresh();
+    return this.tokens.access_token;
+  }
+
+  /**
+   * Exchanges the refresh token, once for all who ask at the same time.
+   * @throws {SignedOutError} Supabase refuses it.
+   * @throws {TypeError} Supabase can't be reached.
+   */
+  async refresh() {
+    this.refreshing ??= this._refresh().finally(() => {
+      this.refreshing = null;
+    });
+    await this.refreshing;
+  }
+
+  async _refresh() {
+    const refreshToken = this.tokens?.refresh_token;
+    try {
+      this._keep(await this._ask("refresh_token", { refresh_token: refreshToken }));
+    } catch (error) {
+      if (!(error instanceof SignInError)) throw error;
+      this.forget();
+      throw new SignedOutError();
+    }
+  }
+
+  /**
+   * @param {string} grant
+   * @param {object} body
+   */
+  async _ask(grant, body) {
+    const answer = await fetch(`${this.authUrl}/token?grant_type=${grant}`, {
+      method: "POST",
+      headers: this.headers,
+      body: JSON.stringify(body),
+    });
+    const said = await answer.json().catch(() => ({}));
+    if (answer.ok) return said;
+    if (answer.status >= 500) throw new TypeError(`Supabase Auth answers ${answer.status}.`);
+    throw new SignInError(sentence(said, answer.status));
+  }
+
+  /** @param {any} answer */
+  _keep(answer) {
+    this.tokens = {
+      access_token: answer.access_token,
+      refresh_token: answer.refresh_token,
+      expires_at: Date.now() / 1000 + answer.expires_in,
+      email: answer.user?.email ?? this.email,
+    };
+    sessionStorage.setItem(KEPT_AS, JSON.stringify(this.tokens));
+  }
+}
+
+/**
+ * @param {{ error_code?: string, msg?: string, message?: string }} said
+ * @param {number} status
+ */
+function sentence(said, status) {
+  if (said.error_code === "invalid_credentials") {
+    return "That e-mail address and password don’t belong together. Check both and try again.";
+  }
+  return `Supabase refuses to sign you in: ${said.msg ?? said.message ?? `status ${status}`}.`;
+}
