@@ -70,12 +70,12 @@ class RunTable:
             "bucket": bucket,
             "status": status,
         }
-        given = {
-            column: storable_text(value) for column, value in wanted.items() if value is not None
-        }
 
         def narrow(query: Any) -> Any:
-            return query.match(given).order("started_at", desc=True).limit(limit)
+            for column, value in wanted.items():
+                if value is not None:
+                    query = query.eq(column, storable_text(value))
+            return query.order("started_at", desc=True).limit(limit)
 
         return self._select(narrow)
 
