@@ -24,6 +24,7 @@ from media_enricher.gateway.asking import (
     parse,
 )
 from media_enricher.gateway.attempts import Attempt, attempt, opened
+from media_enricher.gateway.callers import Role
 from media_enricher.gateway.desk import AtDesk, Desk
 from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.permissions import require_may_trigger, require_within_tenant
@@ -126,7 +127,7 @@ async def enrich(request: Request, response: Response, desk: AtDesk) -> ObjectAc
     caller = begun.identify(await desk.caller_or_webhook(request))
     fields = await fields_of(request)
     begun.noted(fields)
-    if caller.is_service and "type" in fields:
+    if caller.role is Role.WEBHOOK or (caller.is_service and "type" in fields):
         return await _follow(desk, request, response, begun, parse(ObjectChange, fields))
     require_may_trigger(caller, desk.settings)
     asked = parse(ObjectRequest, fields)
