@@ -102,7 +102,7 @@ class SupabaseSettings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=".env",
-        env_ignore_empty=True,  # `SUPABASE_JWT_SECRET=` sets no empty secret
+        env_ignore_empty=True,  # `SUPABASE_SECRET_KEY=` leaves the other name its say
         extra="ignore",
         populate_by_name=True,
     )
@@ -115,12 +115,6 @@ class SupabaseSettings(BaseSettings):
         validation_alias=AliasChoices("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"),
         description="A secret key (`sb_secret_…`) or the legacy service_role JWT.",
     )
-    service_role_key: SecretStr | None = Field(
-        default=None,
-        validation_alias="SUPABASE_SERVICE_ROLE_KEY",
-        description="The legacy service_role JWT. Set beside a secret key, callers of the gateway "
-        "may bring either.",
-    )
     anon_key: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices(
@@ -131,29 +125,6 @@ class SupabaseSettings(BaseSettings):
         ),
         description="The publishable key (`sb_publishable_…`) or the legacy anon JWT.",
     )
-    jwt_secret: _LongSecret = Field(
-        default=None,
-        validation_alias="SUPABASE_JWT_SECRET",
-        description="The legacy JWT secret, where users' tokens are still signed with it (HS256). "
-        "Without it the gateway takes ES256 and RS256 alone.",
-    )
-    jwt_issuer: str | None = Field(
-        default=None,
-        validation_alias="SUPABASE_JWT_ISSUER",
-        description="Who issues users' tokens. Default: the project's URL and `/auth/v1`.",
-    )
-
-    @property
-    def service_keys(self) -> tuple[SecretStr, ...]:
-        """Every key that stands for the service role; the first is the one we use ourselves."""
-        if self.service_role_key is None or self.service_role_key == self.service_key:
-            return (self.service_key,)
-        return (self.service_key, self.service_role_key)
-
-    @property
-    def issuer(self) -> str:
-        """The `iss` of users' tokens."""
-        return self.jwt_issuer or f"{self.url}/auth/v1"
 
 
 class DatabaseSettings(BaseSettings):
@@ -245,6 +216,7 @@ class GatewaySettings(BaseSettings):
         env_file=".env",
         env_ignore_empty=True,  # `MEDIA_ENRICHER_WEBHOOK_SECRET=` sets no empty secret
         extra="ignore",
+        populate_by_name=True,
     )
 
     who_may_trigger: WhoMayTrigger = Field(
@@ -292,6 +264,22 @@ class GatewaySettings(BaseSettings):
     prefect_ui_url: _BareUrl | None = Field(
         default=None,
         description="Where people reach Prefect's UI. Default: beside Prefect's API.",
+    )
+    service_role_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="SUPABASE_SERVICE_ROLE_KEY",
+        description="Set beside a secret key, servers may bring either.",
+    )
+    jwt_secret: _LongSecret = Field(
+        default=None,
+        validation_alias="SUPABASE_JWT_SECRET",
+        description="The legacy JWT secret, where users' tokens are still signed with it (HS256). "
+        "Without it, only ES256 and RS256 are taken.",
+    )
+    jwt_issuer: str | None = Field(
+        default=None,
+        validation_alias="SUPABASE_JWT_ISSUER",
+        description="Who issues users' tokens. Default: the project's URL and `/auth/v1`.",
     )
 
 

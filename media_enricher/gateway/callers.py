@@ -16,7 +16,7 @@ import msgspec
 
 from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.signing_keys import SigningKeys
-from media_enricher.settings import SupabaseSettings
+from media_enricher.settings import GatewaySettings, SupabaseSettings
 
 LONGEST_TOKEN = 8192
 """Bytes. What is longer is refused before any work is done on it."""
@@ -68,10 +68,14 @@ WEBHOOK = Caller(role=Role.WEBHOOK)
 class Authenticator:
     """Tells who is calling, by the project's keys."""
 
-    def __init__(self, project: SupabaseSettings, signing_keys: SigningKeys) -> None:
-        self._service_keys = [key.get_secret_value() for key in project.service_keys]
-        self._legacy_secret = project.jwt_secret.get_secret_value() if project.jwt_secret else None
-        self._issuer = project.issuer
+    def __init__(
+        self, project: SupabaseSettings, settings: GatewaySettings, signing_keys: SigningKeys
+    ) -> None:
+        keys = (project.service_key, settings.service_role_key)
+        secret = settings.jwt_secret
+        self._service_keys = [key.get_secret_value() for key in keys if key]
+        self._legacy_secret = secret.get_secret_value() if secret else None
+        self._issuer = settings.jwt_issuer or f"{project.url}/auth/v1"
         self._signing_keys = signing_keys
 
     async def authenticate(self, authorization: str | None) -> Caller:

@@ -103,7 +103,9 @@ def _usable_keys(content: bytes) -> dict[str, jwt.PyJWK]:
     if not listed:
         return {}  # a project that still signs with the legacy secret alone
     understood = jwt.PyJWKSet(listed)
-    return {key.key_id: key for key in understood if key.key_id and _is_usable(key)}
+    return {
+        key.key_id: key for key in understood if isinstance(key.key_id, str) and _is_usable(key)
+    }
 
 
 def _is_usable(key: jwt.PyJWK) -> bool:
