@@ -129,7 +129,7 @@ async def open_desk(
     async with AsyncExitStack() as stack:
         prefect = await stack.enter_async_context(Prefect(settings.prefect_ui_url))
         keys = await stack.enter_async_context(SigningKeys(project.url))
-        yield Desk(settings, ours, project, prefect, Authenticator(project, keys))
+        yield Desk(settings, ours, project, prefect, Authenticator(project, settings, keys))
 
 
 def _desk(request: Request) -> Desk:
