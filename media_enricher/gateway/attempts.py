@@ -15,8 +15,8 @@ from media_enricher.gateway.desk import AtDesk, Desk
 from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.permissions import is_rate_limited, require_may_trigger
 from media_enricher.gateway.starting import Started
+from media_enricher.models import AskedObject, FlowName, Invocation, RequestRoute
 from media_enricher.models import Caller as CallerRecord
-from media_enricher.models import FlowName, Invocation, RequestRoute
 from media_enricher.models import Refusal as RefusalRecord
 
 _LONGEST_KEY = 255
@@ -67,6 +67,8 @@ class Attempt:
         """Take note of fields before they are checked, for the audit of what is refused."""
         names = ("bucket", "prefix", "mode", "depth")
         self.told(**{name: fields[name] for name in names if isinstance(fields.get(name), str)})
+        if isinstance(path := fields.get("path"), str):
+            self.told(objects=[AskedObject(path=path)])
 
     async def start(self, **fields: Any) -> Started:
         """Ask for the run, and return it.

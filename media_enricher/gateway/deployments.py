@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import httpx
+import msgspec
 import tenacity
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
@@ -41,7 +42,7 @@ _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How a flow run ended, as Prefect has it.
 
     Attributes:
@@ -49,9 +50,8 @@ class Ending:
         message: of the state.
     """
 
-    def __init__(self, state: State[Any] | None) -> None:
-        self.status = _STATUSES.get(state.type) if state else None
-        self.message = state.message if state else None
+    status: RunStatus | None
+    message: str | None
 
 
 class Prefect:
@@ -112,7 +112,7 @@ class Prefect:
                 labels=dict(labels),
                 tags=[labels["media-enricher.trigger"]],
             )
-            return str(run.id), Ending(run.state)
+            return str(run.id), _ending(run.state)
 
         async def start() -> tuple[str, Ending]:
             known = self._ids.get(deployment)
@@ -132,7 +132,7 @@ class Prefect:
 
         async def read() -> Ending | None:
             try:
-                return Ending((await self._client.read_flow_run(UUID(run_id))).state)
+                return _ending((await self._client.read_flow_run(UUID(run_id))).state)
             except ObjectNotFound:
                 return None
 
@@ -153,7 +153,7 @@ class Prefect:
                 )
             except ObjectNotFound:
                 return None
-            return Ending(result.state)
+            return _ending(result.state)
 
         return await self._answered(ask)
 
@@ -211,6 +211,10 @@ class Prefect:
         except (httpx.HTTPError, PrefectException) as error:
             _logger.warning("Prefect did not do what was asked: %s", error)
             raise unavailable("Prefect, which runs the enrichment, refuses to start it.") from error
+
+
+def _ending(state: State[Any] | None) -> Ending:
+    return Ending(_STATUSES.get(state.type), state.message) if state else Ending(None, None)
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from media_enricher.gateway.blocking import Blocking
-from media_enricher.gateway.deployments import Prefect
+from media_enricher.gateway.deployments import Ending, Prefect
 from media_enricher.gateway.errors import Refusal, try_later, unavailable
 from media_enricher.models import (
     EnrichRun,
@@ -44,12 +44,11 @@ class Started(msgspec.Struct, frozen=True):
 
     Attributes:
         run: the run that does it.
-        is_new: it was started for this request, or for one with the same Idempotency-Key, and not
-            for another.
+        was_under_way: it was started for somebody else.
     """
 
     run: EnrichRun
-    is_new: bool
+    was_under_way: bool
 
 
 class Starter:
@@ -107,12 +106,11 @@ class Starter:
                 await self._settle(reservation, refusal)
                 raise
             if run is not None:
-                is_repeated = reservation.outcome is RequestOutcome.REPEATED
-                return Started(run=run, is_new=reservation.is_new or is_repeated)
+                return Started(run, reservation.outcome is RequestOutcome.UNDER_WAY)
         raise unavailable("Runs end as fast as they are asked for.")
 
     async def _run_of(self, reservation: Reservation) -> EnrichRun | None:
-        """The run of a reservation; None if it turned out to have ended, so one has to ask anew."""
+        """The run of a reservation; None if one has to look again."""
         request, run = reservation.request, reservation.run
         if run is None and request is not None:
             return await self._started(request, reservation.invocation_id)
@@ -121,12 +119,14 @@ class Starter:
         return run if await self._is_under_way(run) else None
 
     async def _started(self, request: RunRequest, invocation_id: str) -> EnrichRun | None:
-        """Start the run of a request once, however many wait for it in this process."""
+        """Start the run of a request, or wait until another caller has, and then look again."""
         starting = self._starting.get(request.id)
-        if starting is None:
-            starting = asyncio.create_task(self._start(request, invocation_id))
-            self._starting[request.id] = starting
-            starting.add_done_callback(lambda _: self._starting.pop(request.id))
+        if starting is not None:
+            await asyncio.shield(starting)
+            return None
+        starting = asyncio.create_task(self._start(request, invocation_id))
+        self._starting[request.id] = starting
+        starting.add_done_callback(lambda _: self._starting.pop(request.id))
         return await asyncio.shield(starting)
 
     async def _start(self, request: RunRequest, invocation_id: str) -> EnrichRun | None:
@@ -140,35 +140,33 @@ class Starter:
         if ending.status is None:
             return run
         # Prefect took it long ago, nobody heard of it, and it is over: it stands for nothing now.
-        await self._blocking(
-            lambda: self._runs.record(run_id, status=ending.status, error=ending.message)
-        )
+        await self._record_ending(run_id, ending)
         return None
 
     async def _is_under_way(self, run: EnrichRun) -> bool:
         """Whether a run whose row says so is under way; if it is not, its row is set right.
 
-        What no hook sees: the run's machine is gone, or it was cancelled before a worker took it.
+        A run that was cancelled before a worker took it up calls no hook that would say so. (One
+        that runs and is silent, the database does not take for under way.)
         """
-        now = datetime.now(UTC)
-        status, error = None, None
-        if run.status is RunStatus.QUEUED and run.created_at:
-            if now - run.created_at < PATIENCE_WITH_WORKERS:
-                return True
-            ending = await self._prefect.ending(run.id)
-            if ending is None:
-                status, error = RunStatus.CRASHED, "Prefect does not know this run."
-            else:
-                status, error = ending.status, ending.message
-        elif run.status is RunStatus.RUNNING and run.heartbeat_at:
-            silence = (now - run.heartbeat_at).total_seconds()
-            if silence > self._limits.silence_seconds:
-                status, error = RunStatus.CRASHED, f"No sign of life for {silence:,.0f} s."
-        if status is None:
+        asked_at = run.created_at
+        if run.status is not RunStatus.QUEUED or asked_at is None:
             return True
-        _logger.warning("run %s was not under way: %s (%s)", run.id, status, error)
-        await self._blocking(lambda: self._runs.record(run.id, status=status, error=error))
+        if datetime.now(UTC) - asked_at < PATIENCE_WITH_WORKERS:
+            return True
+        ending = await self._prefect.ending(run.id)
+        if ending is None:
+            ending = Ending(RunStatus.CRASHED, "Prefect does not know this run.")
+        if ending.status is None:
+            return True
+        _logger.warning("run %s was not under way: it is %s", run.id, ending.status)
+        await self._record_ending(run.id, ending)
         return False
+
+    async def _record_ending(self, run_id: str, ending: Ending) -> None:
+        await self._blocking(
+            lambda: self._runs.record(run_id, status=ending.status, error=ending.message)
+        )
 
     async def _settle(self, reservation: Reservation, refusal: Refusal) -> None:
         """Tell the audit that the answer turned out otherwise; the caller is told in any case."""

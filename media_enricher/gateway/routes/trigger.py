@@ -183,7 +183,7 @@ async def _count(desk: Desk, asked: BackfillRequest) -> Counted:
 def _answer(desk: Desk, request: Request, response: Response, started: Started) -> RunStarted:
     """202 for a run of this request's, 200 for one that was under way before."""
     run = started.run
-    if not started.is_new:
+    if started.was_under_way:
         response.status_code = 200
     return RunStarted(
         run_id=run.id,
@@ -194,7 +194,7 @@ def _answer(desk: Desk, request: Request, response: Response, started: Started) 
         mode=run.mode,
         depth=run.depth,
         status_url=desk.address(request, f"runs/{run.id}"),
-        already_running=not started.is_new,
+        already_running=started.was_under_way,
     )
 
 
