@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -54,6 +55,25 @@ def _wait_for_functions(stack: LocalStack) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(f"PostgREST does not know the functions: {answer.text}")
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """One Prefect server for all tests, without a worker; never nested."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def prefect_environment() -> dict[str, str]:
+    """This process's environment, with the Prefect server of the tests."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME
+
+    return dict(os.environ) | {
+        "PREFECT_API_URL": PREFECT_API_URL.value() or "",
+        "PREFECT_HOME": str(PREFECT_HOME.value()),
+    }
 
 
 @pytest.fixture

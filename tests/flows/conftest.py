@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -21,20 +20,11 @@ import psutil
 import pytest
 from PIL import Image
 from prefect import get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.states import Cancelling
-from prefect.testing.utilities import prefect_test_harness
 
 from media_enricher.local import LocalStack
 from tasks import resources
-from tests.conftest import Put
-
-
-@pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """One Prefect server for all flow tests; never nested."""
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+from tests.conftest import Put, prefect_environment
 
 
 @pytest.fixture(autouse=True)
@@ -162,21 +152,15 @@ def bucket(migrated_stack: LocalStack, make_bucket: Callable[[], str], put: Put)
     return filled
 
 
-def prefect_environment() -> dict[str, str]:
-    """This process's environment, with the Prefect server of the tests."""
-    return dict(os.environ) | {
-        "PREFECT_API_URL": PREFECT_API_URL.value() or "",
-        "PREFECT_HOME": str(PREFECT_HOME.value()),
-    }
-
-
 class FlowProcess:
     """`python -m flows backfill …`, as the command line starts it."""
 
-    def __init__(self, environment: dict[str, str], **parameters: object) -> None:
+    def __init__(
+        self, environment: dict[str, str], flow: str = "backfill", **parameters: object
+    ) -> None:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows", "backfill", json.dumps(parameters)],
+            [sys.executable, "-m", "flows", flow, json.dumps(parameters)],
             env=prefect_environment() | environment,
             stdout=subprocess.PIPE,
             text=True,
@@ -215,10 +199,10 @@ class FlowProcess:
 
 @pytest.fixture
 def start_flow(migrated_stack: LocalStack) -> Iterator[Callable[..., FlowProcess]]:
-    """Start the backfill flow in a process of its own; whatever is left is killed."""
+    """Start a flow, `backfill` by default, in a process of its own; whatever is left is killed."""
     started: list[FlowProcess] = []
 
-    def start(environment: dict[str, str] | None = None, **parameters: object) -> FlowProcess:
+    def start(environment: dict[str, str] | None = None, **parameters: Any) -> FlowProcess:
         flow = FlowProcess(migrated_stack.environment() | (environment or {}), **parameters)
         started.append(flow)
         return flow

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import SLOWLY, FilledBucket, photo, prefect_environment
+from tests.conftest import prefect_environment
+from tests.flows.conftest import SLOWLY, FilledBucket, photo
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

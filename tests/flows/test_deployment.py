@@ -16,7 +16,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
 from media_enricher.local import LocalStack
-from tests.flows.conftest import SLOWLY, FilledBucket, prefect_environment
+from tests.conftest import prefect_environment
+from tests.flows.conftest import SLOWLY, FilledBucket
 
 SERVE = "from flows.backfill import backfill; backfill.serve(name='test')"
 
