@@ -44,11 +44,11 @@ def migrated_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSt
 
 
 def _wait_for_functions(stack: LocalStack) -> None:
-    """PostgREST reloads its schema in its own time once it is told of new functions."""
+    """PostgREST reloads its schema in its own time once it is told of the last new function."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         answer = httpx.get(
-            f"{stack.url}/rest/v1/rpc/media_mark_gone?p_bucket=&p_prefix=",
+            f"{stack.url}/rest/v1/rpc/media_run_failures?p_run_id={uuid4()}",
             headers={"apikey": stack.service_key, "authorization": f"Bearer {stack.service_key}"},
         )
         if answer.status_code != httpx.codes.NOT_FOUND:

@@ -17,6 +17,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import FlowRun
 
 from flows.hooks import trigger_of
+from media_enricher import labels
 from media_enricher.models import Trigger
 from media_enricher.settings import settings
 from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
@@ -100,9 +101,12 @@ def test_a_snapshot_target_that_cannot_be_used_fails_the_run_before_anything_is_
         ({"auto_scheduled": True}, Trigger.SCHEDULE),
         ({"created_by": {"type": "AUTOMATION"}}, Trigger.EVENT),
         ({"created_by": {"type": "USER"}}, Trigger.MANUAL),
+        ({"labels": {labels.TRIGGER: "http"}}, Trigger.HTTP),
+        ({"labels": {labels.TRIGGER: "event"}, "auto_scheduled": True}, Trigger.EVENT),
+        ({"labels": {labels.TRIGGER: "no such thing"}}, Trigger.MANUAL),
     ],
 )
-def test_the_trigger_is_what_prefect_says_started_the_run(
+def test_the_trigger_is_what_a_label_or_else_prefect_says_started_the_run(
     started_by: dict[str, Any], trigger: Trigger
 ) -> None:
     flow_run = FlowRun(
