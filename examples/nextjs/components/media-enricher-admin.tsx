@@ -106,8 +106,7 @@ function RunItem({ run }: { run: Run }) {
     <li id={`run-${id}`} data-status={status}>
       <p>
         <strong>{status}</strong>{' '}
-        <time dateTime={started_at}>{new Date(started_at).toLocaleString()}</time>{' '}
-        <code>{id}</code>
+        <time dateTime={started_at}>{new Date(started_at).toLocaleString()}</time> <code>{id}</code>
       </p>
       {!hasEnded && (
         <progress

@@ -8,7 +8,7 @@ import 'server-only'
 import { supabaseUrl } from '@/lib/env'
 
 import { parseBackfill } from './backfill-request'
-import { type Caller, mustBeAllowed } from './caller'
+import { type Caller, mustBeAdmin, mustStayInTenant } from './caller'
 import type { Backfill } from './contract'
 import { misconfigured, Refusal, unavailable } from './refusal'
 
@@ -22,10 +22,17 @@ export interface BackfillCall {
 }
 
 export async function answerBackfill(call: BackfillCall): Promise<Response> {
+  const answer = await answerOf(call)
+  answer.headers.set('Cache-Control', 'private, no-store') // it may renew the session's cookies
+  return answer
+}
+
+async function answerOf(call: BackfillCall): Promise<Response> {
   try {
     const caller = await call.findCaller()
+    mustBeAdmin(caller)
     const asked = parseBackfill(await call.readBody())
-    mustBeAllowed(caller, asked)
+    mustStayInTenant(caller, asked)
     return await askEnricher(asked, call.idempotencyKey)
   } catch (error) {
     if (error instanceof Refusal) return error.answer()
@@ -58,7 +65,7 @@ async function askEnricher(
 
   const { status, headers: told, body } = await answerInTime(url, headers)
   if (status === 401) throw misconfigured(`${url.origin} refused the service key: ${body}`)
-  const passedOn = new Headers({ 'Cache-Control': 'no-store' })
+  const passedOn = new Headers()
   for (const name of PASSED_ON) {
     const value = told.get(name)
     if (value !== null) passedOn.set(name, value)

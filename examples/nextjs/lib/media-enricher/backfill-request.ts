@@ -7,36 +7,44 @@ import { Refusal } from './refusal'
 
 const MAX_LIMIT = 2 ** 31 - 1
 
-const withoutControls = z
-  .string('text')
-  .regex(/^[^\x00-\x1f\x7f]*$/, 'text without control characters')
-  .max(1024, 'at most 1,024 characters')
+const LONGEST_SHOWN = 200
+
+const text = z
+  .string('a text')
+  .regex(/^[^\x00-\x1f\x7f]*$/, 'a text without control characters')
+  .max(1024, 'a text of at most 1,024 characters')
+const fromOne = `a whole number from 1 to ${MAX_LIMIT}`
 
 const backfill = z.strictObject({
-  bucket: withoutControls.min(1, 'the name of a bucket').max(255, 'at most 255 characters'),
-  prefix: withoutControls.optional(),
-  limit: z
-    .int('a whole number from 1')
-    .min(1, 'a whole number from 1')
-    .max(MAX_LIMIT, `at most ${MAX_LIMIT}`)
-    .optional(),
+  bucket: text.min(1, 'the name of a bucket').max(255, 'a name of at most 255 characters'),
+  prefix: text.optional(),
+  limit: z.int(fromOne).min(1, fromOne).max(MAX_LIMIT, fromOne).optional(),
 })
 
 /** @throws Refusal 422: it names the first field that is wrong, its value, and what is allowed. */
 export function parseBackfill(body: unknown): Backfill {
   const parsed = backfill.safeParse(body)
   if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]
-  const field = issue?.code === 'unrecognized_keys' ? issue.keys[0] : issue?.path.join('.')
-  const allowed =
-    issue?.code === 'unrecognized_keys' ? 'bucket, prefix and limit alone' : issue?.message
-  const value = field && (body as Record<string, unknown>)[field]
-  throw new Refusal(
+  const [issue] = parsed.error.issues
+  if (issue?.code === 'unrecognized_keys') {
+    const field = issue.keys[0] ?? ''
+    throw invalid(field, valueOf(body, field), 'left out: there is no such field')
+  }
+  const field = String(issue?.path[0] ?? '')
+  if (!field) throw invalid('body', body, 'a JSON object, as {"bucket": "dashboard-assets"}')
+  throw invalid(field, valueOf(body, field), issue?.message ?? 'something else')
+}
+
+function invalid(field: string, value: unknown, allowed: string): Refusal {
+  const shown = JSON.stringify(value)?.slice(0, LONGEST_SHOWN)
+  return new Refusal(
     422,
     'invalid_value',
-    field
-      ? `${field} is ${JSON.stringify(value) ?? 'missing'}; allowed is ${allowed}.`
-      : 'The body is no JSON object. Send one, as {"bucket": "dashboard-assets"}.',
-    { field: field || 'body', value, allowed },
+    `${field} is ${shown ?? 'missing'}, and must be ${allowed}.`,
+    { field, value: shown ?? null, allowed },
   )
+}
+
+function valueOf(body: unknown, field: string): unknown {
+  return (body as Record<string, unknown>)[field]
 }

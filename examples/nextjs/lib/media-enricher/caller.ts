@@ -12,7 +12,7 @@ import { Refusal, unavailable } from './refusal'
 const appMetadata = z.object({
   user_role: z.string().nullish(),
   role: z.string().nullish(),
-  tenant_id: z.string().nullish(),
+  tenant_id: z.uuid().nullish(),
 })
 
 export interface Caller {
@@ -25,7 +25,7 @@ export interface Caller {
 export function callerOf(metadata: unknown): Caller {
   const parsed = appMetadata.safeParse(metadata)
   if (!parsed.success) {
-    throw new Refusal(403, 'not_admin', 'Your app_metadata can’t be understood. Ask an admin.')
+    throw new Refusal(403, 'not_admin', 'Your app_metadata is not as it should be. Ask an admin.')
   }
   const { user_role, role, tenant_id } = parsed.data
   return { role: user_role ?? role ?? null, tenantId: tenant_id ?? null }
@@ -48,25 +48,26 @@ export function notSignedIn(): Refusal {
   return new Refusal(401, 'no_session', 'Nobody is signed in, or the session has ended. Sign in.')
 }
 
-/**
- * The service key may do anything, so what this caller may do is settled here.
- *
- * @throws Refusal 403.
- */
-export function mustBeAllowed(caller: Caller, { prefix = '' }: Backfill): void {
-  if (caller.role !== 'admin') {
-    throw new Refusal(
-      403,
-      'not_admin',
-      'Only admins may start a backfill: user_role in your app_metadata is not "admin".',
-    )
-  }
-  if (caller.tenantId !== null && !prefix.startsWith(`${caller.tenantId}/`)) {
-    throw new Refusal(
-      403,
-      'outside_tenant',
-      `You may start a backfill in your tenant’s folder: give a prefix that starts with ${caller.tenantId}/.`,
-      { field: 'prefix', value: prefix, allowed: `${caller.tenantId}/…` },
-    )
-  }
+// The service key may do anything, so what this caller may do is settled here.
+
+/** @throws Refusal 403. */
+export function mustBeAdmin(caller: Caller): void {
+  if (caller.role === 'admin') return
+  throw new Refusal(
+    403,
+    'not_admin',
+    'Backfills are for admins: users whose app_metadata has user_role (or role) "admin".',
+  )
+}
+
+/** @throws Refusal 403: a tenant's admin asks for more than the tenant's folder. */
+export function mustStayInTenant({ tenantId }: Caller, { prefix = '' }: Backfill): void {
+  if (tenantId === null || prefix.startsWith(`${tenantId}/`)) return
+  const allowed = `${tenantId}/`
+  throw new Refusal(
+    403,
+    'outside_tenant',
+    `prefix is ${JSON.stringify(prefix)}, and you may only work in your tenant’s folder: start it with ${allowed}`,
+    { field: 'prefix', value: prefix, allowed },
+  )
 }

@@ -3,8 +3,7 @@
 export type RunStatus = 'queued' | 'running' | 'completed' | 'failed' | 'cancelled' | 'crashed'
 
 /** What signed-in users may read of `public.media_enrich_runs`, and what is polled. */
-export const RUN_COLUMNS =
-  'id, started_at, status, total_files, processed_files, succeeded, failed'
+export const RUN_COLUMNS = 'id, started_at, status, total_files, processed_files, succeeded, failed'
 
 export interface Run {
   id: string
