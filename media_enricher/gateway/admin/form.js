@@ -17,6 +17,7 @@ const DEPTHS = {
   full: "Reads each once: placeholder, colours and hashes too.",
   header: "Reads the first bytes: type, dimensions, capture data.",
 };
+const PREFIX_HINT = "Only objects whose names start so.";
 const TENANT_HINT = "You administer one tenant: a run stays in its folder, so keep this start.";
 
 export class StartForm {
@@ -48,15 +49,19 @@ export class StartForm {
    * @param {string} defaultBucket
    * @param {string | null} tenantId
    */
-  async prepare(defaultBucket, tenantId) {
+  prepare(defaultBucket, tenantId) {
     this.form.reset();
     this._forgetAnswers();
     this._field("bucket").value = defaultBucket;
-    if (tenantId) {
-      this._field("prefix").value = `${tenantId}/`;
-      byId("prefix-hint").textContent = TENANT_HINT;
-    }
-    const { buckets } = await this.api.buckets();
+    byId("prefix-hint").textContent = tenantId ? TENANT_HINT : PREFIX_HINT;
+    this._field("prefix").value = tenantId ? `${tenantId}/` : "";
+    this._suggestBuckets(defaultBucket);
+  }
+
+  /** @param {string} defaultBucket */
+  async _suggestBuckets(defaultBucket) {
+    const { buckets } = await this.api.buckets().catch(() => ({ buckets: null }));
+    if (!buckets) return; // a name can be typed, and polling tells what is wrong
     byId("buckets").replaceChildren(...buckets.map((value) => element("option", { value })));
     if (!buckets.includes(defaultBucket) && this._field("bucket").value === defaultBucket) {
       this._field("bucket").value = buckets[0] ?? defaultBucket;
@@ -125,7 +130,10 @@ export class StartForm {
       await work();
     } catch (error) {
       if (error instanceof SignedOutError) this.onSignedOut();
-      else if (error instanceof ApiError) await this._showRefusal(error);
+      else if (error instanceof ApiError) {
+        button.textContent = usual;
+        await this._showRefusal(error);
+      }
       else throw error;
     } finally {
       button.textContent = usual;

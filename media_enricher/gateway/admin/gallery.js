@@ -6,6 +6,7 @@ import { drawBlurhash } from "./blurhash.js";
 import { KeyedList, element, setText, setTextOrHide, stamp } from "./dom.js";
 import { cameraDate, count, size } from "./format.js";
 import { isActive } from "./runs.js";
+import { SignedOutError } from "./session.js";
 import { toast } from "./toasts.js";
 
 /** @typedef {import("./api.js").Asset} Asset */
@@ -31,6 +32,8 @@ export class Gallery {
     /** @type {string | null} */
     this.next = null;
     this.pages = 1;
+    this.loads = 0;
+    this.isActive = false;
     this.state = "";
     /** @type {KeyedList<Asset>} */
     this.list = new KeyedList(parts.assets, (asset) => asset.path, () =>
@@ -48,12 +51,11 @@ export class Gallery {
    * @param {Run} run
    */
   async refresh(run) {
-    const state = `${run.status} ${run.processed_files} ${this.parts.filter.value}`;
-    if (state === this.state || (isActive(run) && this.pages > 1)) return;
+    this.isActive = isActive(run);
+    const state = `${run.status} ${run.processed_files}`;
+    if (state === this.state || (this.isActive && this.pages > 1)) return;
     await this._load();
     this.state = state;
-    this.isActive = isActive(run);
-    this._show();
   }
 
   async _restart() {
@@ -64,7 +66,12 @@ export class Gallery {
   async _more() {
     this.pages += 1;
     const firstNew = this.assets.length;
-    await this._guarded(() => this._append());
+    await this._guarded(async () => {
+      this.loads += 1;
+      const turn = this.loads;
+      const page = await this._page(this.next);
+      if (turn === this.loads) this._show([...this.assets, ...page.assets], page.next);
+    });
     if (!this.next) this.parts.assets.children[firstNew]?.querySelector("h4")?.focus();
   }
 
@@ -72,37 +79,50 @@ export class Gallery {
   async _guarded(load) {
     try {
       await load();
-      this._show();
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      toast(error.message, { isError: true });
+      if (error instanceof ApiError) toast(error.message, { isError: true });
+      else if (!(error instanceof SignedOutError)) throw error; // which the next poll deals with
     }
   }
 
+  /** Reads as many pages as are shown. Of several loads under way, the last one counts. */
   async _load() {
-    const { pages } = this;
-    this.assets = [];
-    this.next = null;
-    do await this._append();
-    while (this.next && this.assets.length < pages * PAGE);
+    this.loads += 1;
+    const turn = this.loads;
+    /** @type {Asset[]} */
+    const assets = [];
+    /** @type {string | null} */
+    let next = null;
+    do {
+      const page = await this._page(next);
+      assets.push(...page.assets);
+      next = page.next;
+    } while (next && assets.length < this.pages * PAGE && turn === this.loads);
+    if (turn === this.loads) this._show(assets, next);
   }
 
-  async _append() {
-    const page = await this.api.assets(this.runId, {
-      after: this.next ?? undefined,
+  /** @param {string | null} after */
+  _page(after) {
+    return this.api.assets(this.runId, {
+      after: after ?? undefined,
       limit: PAGE,
       status: this.parts.filter.value,
     });
-    this.assets.push(...page.assets);
-    this.next = page.next;
   }
 
-  _show() {
-    this.list.show(this.assets);
-    this.parts.more.hidden = !this.next;
-    const waiting = this.isActive ? "Nothing yet: objects appear here as they are done." : "";
-    const nothing = waiting || "This run has no such objects.";
-    setTextOrHide(this.parts.nothing, this.assets.length ? "" : nothing);
+  /**
+   * @param {Asset[]} assets
+   * @param {string | null} next
+   */
+  _show(assets, next) {
+    this.assets = assets;
+    this.next = next;
+    this.list.show(assets);
+    this.parts.more.hidden = !next;
+    const nothing = this.isActive
+      ? "Nothing yet: objects appear here as they are done."
+      : "This run has no such objects.";
+    setTextOrHide(this.parts.nothing, assets.length ? "" : nothing);
   }
 }
 
@@ -174,15 +194,7 @@ function drawText(parts, asset) {
   const reason = [asset.error_code, asset.error_message].filter(Boolean).join(": ");
   setTextOrHide(parts.failure, isBad ? reason || asset.status : "");
   parts.failure.dataset.status = asset.status;
-  setTextOrHide(
-    parts.measures,
-    joined([
-      asset.width && asset.height ? `${count(asset.width)} × ${count(asset.height)}` : null,
-      asset.content_type,
-      asset.size_bytes === null ? null : size(asset.size_bytes),
-      asset.has_alpha ? "transparency" : null,
-    ]),
-  );
+  parts.measures.replaceChildren(...measures(asset).map((text) => element("li", {}, text)));
   setTextOrHide(parts.title, asset.title ?? asset.description ?? "");
   setTextOrHide(
     parts.capture,
@@ -193,6 +205,17 @@ function drawText(parts, asset) {
   );
   parts.tags.hidden = !asset.tags?.length;
   parts.tags.replaceChildren(...(asset.tags ?? []).map((tag) => element("li", {}, tag)));
+}
+
+/** @param {Asset} asset */
+function measures(asset) {
+  const { width, height, content_type: type, size_bytes: bytes } = asset;
+  return [
+    width && height ? `${count(width)} × ${count(height)}` : "",
+    type ?? "",
+    bytes === null ? "" : size(bytes),
+    asset.has_alpha ? "transparency" : "",
+  ].filter(Boolean);
 }
 
 /**
@@ -206,7 +229,7 @@ function drawColours(parts, asset) {
   parts.thumbnail.height = parts.placeholder.height;
   parts.thumbnail.hidden = !(blurhash && drawBlurhash(parts.thumbnail, blurhash));
   parts.palette.replaceChildren(...colours.map(swatch));
-  parts.colours.hidden = !colours.length && parts.thumbnail.hidden;
+  parts.palette.hidden = !colours.length;
 }
 
 /** @param {string} colour */

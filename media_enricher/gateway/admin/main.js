@@ -36,6 +36,8 @@ class Page {
       onStarted: () => this.polling.now(),
       onSignedOut: () => this._signedOut(),
     });
+    /** @type {string | null} */
+    this.userId = null;
     /** @type {RunView | null} */
     this.chosen = null;
     byId("sign-in-form").addEventListener("submit", (event) => {
@@ -52,12 +54,13 @@ class Page {
     if (!this.session.isSignedIn) return this._showSignIn("");
     try {
       const me = await this.api.me();
+      this.userId = me.user_id;
       this._showAccount();
       if (!me.may_trigger) return this._showRefusal();
       show("workspace");
       this._choose();
+      this.form.prepare(this.defaultBucket, me.tenant_id);
       this.polling.start();
-      await this.form.prepare(this.defaultBucket, me.tenant_id);
     } catch (error) {
       if (error instanceof SignedOutError) this._signedOut();
       else if (error instanceof ApiError && error.isPassing) this._openLater(error);
@@ -71,7 +74,7 @@ class Page {
     const seconds = Math.max(5, error.retryAfter ?? 0);
     const sentence = `${error.message} Trying again in ${seconds} s.`;
     byId("starting").textContent = sentence;
-    if (byId("workspace").hidden) show("starting");
+    show("starting");
     setTimeout(() => this.open(), seconds * 1000);
   }
 
@@ -146,7 +149,7 @@ class Page {
     this.runs.choose(id);
     if (id === (this.chosen?.id ?? "")) return;
     this._leaveChosen();
-    this.chosen = id ? new RunView(id, this.api, (run) => this._cancel(run)) : null;
+    this.chosen = id ? new RunView(id, this.api, this.userId, (run) => this._cancel(run)) : null;
   }
 
   _leaveChosen() {
@@ -157,6 +160,7 @@ class Page {
 
   async _look() {
     const { runs } = await this.api.runs(this.runs.limit);
+    if (!this.session.isSignedIn) throw new SignedOutError();
     this.runs.show(runs);
     await this._lookAtChosen();
     setTextOrHide(byId("trouble"), "");

@@ -15,11 +15,13 @@ export class RunView {
   /**
    * @param {string} id
    * @param {Api} api
+   * @param {string | null} reader The user's id.
    * @param {(run: Run) => void} onCancel
    */
-  constructor(id, api, onCancel) {
+  constructor(id, api, reader, onCancel) {
     this.id = id;
     this.api = api;
+    this.reader = reader;
     /** @type {Run | null} */
     this.run = null;
     this.isLeft = false;
@@ -76,7 +78,9 @@ export class RunView {
     setTextOrHide(parts.error, run.error ?? "");
     parts.prefect.hidden = !run.prefect_url;
     if (run.prefect_url) parts.prefect.href = run.prefect_url;
-    if (!parts.facts.hasChildNodes() || run.finished_at) parts.facts.replaceChildren(...facts(run));
+    if (!parts.facts.hasChildNodes() || run.finished_at) {
+      parts.facts.replaceChildren(...facts(run, this.reader));
+    }
     parts.failures.hidden = !run.failures?.length;
     this.reasons.show(run.failures ?? []);
   }
@@ -107,14 +111,18 @@ export function showNoRun() {
   byId("run-view").replaceChildren();
 }
 
-/** @param {Run} run */
-function facts(run) {
+/**
+ * @param {Run} run
+ * @param {string | null} reader
+ */
+function facts(run, reader) {
+  const requester = run.requested_by && run.requested_by === reader ? "you" : run.requested_by;
   /** @type {[string, string][]} */
   const known = [
     ["Objects", run.mode],
     ["Depth", run.depth],
     ["Limit", run.max_files === null ? "none" : count(run.max_files)],
-    ["Asked for by", run.requested_by ? `${run.requested_by} (${run.trigger})` : run.trigger],
+    ["Asked for by", [requester, run.trigger].filter(Boolean).join(", by ")],
     ["Started", date(run.started_at)],
     ["Finished", run.finished_at ? date(run.finished_at) : ""],
     ["Run", run.id],

@@ -1,9 +1,10 @@
 // @ts-check
-/** Short messages at the edge of the page. Those with a link or an error stay until dismissed. */
+/** Short messages at the edge of the page. They leave by themselves, errors apart. */
 
 import { byId, element } from "./dom.js";
 
-const SECONDS_SHOWN = 8;
+const SECONDS_SHOWN = 10;
+const SECONDS_SHOWN_WITH_LINK = 20;
 const MOST = 4;
 
 /**
@@ -25,7 +26,19 @@ export function toast(text, { link, isError = false } = {}) {
   const toasts = byId("toasts");
   toasts.append(node);
   while (toasts.children.length > MOST) toasts.firstElementChild?.remove();
-  if (!link && !isError) setTimeout(remove, SECONDS_SHOWN * 1000);
+  if (!isError) leaveAfter(node, link ? SECONDS_SHOWN_WITH_LINK : SECONDS_SHOWN);
+}
+
+/**
+ * A message goes when its time is up, unless someone is about to use it.
+ * @param {HTMLElement} node
+ * @param {number} seconds
+ */
+function leaveAfter(node, seconds) {
+  setTimeout(() => {
+    if (node.matches(":hover, :focus-within")) leaveAfter(node, seconds);
+    else node.remove();
+  }, seconds * 1000);
 }
 
 /**
