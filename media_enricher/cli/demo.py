@@ -24,9 +24,9 @@ from media_enricher.cli.snapshot import snapshot
 from media_enricher.demo import audit, filling
 from media_enricher.demo.packages import PackagesError
 from media_enricher.demo.photographs import PACKAGES, demo_photographs, objects_of
-from media_enricher.demo.prefect_server import PrefectServer, PrefectServerError
 from media_enricher.demo.tables import rows_table
 from media_enricher.local import LocalStack, LocalStackError
+from media_enricher.local.prefect_server import PrefectServer
 from media_enricher.supabase.errors import SupabaseError
 
 FOLDER = Path(".media-enricher/demo")
@@ -55,7 +55,6 @@ def demo(
     except (
         LocalStackError,
         PackagesError,
-        PrefectServerError,
         StorageApiError,
         SupabaseError,
     ) as error:

@@ -30,8 +30,9 @@ def spawn(
     environment: Mapping[str, str] | None = None,
     on_parent_death: signal.Signals = signal.SIGTERM,
     drop_root: bool = False,
+    own_session: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start a child in this process group, its output appended to `log`.
+    """Start a child, its output appended to `log`.
 
     Call it from the main thread: the kernel takes the end of the starting thread for that of the
     parent.
@@ -42,6 +43,8 @@ def spawn(
         environment: added to ours.
         on_parent_death: what the child is sent when this process ends, however it ends.
         drop_root: run as an ordinary user when we are root (see `unprivileged`).
+        own_session: keep a Ctrl-C in the terminal from it, for we stop our children in order; else
+            it belongs to our process group.
     """
     arguments = [str(part) for part in command]
     follow_parent: Callable[[], None] | None = _die_with_parent(on_parent_death)
@@ -56,6 +59,7 @@ def spawn(
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
+            start_new_session=own_session,
             preexec_fn=follow_parent,  # noqa: PLW1509 - one system call, before any thread exists
         )
 

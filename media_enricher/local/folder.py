@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import msgspec
 
 from media_enricher.local.errors import LocalStackError
 from media_enricher.local.keys import StackKeys, load_or_make_keys
+from media_enricher.local.locks import FolderLock, HeldError
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -42,7 +41,7 @@ class StackFolder:
         self._keys = self.root / "keys.json"
         self._running = self.root / "running.json"
         self._ports = self.root / "ports.json"
-        self._lock = self.root / "lock"
+        self._lock = FolderLock(self.root / "lock")
 
     def make(self) -> None:
         """Make the folder if it is missing.
@@ -68,22 +67,19 @@ class StackFolder:
         Raises:
             LocalStackError: another stack holds it.
         """
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+            with self._lock.held():
+                try:
+                    yield
+                finally:
+                    self._running.unlink(missing_ok=True)
+        except HeldError:
             running = self._read_running()
             where = f" at {running.url} (process {running.pid})" if running else ""
             raise LocalStackError(
                 f"A local stack is running in {self.root} already{where}. Use it, stop it with "
                 "`media-enricher local down`, or name another folder."
             ) from None
-        try:
-            yield
-        finally:
-            self._running.unlink(missing_ok=True)
-            os.close(descriptor)
 
     def running(self) -> Running | None:
         """The stack that runs here, if one does: a leftover file of a dead one counts for none."""
@@ -91,17 +87,7 @@ class StackFolder:
 
     def is_held(self) -> bool:
         """Whether a stack holds the folder."""
-        try:
-            descriptor = os.open(self._lock, os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return self._lock.is_held()
 
     def write_running(self, running: Running) -> None:
         """Say what runs, and remember its ports."""

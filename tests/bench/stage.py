@@ -18,8 +18,8 @@ import httpx
 
 from media_enricher import migrations
 from media_enricher.demo.filling import content_type, settings_of
-from media_enricher.demo.prefect_server import PrefectServer
 from media_enricher.local import LocalStack
+from media_enricher.local.prefect_server import PrefectServer
 from media_enricher.models import StorageObject
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect

@@ -1,4 +1,4 @@
-"""A Prefect server of the demo's own, on this machine's loopback interface.
+"""A Prefect server of our own, on this machine's loopback interface.
 
 It is a program to start here, as Postgres is: nothing of Prefect is imported.
 """
@@ -15,16 +15,21 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+import msgspec
 
 from media_enricher.local import children
+from media_enricher.local.errors import LocalStackError
 from media_enricher.local.ports import HOST, free_port
 
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 
 
-class PrefectServerError(Exception):
-    """The Prefect server did not start. The message names its log."""
+class _Access(msgspec.Struct, frozen=True):
+    """How to reach the server: kept beside its data, so that a restart changes nothing."""
+
+    port: int
+    auth_string: str
 
 
 class PrefectServer:
@@ -33,64 +38,69 @@ class PrefectServer:
     Attributes:
         url: of the user interface; the API is at `/api`.
         auth_string: `user:password`, which both ask for: whoever reaches the API may run code.
+        log: its output.
     """
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], folder: Path, url: str, auth_string: str
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path, access: _Access) -> None:
         self._process = process
         self._folder = folder
-        self.url = url
-        self.auth_string = auth_string
+        self.url = f"http://{HOST}:{access.port}"
+        self.auth_string = access.auth_string
+        self.log = folder / "server.log"
 
     @classmethod
     def start(cls, folder: Path) -> PrefectServer:
-        """Start a server that keeps its database, profiles and results in `folder`.
+        """Start a server that keeps its database, profiles, results and password in `folder`.
 
-        It does not answer yet: `wait_until_ready` before it is used.
+        It takes the port of its last start there, or a free one. It does not answer yet:
+        `wait_until_ready` before it is used.
         """
+        folder = folder.absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        port = free_port()
-        auth_string = f"demo:{secrets.token_urlsafe(9)}"
+        access = _access(folder / "access.json")
         process = children.spawn(
             [
                 *(sys.executable, "-m", "prefect", "server", "start"),
-                *("--host", HOST, "--port", str(port)),
+                *("--host", HOST, "--port", str(access.port)),
             ],
             log=folder / "server.log",
             environment={
-                "PREFECT_HOME": str(folder.absolute()),
-                "PREFECT_SERVER_API_AUTH_STRING": auth_string,
+                "PREFECT_HOME": str(folder),
+                "PREFECT_SERVER_API_AUTH_STRING": access.auth_string,
                 "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
                 "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
                 "DO_NOT_TRACK": "1",
             },
+            own_session=True,
         )
-        return cls(process, folder, f"http://{HOST}:{port}", auth_string)
+        return cls(process, folder, access)
 
     @property
     def pid(self) -> int:
         """The server's process."""
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server is gone, for whatever reason."""
+        return self._process.poll() is not None
+
     def wait_until_ready(self) -> None:
         """Wait until the API answers.
 
         Raises:
-            PrefectServerError: it ended instead, or takes too long.
+            LocalStackError: it ended instead, or takes too long.
         """
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise PrefectServerError(
-                    f"The Prefect server did not start. Its log: {self._folder / 'server.log'}"
-                )
+            if self.has_ended or time.monotonic() > deadline:
+                raise LocalStackError(f"The Prefect server did not start. Its log: {self.log}")
             time.sleep(0.1)
 
     def environment(self) -> dict[str, str]:
         """The environment variables that make Prefect use this server."""
         return {
-            "PREFECT_HOME": str(self._folder.absolute()),
+            "PREFECT_HOME": str(self._folder),
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_API_AUTH_STRING": self.auth_string,
             "DO_NOT_TRACK": "1",
@@ -116,3 +126,15 @@ class PrefectServer:
             return httpx.get(f"{self.url}/api/health", timeout=5).is_success
         except httpx.TransportError:
             return False
+
+
+def _access(file: Path) -> _Access:
+    """The password of the last start, and its port if that is free; else new ones."""
+    try:
+        last = msgspec.json.decode(file.read_bytes(), type=_Access)
+    except (FileNotFoundError, msgspec.DecodeError):
+        last = _Access(port=0, auth_string=f"prefect:{secrets.token_urlsafe(9)}")
+    access = msgspec.structs.replace(last, port=free_port(last.port))
+    file.touch(mode=0o600)
+    file.write_bytes(msgspec.json.encode(access))
+    return access
