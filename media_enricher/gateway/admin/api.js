@@ -9,15 +9,15 @@ const PATIENCE_SECONDS = [1, 2, 4];
 /** @typedef {"queued"|"running"|"completed"|"failed"|"cancelled"|"crashed"} RunStatus */
 
 /**
- * @typedef {object} Run
+ * @typedef {object} Run What is null may also be nobody's business but the requester's.
  * @property {string} id
- * @property {string} flow
- * @property {string} bucket
- * @property {string} prefix
+ * @property {string | null} flow
+ * @property {string | null} bucket
+ * @property {string | null} prefix
  * @property {number | null} max_files
- * @property {string} mode
- * @property {string} depth
- * @property {string} trigger
+ * @property {string | null} mode
+ * @property {string | null} depth
+ * @property {string | null} trigger
  * @property {string | null} requested_by
  * @property {RunStatus} status
  * @property {number} total_files
@@ -25,7 +25,7 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {number} succeeded
  * @property {number} failed
  * @property {number} skipped
- * @property {number} bytes_read
+ * @property {number | null} bytes_read
  * @property {string | null} snapshot_path
  * @property {string | null} error
  * @property {string} started_at

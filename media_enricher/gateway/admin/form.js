@@ -75,7 +75,7 @@ export class StartForm {
     const turn = this.countsAsked;
     await this._busy(this.countButton, "Counting…", async () => {
       const { objects, size_bytes: bytes } = await this.api.count(asked);
-      if (turn === this.countsAsked) this.counted.textContent = answer(asked, objects, bytes);
+      if (turn === this.countsAsked) this.counted.textContent = answer(objects, bytes);
     });
   }
 
@@ -199,12 +199,10 @@ export class StartForm {
 }
 
 /**
- * @param {{ limit?: number }} asked
  * @param {number} objects
  * @param {number} bytes
  */
-function answer({ limit }, objects, bytes) {
+function answer(objects, bytes) {
   if (objects === 0) return "Nothing to do: no object is left to enrich.";
-  const all = `${counted(objects, "object")}, ${size(bytes)}`;
-  return limit && limit < objects ? `${all}; this run takes the first ${limit}` : all;
+  return `${counted(objects, "object")}, ${size(bytes)}`;
 }

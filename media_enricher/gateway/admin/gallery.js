@@ -34,6 +34,7 @@ export class Gallery {
     this.pages = 1;
     this.loads = 0;
     this.isActive = false;
+    this.isOpen = true;
     this.state = "";
     /** @type {KeyedList<Asset>} */
     this.list = new KeyedList(parts.assets, (asset) => asset.path, () =>
@@ -54,7 +55,13 @@ export class Gallery {
     this.isActive = isActive(run);
     const state = `${run.status} ${run.processed_files}`;
     if (state === this.state || (this.isActive && this.pages > 1)) return;
-    await this._load();
+    try {
+      await this._load();
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 403)) throw error;
+      this.isOpen = false; // what a run found is not everyone's
+      setTextOrHide(this.parts.nothing, error.message);
+    }
     this.state = state;
   }
 

@@ -48,7 +48,7 @@ export class RunView {
     }
     this._show(this.run, isCancelling);
     await this.gallery.refresh(this.run);
-    await this._refreshSnapshot(this.run);
+    if (this.gallery.isOpen) await this._refreshSnapshot(this.run);
   }
 
   /** What is still under way must not write over the view that comes next. */
@@ -74,11 +74,12 @@ export class RunView {
     setText(parts.succeeded, count(run.succeeded));
     setText(parts.failed, count(run.failed));
     setText(parts.skipped, count(run.skipped));
-    setText(parts.read, size(run.bytes_read));
+    setText(parts.read, run.bytes_read === null ? "–" : size(run.bytes_read));
     setTextOrHide(parts.error, run.error ?? "");
     parts.prefect.hidden = !run.prefect_url;
     if (run.prefect_url) parts.prefect.href = run.prefect_url;
-    if (!parts.facts.hasChildNodes() || run.finished_at) {
+    if (parts.facts.dataset.status !== run.status) {
+      parts.facts.dataset.status = run.status;
       parts.facts.replaceChildren(...facts(run, this.reader));
     }
     parts.failures.hidden = !run.failures?.length;
@@ -117,20 +118,21 @@ export function showNoRun() {
  */
 function facts(run, reader) {
   const requester = run.requested_by && run.requested_by === reader ? "you" : run.requested_by;
-  /** @type {[string, string][]} */
+  /** @type {[string, string | null][]} */
   const known = [
+    ["Flow", run.flow],
     ["Objects", run.mode],
     ["Depth", run.depth],
-    ["Limit", run.max_files === null ? "none" : count(run.max_files)],
+    ["Limit", run.max_files === null ? null : count(run.max_files)],
     ["Asked for by", [requester, run.trigger].filter(Boolean).join(", by ")],
     ["Started", date(run.started_at)],
-    ["Finished", run.finished_at ? date(run.finished_at) : ""],
+    ["Finished", run.finished_at && date(run.finished_at)],
     ["Run", run.id],
   ];
   return known
     .filter(([, value]) => value)
     .map(([name, value]) =>
-      element("div", {}, element("dt", {}, name), element("dd", {}, value)),
+      element("div", {}, element("dt", {}, name), element("dd", {}, value ?? "")),
     );
 }
 

@@ -22,7 +22,13 @@ const STATUS_WORDS = {
 export const isActive = (run) => run.status === "queued" || run.status === "running";
 
 /** @param {Run} run */
-export const placeOf = (run) => (run.prefix ? `${run.bucket}/${run.prefix}` : run.bucket);
+export const isSeenWhole = (run) => run.bucket !== null;
+
+/** @param {Run} run */
+export function placeOf(run) {
+  if (run.bucket === null) return "someone else’s bucket";
+  return run.prefix ? `${run.bucket}/${run.prefix}` : run.bucket;
+}
 
 /**
  * Shows status, bar, amount and pace in the parts of a template, which have these names.
@@ -45,7 +51,7 @@ export function showProgress(parts, run, isCancelling) {
   }
   setText(parts.amount, amount(run));
   setText(parts.pace, pace(run));
-  parts.cancel.hidden = !isActive(run);
+  parts.cancel.hidden = !isActive(run) || !isSeenWhole(run);
   parts.cancel.disabled = isCancelling;
 }
 
@@ -58,7 +64,7 @@ function amount(run) {
 
 /** @param {Run} run */
 function pace(run) {
-  const words = [];
+  const words = run.flow === "enrich-object" ? ["single objects"] : [];
   if (run.status === "running") {
     if (run.objects_per_second) words.push(rate(run.objects_per_second));
     if (run.seconds_left !== null) words.push(`about ${duration(run.seconds_left)} left`);
@@ -136,7 +142,7 @@ export class RunList {
         setText(parts.place, placeOf(run));
         parts.cancel.setAttribute("aria-label", `Cancel the run of ${placeOf(run)}`);
         showProgress(parts, run, this.cancelling.has(run.id));
-        parts.actions.hidden = !isActive(run);
+        parts.actions.hidden = parts.cancel.hidden;
       },
     };
   }
