@@ -114,9 +114,8 @@ def attempt(route: RequestRoute) -> Callable[..., Awaitable[Attempt]]:
 
     async def begin(request: Request, desk: AtDesk) -> Attempt:
         begun = opened(request, desk, route)
-        caller = begun.identify(await desk.caller(request))
-        require_may_trigger(caller, desk.settings)
-        begun.told(idempotency_key=_idempotency_key(request))
+        require_may_trigger(begun.identify(await desk.caller(request)), desk.settings)
+        begun.told(idempotency_key=idempotency_key(request))
         return begun
 
     return begin
@@ -125,6 +124,7 @@ def attempt(route: RequestRoute) -> Callable[..., Awaitable[Attempt]]:
 def opened(request: Request, desk: Desk, route: RequestRoute) -> Attempt:
     """An attempt of which nothing is known yet; a refusal from here on is on record."""
     begun = Attempt(desk, request, route)
+    begun.noted(request.query_params)
     request.state.attempt = begun
     return begun
 
@@ -136,7 +136,12 @@ async def put_on_record(request: Request, refusal: Refusal) -> None:
         await begun.refused(refusal)
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """The key that the caller gave the request, or None.
+
+    Raises:
+        Refusal: 422.
+    """
     key = request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
         raise invalid("Idempotency-Key", key, f"1 to {_LONGEST_KEY} printable characters")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel
 
 from media_enricher.gateway.answers import ErrorAnswer
@@ -30,6 +32,17 @@ _WHY = {
     429: "Asked too often, or too many runs are under way.",
     503: "The database or Prefect is away.",
 }
+
+
+# What a client has to send. They are looked at by `callers`, whose errors say more.
+BEARER_TOKEN = Security(
+    HTTPBearer(auto_error=False, description="A service key, or a signed-in user's access token.")
+)
+WEBHOOK_SECRET = Security(
+    APIKeyHeader(
+        name="x-webhook-secret", auto_error=False, description="Of a database webhook, instead."
+    )
+)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -79,13 +92,16 @@ def fields(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def body(*models: type[BaseModel]) -> dict[str, Any]:
-    """A request whose fields come in a JSON body that is one of several models."""
+    """A request whose fields come in a JSON body of one of several models."""
     schemas = []
     for model in models:
         schema = model.model_json_schema()
         schemas.append(schema | {"properties": _inlined(schema)})
         schemas[-1].pop("$defs", None)
-    return {"requestBody": _json_body({"anyOf": schemas}, is_required=True)}
+    return {
+        "parameters": [_IDEMPOTENCY_KEY],
+        "requestBody": _json_body({"anyOf": schemas}, is_required=True),
+    }
 
 
 _IDEMPOTENCY_KEY = {

@@ -171,6 +171,7 @@ REFUSED: dict[str, tuple[MakeToken, str]] = {
     "three segments of junk": (lambda _: "a.b.c", "bad_token"),
     "two tokens": (lambda p: f"{p.token()} {p.token()}", "bad_token"),
     "non-ASCII": (lambda p: f"{p.token()}é", "bad_token"),
+    "half of a UTF-16 pair": (lambda _: "\ud800", "bad_token"),
     "JSON nested a thousand deep": (lambda _: f"{segment(b'[' * 2000)}.e30.e30", "bad_token"),
     "claims nested a thousand deep": (
         lambda p: f"{segment({'alg': 'ES256', 'kid': p.ec.kid})}.{segment(b'[' * 2000)}.e30",

@@ -42,7 +42,10 @@ from media_enricher.models import AssetStatus, EnrichRun, RunStatus
 from media_enricher.snapshot.targets import BUCKET_SCHEME
 
 router = APIRouter(
-    prefix="/media-enricher", tags=["runs"], responses=documents.errors(401, 403, 422, 503)
+    prefix="/media-enricher",
+    tags=["runs"],
+    responses=documents.errors(401, 403, 422, 503),
+    dependencies=[documents.BEARER_TOKEN],
 )
 
 

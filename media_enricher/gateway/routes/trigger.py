@@ -23,7 +23,7 @@ from media_enricher.gateway.asking import (
     fields_of,
     parse,
 )
-from media_enricher.gateway.attempts import Attempt, attempt, opened
+from media_enricher.gateway.attempts import Attempt, attempt, idempotency_key, opened
 from media_enricher.gateway.callers import Role
 from media_enricher.gateway.desk import AtDesk, Desk
 from media_enricher.gateway.errors import Refusal
@@ -39,7 +39,9 @@ from media_enricher.models import (
     Trigger,
 )
 
-router = APIRouter(prefix="/media-enricher", tags=["trigger"])
+router = APIRouter(
+    prefix="/media-enricher", tags=["trigger"], dependencies=[documents.BEARER_TOKEN]
+)
 COUNT_SECONDS = 60.0
 """For counting what is pending in a very large bucket."""
 
@@ -115,6 +117,7 @@ async def cron(
     responses=documents.errors(400, 401, 403, 404, 413, 422, 429, 503)
     | documents.answer(200, Ignored, "Nothing is done about this change."),
     openapi_extra=documents.body(ObjectRequest, ObjectChange),
+    dependencies=[documents.WEBHOOK_SECRET],
 )
 async def enrich(request: Request, response: Response, desk: AtDesk) -> ObjectAccepted | Ignored:
     """Enrich one object again, by `{bucket, path}`; or take a Supabase database webhook's payload.
@@ -132,6 +135,7 @@ async def enrich(request: Request, response: Response, desk: AtDesk) -> ObjectAc
     require_may_trigger(caller, desk.settings)
     asked = parse(ObjectRequest, fields)
     require_within_tenant(caller, asked.path, "path")
+    begun.told(idempotency_key=idempotency_key(request))
     started = await begun.start(
         prefix=f"{caller.tenant_id}/" if caller.tenant_id else "",
         objects=[AskedObject(path=asked.path, is_forced=True)],

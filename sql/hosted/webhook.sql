@@ -1,0 +1,64 @@
+-- Optional, for a hosted Supabase project: tell the gateway of each change of an object, so that an
+-- upload is enriched within seconds. `media-enricher migrate` does not apply it; run it once, in the
+-- dashboard's SQL editor, after the migrations. Written for pg_net and Vault, which the project's own
+-- stack lacks: there, only this was tested, that uploads work whatever happens in here.
+--
+-- It needs the extension pg_net, and two secrets in Vault:
+--
+--   create extension if not exists pg_net;
+--   select vault.create_secret('https://media.example.com', 'media_enricher_url');
+--   select vault.create_secret('the value of MEDIA_ENRICHER_WEBHOOK_SECRET',
+--     'media_enricher_webhook_secret');
+--
+-- pg_net sends once and gives up. What it loses, the next sweep finds: see schedule.sql.
+-- To remove it: drop function media_enricher.tell_gateway cascade.
+
+-- It never raises, for that would break uploads: whatever goes wrong is a warning in the log.
+create or replace function media_enricher.tell_gateway() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform net.http_post(
+    url := media_enricher.secret('media_enricher_url') || '/media-enricher/enrich',
+    headers := jsonb_build_object(
+      'Content-Type', 'application/json',
+      'x-webhook-secret', media_enricher.secret('media_enricher_webhook_secret')
+    ),
+    body := jsonb_build_object(
+      'type', tg_op,
+      'table', tg_table_name,
+      'schema', tg_table_schema,
+      'record', case when tg_op <> 'DELETE'
+        then jsonb_build_object('bucket_id', new.bucket_id, 'name', new.name) end,
+      'old_record', case when tg_op <> 'INSERT'
+        then jsonb_build_object('bucket_id', old.bucket_id, 'name', old.name) end
+    ),
+    timeout_milliseconds := 5000
+  );
+  return null;
+exception when others then
+  raise warning 'media-enricher was not told of a change in Storage: %', sqlerrm;
+  return null;
+end
+$$;
+
+-- A secret of Vault by its name.
+create or replace function media_enricher.secret(p_name text) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  found_secret text;
+begin
+  select decrypted_secret into strict found_secret
+  from vault.decrypted_secrets where name = p_name;
+  return found_secret;
+exception when no_data_found then
+  raise exception 'Vault has no secret named %', p_name;
+end
+$$;
+
+revoke execute on function media_enricher.tell_gateway, media_enricher.secret
+  from public, anon, authenticated, service_role;
+
+-- Not on every update: each download touches last_accessed_at.
+create or replace trigger media_enricher_object_changed
+  after insert or delete or update of bucket_id, name, version, metadata on storage.objects
+  for each row execute function media_enricher.tell_gateway();

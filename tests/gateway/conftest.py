@@ -1,0 +1,219 @@
+"""A gateway as its users meet it: a process of its own, with a real Supabase and Prefect behind it.
+
+No worker is there, so runs stay queued: what a run does is for the tests of flows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from prefect import get_client
+
+from media_enricher.local import LocalStack, User
+from media_enricher.local.folder import StackFolder
+from media_enricher.local.ports import HOST, free_port
+from tests.conftest import Put, prefect_environment
+
+WEBHOOK_SECRET = "a-shared-secret-that-only-the-database-and-the-gateway-know"
+
+
+class Gateway:
+    """A running gateway, and the database behind it."""
+
+    def __init__(self, url: str, stack: LocalStack, log: Path) -> None:
+        self.url = url
+        self.stack = stack
+        self.log = log
+        self.http = httpx.Client(base_url=f"{url}/media-enricher", timeout=30)
+
+    def post(
+        self, route: str, token: str | None = None, *, json: Any = None, **params: Any
+    ) -> httpx.Response:
+        """Ask with a token; once more after a 503, as a client should, for machines are busy."""
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        answer = self.http.post(route, headers=headers, json=json, params=params)
+        if answer.status_code == 503 and "checks" not in answer.json():
+            time.sleep(int(answer.headers["retry-after"]))
+            answer = self.http.post(route, headers=headers, json=json, params=params)
+        return answer
+
+    def get(self, route: str, token: str | None = None, **params: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        return self.http.get(route, headers=headers, params=params)
+
+    def as_service(self, route: str, **params: Any) -> httpx.Response:
+        """Ask with the secret key."""
+        return self.post(route, self.stack.service_key, **params)
+
+    def query(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
+        """Ask the database itself."""
+
+        async def ask() -> list[dict[str, Any]]:
+            connection = await asyncpg.connect(self.stack.database_url)
+            try:
+                return [dict(row) for row in await connection.fetch(sql, *arguments)]
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """The row of a run."""
+        (row,) = self.query("select * from public.media_enrich_runs where id = $1", run_id)
+        return row
+
+    def audit(self, bucket: str) -> list[dict[str, Any]]:
+        """The rows of the audit that are about a bucket, in the order of the requests."""
+        return self.query(
+            "select * from audit.enricher_invocations where bucket = $1 order by invoked_at", bucket
+        )
+
+
+@contextmanager
+def gateway_process(
+    stack: LocalStack, folder: Path, environment: dict[str, str] | None = None
+) -> Iterator[Gateway]:
+    """`media-enricher serve`, until the block is left."""
+    port = free_port()
+    log = folder / f"gateway-{port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", "from media_enricher.cli import app; app()"),
+                *("serve", "--host", HOST, "--port", str(port)),
+            ],
+            env=prefect_environment()
+            | stack.environment()
+            | {"MEDIA_ENRICHER_WEBHOOK_SECRET": WEBHOOK_SECRET}
+            | (environment or {}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        url = f"http://{HOST}:{port}"
+        _wait_until_it_answers(url, process, log)
+        yield Gateway(url, stack, log)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(600):
+        assert process.poll() is None, log.read_text()
+        try:
+            httpx.get(f"{url}/healthz").raise_for_status()
+        except httpx.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"the gateway does not answer: {log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def deployments(prefect_server: None) -> None:
+    """What `prefect deploy --all` makes, as far as starting runs needs it."""
+    with get_client(sync_client=True) as client:
+        for flow, deployment in (("backfill", "backfill"), ("enrich-object", "enrich-object")):
+            client.create_deployment(client.create_flow_from_name(flow), deployment)
+
+
+@pytest.fixture(scope="session")
+def gateway_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gateway")
+
+
+@pytest.fixture(scope="session")
+def gateway(
+    migrated_stack: LocalStack, deployments: None, gateway_folder: Path
+) -> Iterator[Gateway]:
+    """One with the default settings, a webhook secret apart, and room for all tests' runs."""
+    with gateway_process(
+        migrated_stack, gateway_folder, {"MEDIA_ENRICHER_ACTIVE_RUNS": "1000"}
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def start_gateway(
+    migrated_stack: LocalStack, deployments: None, gateway_folder: Path
+) -> Iterator[Callable[..., Gateway]]:
+    """Start another one, with settings of its own."""
+    with ExitStack() as running:
+
+        def start(**environment: str) -> Gateway:
+            return running.enter_context(
+                gateway_process(migrated_stack, gateway_folder, environment)
+            )
+
+        yield start
+
+
+@pytest.fixture
+def bucket(migrated_stack: LocalStack, make_bucket: Callable[[], str], put: Put) -> str:
+    """A bucket of one's own, with two objects in it."""
+    name = make_bucket()
+    put(name, "images/one.jpg", b"one", "image/jpeg")
+    put(name, "two.jpg", b"two", "image/jpeg")
+    return name
+
+
+class Tokens:
+    """Tokens of users, as the local stack's Auth signs them."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._stack = stack
+        self._keys = StackFolder(stack.folder).keys()
+
+    def sign_in(self, user: User) -> str:
+        """By their password."""
+        answer = httpx.post(
+            f"{self._stack.url}/auth/v1/token?grant_type=password",
+            json={"email": user.email, "password": user.password},
+            headers={"apikey": self._stack.anon_key},
+        )
+        return str(answer.raise_for_status().json()["access_token"])
+
+    def of(
+        self, *, app_metadata: dict[str, Any] | None = None, seconds: int = 600, **claims: Any
+    ) -> str:
+        """Of a user who is not in the database."""
+        usual = {
+            "iss": f"{self._stack.url}/auth/v1",
+            "sub": str(uuid4()),
+            "aud": "authenticated",
+            "role": "authenticated",
+            "app_metadata": app_metadata or {},
+            "is_anonymous": False,
+        }
+        return self._keys.access_token(usual | claims, seconds=seconds)
+
+    @property
+    def admin(self) -> str:
+        """Of an admin of everything."""
+        return self.of(app_metadata={"user_role": "admin"})
+
+    def tenant_admin(self, tenant_id: str) -> str:
+        """Of an admin of one tenant."""
+        return self.of(app_metadata={"role": "admin", "tenant_id": tenant_id})
+
+
+@pytest.fixture(scope="session")
+def tokens(migrated_stack: LocalStack) -> Tokens:
+    return Tokens(migrated_stack)
+
+
+@pytest.fixture(autouse=True)
+def _used(migrated_stack: LocalStack) -> None:
+    """The stack that fixtures of `tests/conftest.py` work on."""

@@ -1,0 +1,79 @@
+"""The OpenAPI document tells the truth: schemathesis asks what it allows, and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from tests.gateway.conftest import Gateway
+
+
+@pytest.fixture
+def schema(gateway: Gateway) -> Any:
+    return schemathesis.openapi.from_url(f"{gateway.url}/openapi.json")
+
+
+lazy = schemathesis.pytest.from_fixture("schema")
+
+
+@lazy.parametrize()
+@hypothesis.settings(max_examples=25, deadline=None)
+def test_no_answer_is_undocumented(case: Any, gateway: Gateway) -> None:
+    answer = case.call(headers={"authorization": f"Bearer {gateway.stack.service_key}"})
+
+    case.validate_response(
+        answer,
+        checks=[
+            not_a_server_error,
+            status_code_conformance,
+            content_type_conformance,
+            response_headers_conformance,
+            response_schema_conformance,
+            negative_data_rejection,
+            unsupported_method,
+        ],
+    )
+
+
+def test_the_contracts_parameters_are_in_it(gateway: Gateway) -> None:
+    document = httpx.get(f"{gateway.url}/openapi.json").json()
+
+    parameters = document["paths"]["/media-enricher/backfill"]["post"]["parameters"]
+    by_name = {each["name"]: each for each in parameters}
+    assert by_name["bucket"]["required"] is True
+    assert {"prefix", "limit", "mode", "depth", "dry_run", "Idempotency-Key"} <= set(by_name)
+    assert not any(path.startswith("/functions") for path in document["paths"])
+
+
+def test_pages_of_other_origins_are_let_in_by_the_list(
+    gateway: Gateway, start_gateway: Callable[..., Gateway]
+) -> None:
+    listed = start_gateway(MEDIA_ENRICHER_CORS_ORIGINS="https://app.example.com")
+    asked = {
+        "origin": "https://app.example.com",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,apikey,content-type,x-client-info",
+    }
+
+    allowed = listed.http.options("/backfill", headers=asked)
+    refused = gateway.http.options("/backfill", headers=asked)
+    answer = listed.http.post("/backfill", headers={"origin": "https://app.example.com"})
+
+    assert allowed.status_code == 200
+    assert allowed.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert "access-control-allow-origin" not in refused.headers
+    assert answer.headers["access-control-allow-origin"] == "https://app.example.com", "errors too"
