@@ -36,11 +36,12 @@ begin
     return;
   end if;
 
-  update public.media_assets a set gone_at = now()
-  where a.bucket = p_bucket and a.gone_at is null and a.path = any (array(
-    select unnest(requested) except select o.path
-    from media_enricher.find_objects(p_bucket, requested) o
-  ));
+  execute format(
+    $q$update public.media_assets a set gone_at = now()
+    where a.bucket = %1$L and a.gone_at is null and a.path = any (%2$L)
+      and not exists (select from (%3$s) o where o.path = a.path)$q$,
+    p_bucket, requested, media_enricher.objects_sql(p_bucket)
+  );
 
   return query execute format(
     $q$select r.path, p.etag, p.size_bytes, p.declared_content_type, p.previous_etag, p.attempts,

@@ -1,4 +1,5 @@
-"""Planning over 1,000,000 objects: a run with nothing to do, and a page wherever it begins.
+"""Planning over 1,000,000 objects: a run with nothing to do, a page wherever it begins, and a few
+objects of them all.
 
 Takes about half a minute, nearly all of it to make the objects.
 """
@@ -13,6 +14,7 @@ import pytest
 from media_enricher import migrations
 from media_enricher.local.postgres import SUPERUSER, running_postgres
 from tests.sql.conftest import Database, Objects, Pipeline
+from tests.sql.test_requested_objects import Lane
 
 MILLION = 1_000_000
 _FILL = """
@@ -99,3 +101,30 @@ def test_a_prefix_costs_what_is_under_it(database: Database, million: Pipeline) 
     assert len(million.pending(mode="all", prefix="0500/", limit=1000)) == 1000
     assert database_seconds(database, lambda: million.pending(prefix="0500/")) < 0.1
     assert database_seconds(database, lambda: million.mark_gone("0500/")) < 0.1
+
+
+@pytest.mark.parametrize("has_statistics", [True, False])
+def test_requested_objects_are_looked_up_singly(
+    database: Database, million: Pipeline, has_statistics: bool
+) -> None:
+    database.run("begin")
+    try:
+        if not has_statistics:
+            database.run(
+                """
+                delete from pg_statistic
+                where starelid in ('storage.objects'::regclass, 'public.media_assets'::regclass)
+                """
+            )
+        lane = Lane(database, million.bucket)
+        lane.ask(*_every_two_thousandth(1), is_forced=True)
+        lane.ask(*_every_two_thousandth(1000))
+        assert len(lane.page()) == 1000
+        assert len(lane.pending()) == 500
+        assert database_seconds(database, lane.page) < 0.15
+    finally:
+        database.run("rollback")
+
+
+def _every_two_thousandth(start: int) -> list[str]:
+    return [f"{n // 1000:04}/IMG_{n:07}.jpg" for n in range(start, MILLION, 2000)]

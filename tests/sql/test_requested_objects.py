@@ -1,0 +1,302 @@
+"""Objects that somebody asked for, one by one: each is done, again if need be, and none is lost."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from media_enricher.local.postgres import Postgres
+from tests.sql.conftest import Database, Objects, Pipeline, etag_of, failed, found
+
+Row = dict[str, Any]
+
+
+class Lane:
+    """Asking for objects of a bucket and prefix, and the run that drains them."""
+
+    def __init__(self, database: Database, bucket: str, prefix: str = "") -> None:
+        self._database = database
+        self._place = (bucket, prefix)
+        self.run_id = str(uuid4())
+
+    def ask(self, *paths: str, is_forced: bool = False) -> Row:
+        bucket, prefix = self._place
+        asked = {
+            "route": "enrich",
+            "flow": "enrich-object",
+            "bucket": bucket,
+            "prefix": prefix,
+            "objects": [{"path": path, "is_forced": is_forced} for path in paths],
+            "caller": {"role": "webhook"},
+        }
+        answer = json.loads(
+            self._database.value(
+                "select public.media_request_run($1::jsonb, '{\"silence_seconds\": 60}')",
+                json.dumps(asked),
+            )
+        )
+        assert isinstance(answer, dict)
+        return answer
+
+    def start(self, answer: Row) -> None:
+        self._database.rows(
+            "select public.media_start_run($1, $2, null)", answer["request"]["id"], self.run_id
+        )
+
+    def page(self, *, depth: str = "full", limit: int = 1000) -> list[Row]:
+        return self._database.rows(
+            "select * from public.media_requested_objects($1, $2, $3, 1, $4, 3, $5)",
+            *(*self._place, depth, ["network"], limit),
+        )
+
+    def pending(self, **question: Any) -> list[str]:
+        return [row["path"] for row in self.page(**question) if row["is_pending"]]
+
+    def fulfil(self, page: list[Row]) -> int:
+        fulfilled = self._database.value(
+            "select public.media_fulfil_requests($1, $2, $3, $4)",
+            *self._place,
+            [row["path"] for row in page],
+            max((row["sequence"] for row in page), default=0),
+        )
+        assert isinstance(fulfilled, int)
+        return fulfilled
+
+    def finish(self) -> bool:
+        finished = self._database.value(
+            "select public.media_finish_requests($1, $2, $3)", self.run_id, *self._place
+        )
+        assert isinstance(finished, bool)
+        return finished
+
+    def status(self, status: str) -> None:
+        self._database.rows(
+            "select public.media_record_run($1::jsonb)",
+            json.dumps({"id": self.run_id, "status": status}),
+        )
+
+
+@pytest.fixture
+def lane(database: Database, objects: Objects) -> Lane:
+    return Lane(database, objects.bucket)
+
+
+def test_what_is_asked_for_is_planned_oldest_first_until_it_is_done(
+    objects: Objects, lane: Lane
+) -> None:
+    objects.put("a.jpg", "b.jpg", "c.jpg", "unasked.jpg", size=7)
+    lane.ask("c.jpg")
+    lane.ask("a.jpg")
+    lane.ask("b.jpg")
+    assert lane.page(limit=1) == [
+        {
+            "path": "c.jpg",
+            "etag": etag_of("content"),
+            "size_bytes": 7,
+            "declared_content_type": "image/jpeg",
+            "previous_etag": None,
+            "attempts": 0,
+            "sequence": lane.page()[0]["sequence"],
+            "is_pending": True,
+        }
+    ]
+    assert lane.pending() == ["c.jpg", "a.jpg", "b.jpg"]
+    assert lane.fulfil(lane.page(limit=1)) == 1
+    assert lane.pending() == ["a.jpg", "b.jpg"]
+
+
+def test_a_burst_of_requests_is_one_run(lane: Lane) -> None:
+    answers = [lane.ask(f"{number}.jpg") for number in range(20)]
+    assert [answer["is_new"] for answer in answers] == [True] + 19 * [False]
+    lane.start(answers[0])
+    assert lane.ask("one-more.jpg")["outcome"] == "under_way"
+    assert len(lane.page()) == 21
+
+
+def test_what_is_up_to_date_is_done_again_only_if_it_is_forced(
+    objects: Objects, pipeline: Pipeline, lane: Lane
+) -> None:
+    objects.put("asked.jpg", "forced.jpg", "changed.jpg", "failed.jpg", "shallow.jpg")
+    for path in ("asked.jpg", "forced.jpg", "changed.jpg"):
+        pipeline.record(found(path))
+    pipeline.record(failed("failed.jpg", "network"), found("shallow.jpg", depth="header"))
+    objects.put("changed.jpg", content="new")
+    lane.ask("asked.jpg", "changed.jpg", "failed.jpg", "shallow.jpg")
+    lane.ask("forced.jpg", is_forced=True)
+    page = {row["path"]: row for row in lane.page()}
+    assert {path for path, row in page.items() if row["is_pending"]} == {
+        "forced.jpg", "changed.jpg", "failed.jpg", "shallow.jpg",
+    }  # fmt: skip
+    assert page["changed.jpg"]["etag"] == etag_of("new")
+    assert page["changed.jpg"]["previous_etag"] == etag_of("content")
+    assert page["failed.jpg"]["attempts"] == 1
+    assert "shallow.jpg" not in lane.pending(depth="header")
+    assert lane.fulfil(list(page.values())) == 5  # what there was nothing to do for, too
+
+
+def test_a_request_that_is_forced_stays_so_when_it_is_repeated(
+    objects: Objects, pipeline: Pipeline, lane: Lane
+) -> None:
+    objects.put("a.jpg")
+    pipeline.record(found("a.jpg"))
+    lane.ask("a.jpg", is_forced=True)
+    lane.ask("a.jpg", "a.jpg")
+    assert lane.pending() == ["a.jpg"]
+
+
+def test_the_asset_of_a_deleted_object_is_marked_as_gone(
+    database: Database, objects: Objects, pipeline: Pipeline, lane: Lane
+) -> None:
+    objects.put("deleted.jpg", "kept.jpg", "unasked.jpg")
+    pipeline.record(*(found(path) for path in ("deleted.jpg", "kept.jpg", "unasked.jpg")))
+    objects.delete("deleted.jpg", "unasked.jpg")
+    lane.ask("deleted.jpg", "kept.jpg", "never-was.jpg", is_forced=True)
+    assert lane.pending() == ["kept.jpg"]
+    assert pipeline.asset("deleted.jpg")["gone_at"] is not None
+    assert pipeline.asset("kept.jpg")["gone_at"] is None
+    assert pipeline.asset("unasked.jpg")["gone_at"] is None
+    assert lane.fulfil(lane.page()) == 3
+    objects.put("deleted.jpg")
+    lane.ask("deleted.jpg")
+    assert lane.pending() == ["deleted.jpg"]
+
+
+def test_what_is_asked_for_again_while_it_is_being_done_is_done_again(
+    objects: Objects, lane: Lane
+) -> None:
+    objects.put("a.jpg", "b.jpg")
+    lane.ask("a.jpg", "b.jpg")
+    page = lane.page()
+    lane.ask("a.jpg")
+    assert lane.fulfil(page) == 1
+    assert [row["path"] for row in lane.page()] == ["a.jpg"]
+
+
+def test_prefixes_are_drained_apart(database: Database, objects: Objects, lane: Lane) -> None:
+    tenant = f"{uuid4()}/"
+    other = Lane(database, objects.bucket, tenant)
+    objects.put("a.jpg", f"{tenant}b.jpg")
+    assert lane.ask("a.jpg")["is_new"]
+    assert other.ask(f"{tenant}b.jpg")["is_new"]
+    assert (lane.pending(), other.pending()) == (["a.jpg"], [f"{tenant}b.jpg"])
+    lane.fulfil(lane.page())
+    assert lane.finish()
+    assert not other.finish()
+
+
+def test_no_page_is_longer_than_an_answer_may_be(objects: Objects, lane: Lane) -> None:
+    paths = [f"{number:04}.jpg" for number in range(1001)]
+    objects.put(*paths)
+    lane.ask(*paths)
+    assert len(lane.page(limit=5000)) == 1000
+
+
+def test_a_path_that_no_object_can_have_is_no_work_and_no_error(lane: Lane) -> None:
+    lane.ask("\U0001f600" * 1024, "ok.jpg")
+    assert [row["path"] for row in lane.page()] == ["ok.jpg"]
+
+
+def test_a_run_ends_only_when_nothing_is_left_and_the_next_request_gets_a_new_one(
+    objects: Objects, lane: Lane
+) -> None:
+    objects.put("a.jpg", "b.jpg")
+    lane.start(lane.ask("a.jpg"))
+    lane.status("running")
+    page = lane.page()
+    assert not lane.finish()
+    lane.ask("b.jpg")
+    lane.fulfil(page)
+    assert not lane.finish()
+    lane.fulfil(lane.page())
+    assert lane.finish()
+    assert lane.finish()  # its answer may have been lost
+    assert lane.ask("a.jpg")["is_new"]
+
+
+def test_a_run_that_ends_before_its_start_was_confirmed_takes_nothing_with_it(
+    lane: Lane,
+) -> None:
+    """Prefect was quick, and the gateway slow: what is asked for after must find no dead run."""
+    answer = lane.ask("a.jpg")
+    lane.fulfil(lane.page())
+    assert lane.finish()
+    lane.start(answer)
+    assert lane.ask("b.jpg")["is_new"]
+
+
+def test_the_end_of_one_run_does_not_release_the_next(database: Database, lane: Lane) -> None:
+    lane.start(lane.ask("a.jpg"))
+    lane.fulfil(lane.page())
+    assert lane.finish()
+    following = Lane(database, *lane._place)
+    following.start(following.ask("b.jpg"))
+    following.fulfil(following.page())
+    assert lane.finish()
+    assert following.ask("c.jpg")["outcome"] == "under_way"
+
+
+def test_a_request_that_races_with_the_end_of_a_run_is_never_lost(
+    postgres: Postgres, database: Database, objects: Objects, lane: Lane
+) -> None:
+    """Either the run goes on, or the request starts another."""
+    asking = Database(postgres.url())
+    seen = set()
+    for number in range(60):
+        answer = lane.ask(f"{number}-first.jpg")
+        assert answer["is_new"]
+        lane.run_id = str(uuid4())
+        lane.start(answer)
+        lane.fulfil(lane.page())
+        other = Lane(asking, *lane._place)
+        late: list[Row] = []
+        start = threading.Barrier(2)
+
+        def ask(late: list[Row] = late, other: Lane = other, path: str = f"{number}.jpg") -> None:
+            start.wait()  # noqa: B023  # of this round
+            late.append(other.ask(path))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        start.wait()
+        has_ended = lane.finish()
+        thread.join()
+        assert late[0]["is_new"] == has_ended
+        seen.add(has_ended)
+        if has_ended:
+            lane.run_id = str(uuid4())
+            lane.start(late[0])
+        assert [row["path"] for row in lane.page()] == [f"{number}.jpg"]
+        lane.fulfil(lane.page())
+        assert lane.finish()
+    asking.close()
+    assert seen == {True, False}  # both were tried
+
+
+def test_a_request_waits_for_a_run_that_is_just_ending(
+    postgres: Postgres, database: Database, lane: Lane
+) -> None:
+    """The race, step by step: the end is not committed yet when the request comes."""
+    lane.start(lane.ask("a.jpg"))
+    lane.fulfil(lane.page())
+    answers: list[Row] = []
+    database.run("begin")
+    try:
+        assert lane.finish()
+
+        def ask() -> None:
+            connection = Database(postgres.url())
+            answers.append(Lane(connection, *lane._place).ask("b.jpg"))
+            connection.close()
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join(timeout=0.5)
+        assert thread.is_alive()
+    finally:
+        database.run("commit")
+    thread.join()
+    assert answers[0]["is_new"]
