@@ -6,7 +6,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -15,6 +15,9 @@ import pytest
 
 from media_enricher import settings
 from media_enricher.local import LocalStack
+
+if TYPE_CHECKING:
+    from media_enricher.local.site import Site
 
 
 class Put(Protocol):
@@ -74,6 +77,70 @@ def prefect_environment() -> dict[str, str]:
         "PREFECT_API_URL": PREFECT_API_URL.value() or "",
         "PREFECT_HOME": str(PREFECT_HOME.value()),
     }
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Everything that `media-enricher up` starts, with the demo's bucket filled.
+
+    In `dashboard-assets` are photographs of cameras and in each format, and broken files: some
+    uploaded by ada, some by ben, the rest with the service key. None of them is enriched yet.
+    """
+    import asyncio
+
+    from media_enricher.demo.filling import allow_uploads, fill
+    from media_enricher.demo.photographs import demo_photographs
+    from media_enricher.local.ports import free_port
+    from media_enricher.local.site import Site
+    from tests.corpora import CACHE, KEPT
+
+    photographs = demo_photographs(KEPT / "demo-photographs", cache=CACHE)
+    chosen = {
+        name: path
+        for name, path in photographs.items()
+        if name.startswith(("cameras/", "formats/", "broken/"))
+    }
+
+    def prepare(stack: LocalStack) -> None:
+        asyncio.run(allow_uploads(stack.database_url))
+        fill(stack, chosen)
+
+    with Site.start(
+        tmp_path_factory.mktemp("site"),
+        port=free_port(),  # the usual one may be that of a site in use
+        settings={"MEDIA_ENRICHER_ACTIVE_RUNS": "100"},  # of all the tests
+        prepare=prepare,
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def site_stack(site: Site) -> LocalStack:
+    """The site's Supabase: `url` also leads to the gateway, under `/functions/v1`."""
+    assert site.stack
+    return site.stack
+
+
+@pytest.fixture(scope="session")
+def site_bucket(site_stack: LocalStack) -> Callable[..., str]:
+    """Makes a bucket of the site with a photograph at each given path, and returns its name."""
+    from media_enricher.demo.filling import settings_of
+    from media_enricher.demo.photographs import demo_photographs
+    from media_enricher.supabase.bucket import Bucket
+    from media_enricher.supabase.client import connect
+    from tests.corpora import CACHE, KEPT
+
+    photographs = demo_photographs(KEPT / "demo-photographs", cache=CACHE)
+    interiors = [path for name, path in photographs.items() if name.startswith("interiors/")]
+
+    def make(*paths: str) -> str:
+        bucket = Bucket(connect(settings_of(site_stack)), f"site-{uuid4().hex[:8]}")
+        bucket.create_private()
+        for path, photograph in zip(paths, itertools.cycle(interiors), strict=False):
+            bucket.upload(path, photograph.read_bytes(), "image/jpeg")
+        return bucket.name
+
+    return make
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ export function callerOf(metadata: unknown): Caller {
 export async function findCaller(supabase: SupabaseClient): Promise<Caller> {
   const { data, error } = await supabase.auth.getUser()
   if (data.user) return callerOf(data.user.app_metadata)
-  if (isAuthRetryableFetchError(error)) throw unavailable('Who you are can’t be checked just now.')
+  if (isAuthRetryableFetchError(error)) throw unavailable('Who you are cannot be checked just now.')
   throw notSignedIn()
 }
 
@@ -67,7 +67,7 @@ export function mustStayInTenant({ tenantId }: Caller, { prefix = '' }: Backfill
   throw new Refusal(
     403,
     'outside_tenant',
-    `prefix is ${JSON.stringify(prefix)}, and you may only work in your tenant’s folder: start it with ${allowed}`,
+    `prefix is ${JSON.stringify(prefix)}, and you may only work in the folder of your tenant: start it with ${allowed}`,
     { field: 'prefix', value: prefix, allowed },
   )
 }

@@ -86,7 +86,7 @@ async function tryOnce(
   } catch (error) {
     signal.throwIfAborted()
     console.warn('No answer to the backfill:', error)
-    return new EnricherError('The server can’t be reached. Check the network, and try again.')
+    return new EnricherError('The server cannot be reached. Check the network, and try again.')
   }
 }
 

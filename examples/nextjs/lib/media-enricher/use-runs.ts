@@ -43,8 +43,8 @@ export function useRuns(supabase: SupabaseClient, pollSeconds: number): Runs {
       const isRefused = found.status >= 400 && found.status < 500 && found.status !== 429
       setError(
         isRefused
-          ? `The runs can’t be read: ${found.error.message}`
-          : 'The runs can’t be read just now. The next try follows by itself.',
+          ? `The runs cannot be read: ${found.error.message}`
+          : 'The runs cannot be read just now. The next try follows by itself.',
       )
       return isRefused ? 'stop' : 'slower'
     }, pollSeconds)

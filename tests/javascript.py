@@ -1,0 +1,26 @@
+"""What the tests need to run JavaScript of this repository with Node.js."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+
+def _environment() -> dict[str, str]:
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+    is_old = int(version.stdout.removeprefix("v").partition(".")[0]) < 22
+    return dict(os.environ) | ({"NODE_OPTIONS": "--experimental-websocket"} if is_old else {})
+
+
+NODE_ENVIRONMENT = _environment()
+"""This process's; and with it supabase-js finds the WebSocket that Node.js 20 hides."""
+
+
+def install(folder: Path) -> None:
+    """Install what a folder's lock lists, unless `make test` has."""
+    lock = folder / "package-lock.json"
+    installed = folder / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        command = ["npm", "ci", "--loglevel=error", "--no-audit", "--no-fund"]
+        subprocess.run(command, cwd=folder, check=True)
