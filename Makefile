@@ -19,7 +19,7 @@ NODE_MODULES := node_modules/.package-lock.json
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo up test check bench lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ setup: $(PROJECT) $(POSTGREST)/$(NODE_MODULES) ## Install everything into .venv 
 
 demo: setup ## Enrich real photographs here: IMAGES=folder for your own, KEEP=1 to leave it running
 	@$(BIN)/media-enricher demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(KEEP),--keep)
+
+up: setup ## Run everything here until Ctrl-C: Supabase, Prefect, a worker, the gateway: ARGS="--port N --empty"
+	@$(BIN)/media-enricher up $(ARGS)
 
 test: setup $(ORACLES)/$(NODE_MODULES) ## Run the whole suite, against a real stack: ARGS="-k name" for less
 	@$(BIN)/python -m pytest $(ARGS)

@@ -13,6 +13,7 @@ from media_enricher.cli.probe import probe
 from media_enricher.cli.runs import runs
 from media_enricher.cli.serve import serve
 from media_enricher.cli.snapshot import snapshot
+from media_enricher.cli.up import up
 
 app = typer.Typer(
     name="media-enricher",
@@ -28,4 +29,5 @@ app.command()(probe)
 app.command()(runs)
 app.command()(serve)
 app.command()(snapshot)
+app.command()(up)
 app.add_typer(local, name="local")

