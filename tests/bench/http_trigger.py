@@ -1,0 +1,146 @@
+"""`make bench-http`: how long the HTTP trigger takes to answer, and a run to begin."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median, quantiles
+
+import httpx
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from media_enricher.demo.filling import settings_of
+from media_enricher.local import LocalStack
+from media_enricher.local.site import Site
+from media_enricher.supabase.bucket import Bucket
+from media_enricher.supabase.client import connect
+
+BUCKET = "bench-http"
+AT_ONCE = 200
+POLL_SECONDS = 0.05
+RUN_SECONDS = 60.0
+LEGEND = """\
+All of it on one machine: local Supabase, Prefect server, worker, gateway. Idle: one request at a
+time, each for a run of its own, and the next one when that run has ended. At once: all for the same
+bucket, over as many connections. To Running: from the request until the run's row says running."""
+
+console = Console(stderr=True)
+
+
+class Timed(msgspec.Struct):
+    """One answer.
+
+    Attributes:
+        seconds: until it was there.
+        status: of HTTP.
+        run_id: the run that it named.
+    """
+
+    seconds: float
+    status: int
+    run_id: str | None
+
+
+class Report(msgspec.Struct):
+    """Every figure, in seconds."""
+
+    idle: list[Timed]
+    to_running: list[float]
+    at_once: list[Timed]
+
+
+def main() -> None:
+    """Start everything, measure, print."""
+    parser = argparse.ArgumentParser(prog="make bench-http", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20, help="idle requests, one at a time")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        with console.status("starting everything"):
+            site = Site.start(Path(folder), prepare=_fill)
+        with site, console.status("measuring"):
+            report = asyncio.run(measure(site, options.rounds))
+    Console().print(table(report))
+    Console().print(LEGEND, style="dim", highlight=False, soft_wrap=True)
+    if options.json:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+
+
+async def measure(site: Site, rounds: int) -> Report:
+    """Ask one at a time, then all at once."""
+    headers = {"authorization": f"Bearer {site.environment()['SUPABASE_SECRET_KEY']}"}
+    limits = httpx.Limits(max_connections=AT_ONCE)
+    async with httpx.AsyncClient(
+        base_url=f"{site.gateway_url}/media-enricher", headers=headers, limits=limits, timeout=60
+    ) as http:
+        idle, to_running = [], []
+        for number in range(rounds):
+            asked = time.monotonic()
+            answer = await ask(http, f"round-{number}/")
+            idle.append(answer)
+            if answer.run_id:
+                to_running.append(await _until(http, answer.run_id, "running") - asked)
+                await _until(http, answer.run_id, "completed")
+        at_once = list(await asyncio.gather(*(ask(http, "at-once/") for _ in range(AT_ONCE))))
+        return Report(idle=idle, to_running=to_running, at_once=at_once)
+
+
+async def ask(http: httpx.AsyncClient, prefix: str) -> Timed:
+    """Trigger a run, and time the answer."""
+    asked = time.monotonic()
+    answer = await http.post("/backfill", params={"bucket": BUCKET, "prefix": prefix})
+    return Timed(time.monotonic() - asked, answer.status_code, answer.json().get("run_id"))
+
+
+def table(report: Report) -> Table:
+    """Medians and 95th percentiles."""
+    shown = Table(box=None, header_style="dim")
+    for column in ("what", "how many", "median", "p95", "answers", "runs"):
+        shown.add_column(column, justify="left" if column == "what" else "right")
+    rows = {"answer, idle": report.idle, f"answer, {AT_ONCE} at once": report.at_once}
+    for what, answers in rows.items():
+        shown.add_row(
+            what,
+            str(len(answers)),
+            *_spread(each.seconds for each in answers),
+            " ".join(sorted({str(each.status) for each in answers})),
+            str(len({each.run_id for each in answers if each.run_id})),
+        )
+    shown.add_row("to Running, idle", str(len(report.to_running)), *_spread(report.to_running))
+    return shown
+
+
+def _spread(seconds: Iterable[float]) -> tuple[str, str]:
+    found = list(seconds)
+    return _shown(median(found)), _shown(quantiles(found, n=20, method="inclusive")[-1])
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+async def _until(http: httpx.AsyncClient, run_id: str, status: str) -> float:
+    """When the run has come as far as a status, or past it."""
+    past = {"completed", "failed", "cancelled", "crashed"}
+    deadline = time.monotonic() + RUN_SECONDS
+    while time.monotonic() < deadline:
+        now = (await http.get(f"/runs/{run_id}")).json()["status"]
+        if now == status or now in past:
+            return time.monotonic()
+        await asyncio.sleep(POLL_SECONDS)
+    raise TimeoutError(f"run {run_id} was not {status} within {RUN_SECONDS:.0f} s")
+
+
+def _fill(stack: LocalStack) -> None:
+    """A bucket with nothing to do in it: what is measured is the way to a run, and not the run."""
+    Bucket(connect(settings_of(stack)), BUCKET).create_private()
+
+
+if __name__ == "__main__":
+    main()
