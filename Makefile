@@ -9,7 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 POSTGREST := media_enricher/local/postgrest
-ORACLES := tests/oracles
+# What only tests need of npm; the last is a Next.js project that one of them builds and drives.
+NODE_TESTS := tests/oracles tests/browser tests/supabase_js examples/nextjs
 
 # What stands for "installed": each is newer than what it was installed from, or is made again.
 PACKAGES := $(VENV)/.requirements
@@ -19,10 +20,10 @@ NODE_MODULES := node_modules/.package-lock.json
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test check bench lock clean
+.PHONY: help setup demo up test check bench bench-http lock clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 setup: $(PROJECT) $(POSTGREST)/$(NODE_MODULES) ## Install everything into .venv and node_modules
 
@@ -32,7 +33,7 @@ demo: setup ## Enrich real photographs here: IMAGES=folder for your own, KEEP=1 
 up: setup ## Run everything here until Ctrl-C: Supabase, Prefect, a worker, the gateway: ARGS="--port N --empty"
 	@$(BIN)/media-enricher up $(ARGS)
 
-test: setup $(ORACLES)/$(NODE_MODULES) ## Run the whole suite, against a real stack: ARGS="-k name" for less
+test: setup $(NODE_TESTS:%=%/$(NODE_MODULES)) ## Run the whole suite, against a real stack: ARGS="-k name" for less
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: setup ## Lint, formatting and types
@@ -43,14 +44,17 @@ check: setup ## Lint, formatting and types
 bench: setup ## Measure against a bare loop and a plain script: ARGS="--quick" or "--json FILE"
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+bench-http: setup ## Measure how soon the gateway answers, and a run begins: ARGS="--rounds N" or "--json FILE"
+	@$(BIN)/python -m tests.bench.http_trigger $(ARGS)
+
 lock: $(PACKAGES) ## Pin all dependencies in requirements*.txt: ARGS=--upgrade for newer versions
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/$(LOCK) $(ARGS) --output-file requirements.txt
 	@$(BIN)/$(LOCK) $(ARGS) --all-extras --constraints requirements.txt --output-file requirements-dev.txt
 
 clean: ## Remove all that was installed or made here, data of the local stack included
-	@rm -rf $(VENV) .media-enricher $(POSTGREST)/node_modules $(ORACLES)/node_modules \
-		.mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) .media-enricher $(POSTGREST)/node_modules $(NODE_TESTS:%=%/node_modules) \
+		examples/nextjs/.next .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
