@@ -27,6 +27,7 @@ TABLES = {
     "media_enrich_runs": [field.name for field in msgspec.structs.fields(EnrichRun)],
 }
 
+_NO_ID = "00000000-0000-0000-0000-000000000000"
 _SELECTION = {
     "p_bucket": "",
     "p_prefix": "",
@@ -41,12 +42,37 @@ FUNCTIONS = {
     "media_count_pending": {**_SELECTION, "p_limit": "1"},
     "media_mark_gone": {"p_bucket": "", "p_prefix": ""},
     "media_record_assets": {
-        "p_run_id": "00000000-0000-0000-0000-000000000000",
+        "p_run_id": _NO_ID,
         "p_bucket": "",
         "p_assets": "[]",
         "p_transient_codes": "{}",
     },
     "media_record_run": {"p_run": "{}"},
+    "media_run_failures": {"p_run_id": _NO_ID},
+    "media_request_run": {"p_request": "{}", "p_limits": "{}"},
+    "media_start_run": {"p_request_id": _NO_ID, "p_run_id": _NO_ID, "p_invocation_id": _NO_ID},
+    "media_release_request": {"p_request_id": _NO_ID},
+    "media_settle_invocation": {
+        "p_invocation_id": _NO_ID,
+        "p_http_status": "200",
+        "p_reason": "",
+    },
+    "media_requested_objects": {
+        "p_bucket": "",
+        "p_prefix": "",
+        "p_depth": "header",
+        "p_enricher_version": "1",
+        "p_transient_codes": "{}",
+        "p_max_attempts": "1",
+        "p_limit": "1",
+    },
+    "media_fulfil_requests": {
+        "p_bucket": "",
+        "p_prefix": "",
+        "p_paths": "{}",
+        "p_sequence": "0",
+    },
+    "media_finish_requests": {"p_run_id": _NO_ID, "p_bucket": "", "p_prefix": ""},
 }
 """The functions of the pipeline, with arguments that touch nothing. They are called by GET, which
 PostgREST carries out in a read-only transaction, so that not even a mistake here could write."""
@@ -185,7 +211,7 @@ def browsers_are_kept_out(setup: Setup) -> str:
 
 def _expect_kept_out(setup: Setup, key: str, table: str) -> None:
     """Reading gives no row, and changing or deleting one, of an id that none has, is refused."""
-    of_none = {"id": "eq.00000000-0000-0000-0000-000000000000"}
+    of_none = {"id": f"eq.{_NO_ID}"}
     attempts = {
         "read": setup.ask("GET", f"/rest/v1/{table}?select=id&limit=1", key=key),
         "delete from": setup.ask("DELETE", f"/rest/v1/{table}", key=key, params=of_none),

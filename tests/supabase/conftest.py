@@ -11,6 +11,7 @@ from media_enricher.local import LocalStack
 from media_enricher.settings import supabase_settings
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.client import connect
+from media_enricher.supabase.requests import RunRequests
 from media_enricher.supabase.runs import RunTable
 
 
@@ -28,6 +29,11 @@ def assets(client: Client) -> AssetTable:
 @pytest.fixture
 def runs(client: Client) -> RunTable:
     return RunTable(client)
+
+
+@pytest.fixture
+def run_requests(client: Client) -> RunRequests:
+    return RunRequests(client)
 
 
 @pytest.fixture

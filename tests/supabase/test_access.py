@@ -20,7 +20,7 @@ from tests.conftest import Put
 SignIn = Callable[[str | None], Client]
 NO_PERMISSION = "42501"
 POLLED = "id, started_at, status, total_files, processed_files, succeeded, failed"
-HIDDEN = ("prefix", "requested_by", "error", "snapshot_path", "bucket")
+HIDDEN = ("prefix", "requested_by", "error", "snapshot_path", "bucket", "flow")
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "media_pending_objects": {
@@ -37,6 +37,24 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "p_run_id": str(uuid4()), "p_bucket": "b", "p_assets": [], "p_transient_codes": [],
     },
     "media_record_run": {"p_run": {"id": str(uuid4()), "bucket": "b"}},
+    "media_run_failures": {"p_run_id": str(uuid4())},
+    "media_request_run": {
+        "p_request": {
+            "route": "backfill", "flow": "backfill", "bucket": "b",
+            "refusal": {"http_status": 403, "reason": "not_admin"},
+        },
+        "p_limits": {},
+    },
+    "media_release_request": {"p_request_id": str(uuid4())},
+    "media_settle_invocation": {
+        "p_invocation_id": str(uuid4()), "p_http_status": 503, "p_reason": "unavailable",
+    },
+    "media_requested_objects": {
+        "p_bucket": "b", "p_prefix": "", "p_depth": "full", "p_enricher_version": 1,
+        "p_transient_codes": [], "p_max_attempts": 3, "p_limit": 10,
+    },
+    "media_fulfil_requests": {"p_bucket": "b", "p_prefix": "", "p_paths": [], "p_sequence": 0},
+    "media_finish_requests": {"p_run_id": str(uuid4()), "p_bucket": "b", "p_prefix": ""},
     "media_tenant_id": {"p_bucket": "b", "p_path": "a.jpg"},
 }  # fmt: skip
 

@@ -18,6 +18,7 @@ from supabase import Client
 
 from media_enricher.local import LocalStack
 from media_enricher.models import (
+    AssetOfRun,
     AssetStatus,
     Depth,
     ErrorCode,
@@ -30,6 +31,7 @@ from media_enricher.models import (
     StorageObject,
 )
 from media_enricher.supabase.assets import AssetTable
+from media_enricher.supabase.runs import RunTable
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,57 @@ def test_every_field_comes_back_as_it_was_found(
     )
     assert [msgspec.convert(row, MediaAsset) for row in stored] == [complete]
     assert set(Findings.__struct_fields__) <= set(stored[0])
+
+
+def test_the_assets_of_a_run_are_paged_by_path_and_filtered_by_status(
+    assets: AssetTable, fill: Callable[[int], Filled]
+) -> None:
+    filled, run_id = fill(7), str(uuid4())
+    (page,) = assets.pending_pages(Selection(bucket=filled.bucket))
+    odd = {"status": AssetStatus.FAILED, "error_code": ErrorCode.CORRUPT, "error_message": "bad"}
+    assets.record(run_id, filled.found(page[:5], width=4, height=3, tags=["a"]))
+    assets.record(run_id, filled.found(page[5:6], **odd))
+    assets.record(str(uuid4()), filled.found(page[6:]))
+
+    first = assets.of_run(run_id, limit=4)
+    second = assets.of_run(run_id, after=first[-1].path, limit=4)
+
+    assert [each.path for each in first + second] == filled.paths[:6]
+    assert assets.of_run(run_id, after=second[-1].path) == []
+    assert first[0] == AssetOfRun(
+        path=filled.paths[0], status=AssetStatus.ENRICHED, size_bytes=1, width=4, height=3,
+        tags=["a"],
+    )  # fmt: skip
+    (failed,) = assets.of_run(run_id, status=AssetStatus.FAILED)
+    assert (failed.path, failed.error_code) == (filled.paths[5], "corrupt")
+    assert len(assets.of_run(run_id, status=AssetStatus.ENRICHED)) == 5
+
+
+def test_failures_of_a_run_are_counted_by_reason_the_most_frequent_first(
+    assets: AssetTable, runs: RunTable, fill: Callable[[int], Filled]
+) -> None:
+    filled, run_id = fill(6), str(uuid4())
+    runs.record(run_id, bucket=filled.bucket)
+    (page,) = assets.pending_pages(Selection(bucket=filled.bucket))
+
+    def fail(start: int, end: int, code: ErrorCode, run: str = run_id) -> None:
+        assets.record(
+            run,
+            [
+                asset(each, status=AssetStatus.FAILED, error_code=code, error_message=each.path)
+                for each in page[start:end]
+            ],
+        )
+
+    fail(0, 1, ErrorCode.TIMEOUT)
+    fail(1, 4, ErrorCode.CORRUPT)
+    fail(4, 5, ErrorCode.EMPTY, run=str(uuid4()))
+    assets.record(run_id, filled.found(page[5:]))
+    corrupt, timeout = assets.failures_by_reason(run_id)
+    assert (corrupt.error_code, corrupt.objects) == ("corrupt", 3)
+    assert corrupt.path == corrupt.error_message == filled.paths[1]
+    assert (timeout.error_code, timeout.objects, timeout.path) == ("timeout", 1, filled.paths[0])
+    assert assets.failures_by_reason(str(uuid4())) == []
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40) | st.sampled_from(

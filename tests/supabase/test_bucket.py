@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import sleep
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from supabase import Client
 
 from media_enricher.models import ErrorCode
-from media_enricher.supabase.bucket import Bucket
+from media_enricher.supabase.bucket import Bucket, buckets
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.urls import object_url
 
@@ -92,6 +94,33 @@ def test_a_refused_name_is_told(bucket: Bucket) -> None:
     with pytest.raises(SupabaseError, match="InvalidKey") as failed:
         bucket.upload("é.jpg", b"", "image/jpeg")
     assert failed.value.code is ErrorCode.REJECTED
+
+
+def test_a_signed_url_opens_its_object_without_a_key_for_a_while(bucket: Bucket) -> None:
+    paths = ["a b+c.jpg", "what?token=.jpg", "it's (1)!/x&y=z;:@,$.jpg", "a//b/../c.jpg", "/d.jpg"]
+    for path in paths:
+        bucket.upload(path, path.encode(), "image/jpeg")
+    signed = bucket.sign([*paths, "missing.jpg"], 60)
+    assert set(signed) == set(paths)
+    for path, url in signed.items():
+        assert httpx.get(url).content == path.encode()
+    stale = bucket.sign(["/d.jpg"], 1)["/d.jpg"]
+    sleep(2.1)
+    assert httpx.get(stale).status_code >= 400
+    assert bucket.sign([], 60) == {}
+
+
+def test_a_signed_url_opens_nothing_else(bucket: Bucket) -> None:
+    for path in ("a.jpg", "b.jpg"):
+        bucket.upload(path, b"", "image/jpeg")
+    url = bucket.sign(["a.jpg"], 60)["a.jpg"]
+    assert httpx.get(url.replace("/a.jpg", "/b.jpg")).status_code >= 400
+
+
+def test_buckets_are_listed_by_name(client: Client, bucket: Bucket) -> None:
+    names = buckets(client)
+    assert bucket.name in names
+    assert names == sorted(names)
 
 
 def test_a_list_is_of_literal_prefixes_at_any_depth(bucket: Bucket) -> None:

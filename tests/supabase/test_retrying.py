@@ -17,6 +17,7 @@ from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.retrying import patience
 from media_enricher.supabase.runs import RunTable
 from tests.supabase.flaky import Answer, Flaky, flaky_server
 
@@ -157,6 +158,37 @@ def test_what_to_do_is_said(flaky: Flaky, client: Client, code: str, advice: str
     flaky.answers = [Answer(400, rest(code))]
     with pytest.raises(SupabaseError, match=advice):
         count(client)
+
+
+def test_the_patience_of_a_caller_ends_all_retries(flaky: Flaky, client: Client) -> None:
+    flaky.answers = [Answer(503, headers=(("Retry-After", "2"),))]
+    began = monotonic()
+    with patience(1):
+        for _ in range(3):
+            with pytest.raises(SupabaseError):
+                count(client)
+    assert monotonic() - began < 1  # the wait that would outlast it is not begun either
+    assert len(flaky.requests) == 3  # each was tried once
+    flaky.answers, flaky.requests = [Answer(503), GOOD], []
+    with patience(1):
+        assert count(client) == 3  # there was time for this one
+    assert len(flaky.requests) == 2
+    flaky.answers, flaky.requests = [Answer(503), GOOD], []
+    with patience(0), pytest.raises(SupabaseError):
+        count(client)
+    flaky.answers, flaky.requests = [Answer(503), GOOD], []
+    assert count(client) == 3  # and outside of it all is as before
+    assert len(flaky.requests) == 2
+
+
+def test_a_client_can_be_told_to_wait_less(flaky: Flaky, client: Client) -> None:
+    hasty = connect(SupabaseSettings(url=flaky.url, service_key=SecretStr(KEY)), answer_seconds=0.1)
+    flaky.answers = [SILENT]
+    began = monotonic()
+    with patience(0), pytest.raises(SupabaseError, match=r"no answer within 0\.1 s") as failed:
+        count(hasty)
+    assert failed.value.code is ErrorCode.TIMEOUT
+    assert monotonic() - began < 0.4
 
 
 def test_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:

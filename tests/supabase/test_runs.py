@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from media_enricher.models import Depth, EnrichRun, ErrorCode, Mode, RunStatus, Trigger
+from media_enricher.models import Depth, EnrichRun, ErrorCode, FlowName, Mode, RunStatus, Trigger
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.runs import RunTable
 
@@ -36,13 +37,35 @@ def test_a_run_from_start_to_end(runs: RunTable) -> None:
 
 
 def test_the_newest_come_first(runs: RunTable) -> None:
-    future = datetime(2099, 1, 1, tzinfo=UTC)
-    ids = [str(uuid4()) for _ in range(3)]
+    start, bucket = datetime(2030, 1, 1, tzinfo=UTC), str(uuid4())
+    ids = [str(uuid4()) for _ in range(4)]
     for number, run_id in enumerate(ids):
         runs.record(
-            run_id, bucket="b", status="running", started_at=future + timedelta(days=number)
+            run_id, bucket=bucket, status="running", started_at=start + timedelta(days=number)
         )
-    assert [run.id for run in runs.recent(3)] == ids[::-1]
+    assert [run.id for run in runs.recent(3, bucket=bucket)] == ids[:0:-1]
+
+
+def test_runs_are_narrowed_to_a_tenant_a_caller_a_bucket_and_a_status(runs: RunTable) -> None:
+    tenant, caller, bucket = str(uuid4()), str(uuid4()), f"bucket {uuid4()}, (a)"
+    of_tenant, of_caller, of_bucket, ended = (str(uuid4()) for _ in range(4))
+    runs.record(of_tenant, bucket="b", tenant_id=tenant)
+    runs.record(of_caller, bucket="b", tenant_id=tenant, requested_by=caller)
+    runs.record(of_bucket, bucket=bucket, flow=FlowName.ENRICH_OBJECT)
+    runs.record(ended, bucket=bucket, status=RunStatus.COMPLETED)
+
+    def found(**narrow: Any) -> set[str]:
+        return {run.id for run in runs.recent(**narrow)}
+
+    assert found(tenant_id=tenant) == {of_tenant, of_caller}
+    assert found(tenant_id=tenant, requested_by=caller) == {of_caller}
+    assert found(bucket=bucket) == {of_bucket, ended}
+    assert found(bucket=bucket, status=RunStatus.COMPLETED) == {ended}
+    assert found(tenant_id=tenant, bucket=bucket) == set()
+    assert found(bucket="b\x00", tenant_id=tenant) == {of_tenant, of_caller}
+    assert [run.flow for run in runs.recent(bucket=bucket, status=RunStatus.QUEUED)] == [
+        FlowName.ENRICH_OBJECT
+    ]
 
 
 def test_a_run_nobody_knows_is_told(runs: RunTable) -> None:
