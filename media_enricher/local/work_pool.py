@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import tenacity
 
 from media_enricher.local import children
 from media_enricher.local.errors import LocalStackError
@@ -25,6 +26,11 @@ QUEUE_PRIORITIES = {"objects": 1, "backfills": 2}
 """A new upload goes before whatever else waits."""
 
 _DEPLOY_SECONDS = 120.0
+_PATIENCE_SECONDS = 30.0
+
+
+class _AwayError(LocalStackError):
+    """Prefect does not answer just now."""
 
 
 class WorkPool:
@@ -75,19 +81,27 @@ class WorkPool:
     def _create(self, path: str, body: Mapping[str, Any]) -> None:
         self._ask("POST", path, body, httpx.codes.CONFLICT)
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(_AwayError),
+        wait=tenacity.wait_fixed(0.5),
+        stop=tenacity.stop_after_delay(_PATIENCE_SECONDS),
+        reraise=True,
+    )
     def _ask(
         self, method: str, path: str, body: Mapping[str, Any], *accepted: httpx.codes
     ) -> httpx.Response:
         try:
             answer = self._client.request(method, f"{self._url}{path}", json=body)
         except httpx.TransportError as error:
-            raise LocalStackError(f"Prefect at {self._url} does not answer: {error!r}") from None
-        if not answer.is_success and answer.status_code not in accepted:
-            raise LocalStackError(
-                f"Prefect at {self._url} refuses {method} {path} (HTTP {answer.status_code}). "
-                "Check PREFECT_API_URL, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY."
-            )
-        return answer
+            raise _AwayError(f"Prefect at {self._url} does not answer: {error!r}") from None
+        if answer.is_success or answer.status_code in accepted:
+            return answer
+        problem = f"Prefect at {self._url} answers {answer.status_code} to {method} {path}"
+        if answer.is_server_error:  # as a server that has just started does, its database locked
+            raise _AwayError(f"{problem}. See the server's log.")
+        raise LocalStackError(
+            f"{problem}. Check PREFECT_API_URL, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY."
+        )
 
 
 class Deploying:
