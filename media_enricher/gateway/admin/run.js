@@ -25,6 +25,7 @@ export class RunView {
     /** @type {Run | null} */
     this.run = null;
     this.isLeft = false;
+    this.isMissing = false;
     this.snapshotAt = 0;
     this.snapshotOf = "";
     const { nodes, parts } = stamp("run-detail");
@@ -40,6 +41,7 @@ export class RunView {
 
   /** @param {boolean} isCancelling */
   async refresh(isCancelling) {
+    if (this.isMissing) return;
     if (!this.run || isActive(this.run)) {
       const first = !this.run;
       this.run = await this.api.run(this.id);
@@ -58,6 +60,7 @@ export class RunView {
 
   /** @param {string} sentence */
   showMissing(sentence) {
+    this.isMissing = true;
     setText(byId("run-title"), "No such run");
     setTextOrHide(byId("run-hint"), sentence);
     byId("run-view").replaceChildren();

@@ -1,0 +1,494 @@
+"""The admin page in a real browser, against everything that `media-enricher up` starts."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow.parquet as pq
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+
+from media_enricher.local import LocalStack
+from media_enricher.local.site import Site
+from tests.browser.conftest import (
+    MANY,
+    MANY_OBJECTS,
+    PHONE,
+    PHOTOGRAPHS,
+    AdminPage,
+    OpenWindow,
+)
+
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+PERCEPTIBLE = re.compile(r"[1-9]")
+
+
+@pytest.fixture(scope="package")
+def finished_run(browser: Any, site: Site, stack_of_site: LocalStack) -> str:
+    """A completed run over the photographs, started on the page as anyone would."""
+    page = browser.new_page()
+    admin_page = AdminPage(page, f"{site.gateway_url}/media-enricher/admin", stack_of_site)
+    admin_page.open_as_admin()
+    admin_page.ask_for(PHOTOGRAPHS, mode="all")
+    run_id = admin_page.start()
+    admin_page.follow_message()
+    admin_page.expect_status("Completed")
+    page.close()
+    return run_id
+
+
+def test_signing_in_lasts_until_one_signs_out(admin_page: AdminPage) -> None:
+    page = admin_page.page
+    admin_page.open()
+    admin_page.screenshot("signed-out")
+    admin_page.sign_in(admin_page.stack.users.admin)
+    expect(page.get_by_text(admin_page.stack.users.admin.email)).to_be_visible()
+
+    page.reload()
+    expect(page.get_by_role("heading", name="Start a run")).to_be_visible()
+    expect(page.get_by_label("Bucket")).to_have_value(PHOTOGRAPHS)
+
+    page.get_by_role("button", name="Sign out").click()
+    page.reload()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_role("heading", name="Start a run")).to_be_hidden()
+
+
+def test_a_wrong_password_is_refused_in_a_sentence(admin_page: AdminPage) -> None:
+    admin_page.refusals = {400}
+    admin_page.open()
+    admin_page.sign_in(admin_page.stack.users.admin, "not the password")
+    expect(admin_page.page.get_by_role("alert").first).to_contain_text("belong together")
+    expect(admin_page.page.get_by_label("Password")).to_be_focused()
+    admin_page.screenshot("wrong-password")
+
+
+def test_a_run_is_counted_started_and_watched_to_its_end(admin_page: AdminPage) -> None:
+    page = admin_page.page
+    admin_page.open_as_admin()
+    admin_page.ask_for(MANY, mode="all")
+    page.get_by_role("button", name="Count first").click()
+    expect(page.locator("#counted")).to_have_text(re.compile(r"^1,500 objects, \d\.\d MB$"))
+    admin_page.screenshot("counted")
+
+    run_id = admin_page.start()
+    admin_page.screenshot("started")
+    item = page.locator(f"#run-list li:has(a[href='#/runs/{run_id}'])")
+    watched = _watch(item)
+    expect(item.locator(".amount")).to_have_text(re.compile(r"^[1-9][\d,]* of 1,500$"))
+    admin_page.screenshot("running")
+    expect(item.locator(".status")).to_have_text("Completed", timeout=60_000)
+    expect(item.locator(".amount")).to_have_text("1,500 of 1,500")
+    expect(page.locator("#announcer")).to_contain_text("completed")
+    seen = watched()
+    assert [status for status in seen["status"] if status != "Queued"] == ["Running", "Completed"]
+    assert any("objects/s" in pace and "left" in pace for pace in seen["pace"])
+    assert len(seen["amount"]) > 3
+
+    (row,) = admin_page.table("media_enrich_runs", f"id=eq.{run_id}")
+    assert (row["succeeded"], row["trigger"]) == (MANY_OBJECTS, "http")
+    assert row["requested_by"] == admin_page.stack.users.admin.id
+
+
+def test_a_second_start_finds_the_run_under_way_which_can_be_cancelled(
+    admin_page: AdminPage,
+) -> None:
+    page = admin_page.page
+    admin_page.open_as_admin()
+    admin_page.ask_for(MANY, mode="all")
+    run_id = admin_page.start()
+    page.get_by_role("log").get_by_role("button", name="Dismiss").click()
+    assert admin_page.start() == run_id
+    expect(page.get_by_role("log")).to_contain_text("under way already")
+    admin_page.screenshot("already-running")
+
+    admin_page.follow_message()
+    expect(admin_page.run.locator("[data-part=succeeded]")).to_have_text(
+        PERCEPTIBLE, timeout=40_000
+    )
+    admin_page.run.get_by_role("button", name="Cancel run").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(f"Cancel the run of {MANY}?")
+    admin_page.screenshot("confirming")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(admin_page.run.get_by_role("button", name="Cancel run")).to_be_enabled()
+
+    admin_page.run.get_by_role("button", name="Cancel run").click()
+    dialog.get_by_role("button", name="Cancel the run").click()
+    admin_page.expect_status("Cancelled")
+    admin_page.screenshot("cancelled")
+    (row,) = admin_page.table("media_enrich_runs", f"id=eq.{run_id}")
+    assert row["status"] == "cancelled"
+    assert row["processed_files"] < MANY_OBJECTS
+
+
+def test_a_user_who_is_no_admin_is_told_so(admin_page: AdminPage) -> None:
+    page = admin_page.page
+    admin_page.open()
+    admin_page.sign_in(admin_page.stack.users.ada)
+    expect(page.get_by_role("heading", name="Not for this account")).to_be_visible()
+    expect(page.locator("#refused")).to_contain_text(
+        f"signed in as {admin_page.stack.users.ada.email}, and that account may not start"
+    )
+    expect(page.get_by_role("heading", name="Start a run")).to_be_hidden()
+    admin_page.screenshot("refused-user")
+    page.locator("#refused").get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_tenants_admin_is_kept_in_their_folder(admin_page: AdminPage, finished_run: str) -> None:
+    page, ben = admin_page.page, admin_page.stack.users.ben
+    admin_page.refusals = {403}
+    admin_page.open()
+    admin_page.sign_in(ben)
+    expect(page.get_by_label("Prefix")).to_have_value(f"{ben.tenant_id}/")
+    expect(page.locator("#prefix-hint")).to_contain_text("one tenant")
+    expect(page.locator(f"a[href='#/runs/{finished_run}']")).to_have_count(0)
+
+    page.get_by_label("Prefix").fill("formats/")
+    page.get_by_role("button", name="Start run").click()
+    expect(page.locator("#start-error")).to_contain_text("your tenant's folder")
+    expect(page.get_by_label("Prefix")).to_be_focused()
+    admin_page.screenshot("tenant-admin")
+
+    page.get_by_label("Prefix").fill(f"{ben.tenant_id}/")
+    page.get_by_label("Objects").select_option("all")
+    admin_page.start()
+    admin_page.follow_message()
+    admin_page.expect_status("Completed")
+    expect(admin_page.run.get_by_role("heading", name="portrait.jpg")).to_be_visible()
+
+
+def test_a_refusal_of_the_gateway_is_shown_as_its_sentence(admin_page: AdminPage) -> None:
+    page = admin_page.page
+    admin_page.refusals = {404}
+    admin_page.open_as_admin()
+    admin_page.ask_for("no-such-bucket")
+    with page.expect_response("**/backfill*") as refused:
+        page.get_by_role("button", name="Start run").click()
+    sentence = refused.value.json()["error"]
+    assert "no-such-bucket" in sentence
+    expect(page.locator("#start-error")).to_have_text(sentence)
+    admin_page.screenshot("refused-request")
+
+    page.get_by_label("Bucket").fill(PHOTOGRAPHS)
+    expect(page.locator("#start-error")).to_be_empty()
+
+
+def test_the_gallery_shows_what_was_found(admin_page: AdminPage, finished_run: str) -> None:
+    page = admin_page.page
+    admin_page.open_as_admin(f"#/runs/{finished_run}")
+    (row,) = admin_page.table(
+        "media_assets", f"bucket=eq.{PHOTOGRAPHS}&path=eq.cameras/christophe-henner.jpg"
+    )
+    card = _card(admin_page, "christophe-henner.jpg")
+    card.scroll_into_view_if_needed()
+    expect(card.locator(".measures")).to_contain_text(
+        f"{row['width']:,} \N{MULTIPLICATION SIGN} {row['height']:,}"
+    )
+    expect(card.locator(".measures")).to_contain_text(row["content_type"])
+    expect(card).to_contain_text(row["camera_model"])
+    assert card.locator(".palette code").all_inner_texts() == row["palette"]
+    swatches = card.locator(".swatch").evaluate_all(
+        "swatches => swatches.map(each => getComputedStyle(each).backgroundColor)"
+    )
+    assert swatches == [_rgb(colour) for colour in row["palette"]]
+
+    picture = card.locator("img")
+    expect(picture).to_have_js_property("complete", True)
+    assert picture.evaluate("image => image.naturalWidth") == row["width"]
+    frame = card.locator(".picture").bounding_box()
+    assert frame
+    assert frame["width"] / frame["height"] == pytest.approx(row["width"] / row["height"], rel=0.02)
+    assert len(set(_pixels(card.locator("canvas").first))) > 100
+    tagged = admin_page.table("media_assets", f"run_id=eq.{finished_run}&tags=not.is.null")
+    for asset in tagged:
+        tags = _card(admin_page, asset["path"].rsplit("/", 1)[-1]).locator(".tags li")
+        assert tags.all_inner_texts() == asset["tags"]
+    admin_page.screenshot("gallery")
+
+    page.get_by_label("Show").select_option("failed")
+    expect(page.locator(".asset")).to_have_count(2)
+    expect(_card(admin_page, "empty.jpg")).to_contain_text("empty: The object has no bytes.")
+    expect(page.locator("#run .reasons")).to_contain_text("1 object truncated")
+    page.locator("#run .reasons").scroll_into_view_if_needed()
+    admin_page.screenshot("failures")
+
+
+def test_a_long_gallery_is_shown_a_page_at_a_time(admin_page: AdminPage, finished_run: str) -> None:
+    page = admin_page.page
+    found = admin_page.table("media_assets", f"select=path&run_id=eq.{finished_run}")
+    assert len(found) > 24
+    admin_page.open_as_admin(f"#/runs/{finished_run}")
+    expect(page.locator(".asset")).to_have_count(24)
+    page.locator("#run").get_by_role("button", name="Show more").click()
+    expect(page.locator(".asset")).to_have_count(len(found))
+    expect(page.locator("#run").get_by_role("button", name="Show more")).to_be_hidden()
+
+
+def test_the_snapshot_downloads_as_parquet(admin_page: AdminPage, finished_run: str) -> None:
+    admin_page.open_as_admin(f"#/runs/{finished_run}")
+    link = admin_page.run.get_by_role("link", name=".parquet").first
+    with admin_page.page.expect_download() as download:
+        link.click()
+    table = pq.read_table(io.BytesIO(download.value.path().read_bytes()))
+    assert download.value.suggested_filename.endswith(".parquet")
+    assert "cameras/christophe-henner.jpg" in table.column("path").to_pylist()
+
+
+def test_a_run_leads_to_prefects_own_page_of_it(
+    admin_page: AdminPage, finished_run: str, site: Site
+) -> None:
+    admin_page.open_as_admin(f"#/runs/{finished_run}")
+    link = admin_page.run.get_by_role("link", name="Open in Prefect")
+    expect(link).to_have_attribute("href", re.compile(rf"^{site.prefect_url}.*{finished_run}$"))
+
+
+def test_a_link_to_an_unknown_run_says_so(admin_page: AdminPage) -> None:
+    admin_page.refusals = {404}
+    unknown = str(uuid4())
+    admin_page.open_as_admin(f"#/runs/{unknown}")
+    expect(admin_page.run.get_by_role("heading", name="No such run")).to_be_visible()
+    expect(admin_page.run).to_contain_text(unknown)
+
+
+def test_the_keyboard_alone_starts_and_opens_a_run(admin_page: AdminPage) -> None:
+    page, admin = admin_page.page, admin_page.stack.users.admin
+    admin_page.open()
+    expect(page.get_by_label("E-mail")).to_be_focused()
+    page.keyboard.type(admin.email)
+    page.keyboard.press("Tab")
+    page.keyboard.type(admin.password)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Start a run")).to_be_visible()
+
+    _tab_to(page, page.get_by_label("Prefix"))
+    page.keyboard.type("nothing-starts-like-this/")
+    _tab_to(page, page.get_by_role("button", name="Start run"))
+    page.keyboard.press("Enter")
+    link = page.get_by_role("log").get_by_role("link", name="See the run")
+    expect(link).to_be_visible()
+    expect(page.get_by_role("button", name="Start run")).to_be_focused()
+    _tab_to(page, link)
+    page.keyboard.press("Enter")
+    expect(page.locator("#run-title")).to_be_focused()
+    admin_page.expect_status("Completed")
+
+
+def test_a_poll_moves_neither_focus_nor_scroll(admin_page: AdminPage, finished_run: str) -> None:
+    page = admin_page.page
+    admin_page.open_as_admin(f"#/runs/{finished_run}")
+    _card(admin_page, "christophe-henner.jpg").scroll_into_view_if_needed()
+    page.locator("#run-list a").first.focus()
+    before = page.evaluate("[scrollY, document.activeElement.href]")
+    with page.expect_response("**/runs?*", timeout=15_000):
+        pass
+    page.wait_for_timeout(200)
+    assert page.evaluate("[scrollY, document.activeElement.href]") == before
+
+
+def test_a_refused_token_is_refreshed_once_and_then_given_up(admin_page: AdminPage) -> None:
+    page = admin_page.page
+    admin_page.refusals = {400, 401}
+    admin_page.open_as_admin()
+    _spoil(page, "access_token")
+    page.reload()
+    expect(page.get_by_role("heading", name="Start a run")).to_be_visible()
+
+    _spoil(page, "access_token", "refresh_token")
+    page.reload()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.locator("#sign-in-error")).to_have_text(
+        "Your session has ended. Sign in again to go on."
+    )
+
+
+def test_a_gateway_that_goes_away_is_said_and_waited_for(admin_page: AdminPage) -> None:
+    page = admin_page.page
+    admin_page.open_as_admin()
+    page.route("**/runs?*", lambda route: route.abort())
+    expect(page.locator("#trouble")).to_contain_text("be reached. Check", timeout=15_000)
+    admin_page.screenshot("gateway-away")
+    page.unroute("**/runs?*")
+    expect(page.locator("#trouble")).to_be_hidden(timeout=30_000)
+    assert all("ERR_FAILED" in complaint for complaint in admin_page.complaints)
+    admin_page.complaints.clear()
+
+
+def test_a_start_whose_answer_was_lost_is_sent_again_with_the_same_key(
+    admin_page: AdminPage,
+) -> None:
+    page = admin_page.page
+    admin_page.refusals = {503}
+    keys: list[str] = []
+
+    def once_away(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            route.fulfill(
+                status=503,
+                headers={"retry-after": "1"},
+                json={"error": "Prefect does not answer.", "code": "unavailable"},
+            )
+        else:
+            route.continue_()
+
+    page.route("**/backfill", once_away)
+    admin_page.open_as_admin()
+    admin_page.ask_for(PHOTOGRAPHS, "nothing-here/")
+    run_id = admin_page.start()
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+    assert admin_page.table("media_enrich_runs", f"id=eq.{run_id}")
+
+
+def test_too_many_requests_are_held_back_for_as_long_as_was_asked(admin_page: AdminPage) -> None:
+    page = admin_page.page
+    admin_page.refusals = {429}
+    page.route(
+        "**/backfill",
+        lambda route: route.fulfill(
+            status=429,
+            headers={"retry-after": "2"},
+            json={"error": "Too many runs are under way.", "code": "too_many_runs"},
+        ),
+    )
+    admin_page.open_as_admin()
+    start = page.get_by_role("button", name="Start run")
+    start.click()
+    expect(page.locator("#start-error")).to_contain_text("You can try again in")
+    expect(start).to_have_attribute("aria-disabled", "true")
+    admin_page.screenshot("too-many")
+    expect(start).not_to_have_attribute("aria-disabled", "true")
+
+
+def test_the_page_works_behind_supabases_functions_prefix(
+    open_window: OpenWindow, stack_of_site: LocalStack, finished_run: str
+) -> None:
+    window = open_window(base=f"{stack_of_site.url}/functions/v1")
+    window.open_as_admin(f"#/runs/{finished_run}")
+    expect(window.run.get_by_role("heading", name="christophe-henner.jpg")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_off_or_inaccessible(
+    open_window: OpenWindow, finished_run: str, scheme: str
+) -> None:
+    for name, viewport in (("wide", {"width": 1440, "height": 900}), ("phone", PHONE)):
+        window = open_window(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+        window.open()
+        _inspect(window, f"sign-in-{name}-{scheme}")
+        window.sign_in(window.stack.users.admin)
+        expect(window.page.locator(".run-item").first).to_be_visible()
+        _inspect(window, f"form-{name}-{scheme}")
+        window.open(f"#/runs/{finished_run}")
+        expect(_card(window, "christophe-henner.jpg")).to_be_visible()
+        _inspect(window, f"run-{name}-{scheme}")
+
+
+def test_blurhashes_are_drawn_as_the_reference_decodes_them(admin_page: AdminPage) -> None:
+    import blurhash
+
+    hashes = ["LEHV6nWB2yk8pyo0adR*.7kCMdnj", "LGF5]+Yk^6#M@-5c,1J5@[or[Q6.", "00OZZy"]
+    admin_page.open()
+    for code in hashes:
+        drawn = admin_page.page.evaluate(
+            """async ([script, code]) => {
+                const { drawBlurhash } = await import(script);
+                const canvas = Object.assign(document.createElement("canvas"),
+                    { width: 32, height: 20 });
+                drawBlurhash(canvas, code);
+                return [...canvas.getContext("2d").getImageData(0, 0, 32, 20).data];
+            }""",
+            [f"{admin_page.url}/blurhash.js", code],
+        )
+        reference = [
+            channel
+            for row in blurhash.decode(code, 32, 20)
+            for pixel in row
+            for channel in (*pixel, 255)
+        ]
+        assert max(abs(ours - theirs) for ours, theirs in zip(drawn, reference, strict=True)) <= 1
+
+
+def _card(window: AdminPage, name: str) -> Locator:
+    return window.page.locator(".asset", has=window.page.get_by_role("heading", name=name))
+
+
+def _rgb(colour: str) -> str:
+    red, green, blue = bytes.fromhex(colour[1:])
+    return f"rgb({red}, {green}, {blue})"
+
+
+def _pixels(canvas: Locator) -> list[str]:
+    pixels: list[str] = canvas.evaluate(
+        """canvas => {
+            const { data } = canvas.getContext("2d").getImageData(
+                0, 0, canvas.width, canvas.height);
+            return Array.from({ length: data.length / 4 }, (_, i) =>
+                data.slice(4 * i, 4 * i + 4).join());
+        }"""
+    )
+    return pixels
+
+
+def _watch(item: Locator) -> Callable[[], dict[str, list[str]]]:
+    """Note all texts that parts of an item come to show, each once, in their order."""
+    item.evaluate(
+        """item => {
+            const seen = { status: [], amount: [], pace: [] };
+            const look = () => {
+                for (const [name, texts] of Object.entries(seen)) {
+                    const text = item.querySelector(`[data-part=${name}]`).textContent;
+                    if (!texts.includes(text)) texts.push(text);
+                }
+            };
+            look();
+            new MutationObserver(look).observe(item,
+                { subtree: true, childList: true, characterData: true });
+            window.seen = seen;
+        }"""
+    )
+    return lambda: item.page.evaluate("window.seen")
+
+
+def _tab_to(page: Page, target: Locator) -> None:
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if target.evaluate("node => node === document.activeElement"):
+            return
+    raise AssertionError("Tab does not lead there")
+
+
+def _spoil(page: Page, *tokens: str) -> None:
+    """Make tokens of the session such that no server takes them."""
+    page.evaluate(
+        """tokens => {
+            const session = JSON.parse(sessionStorage.getItem("media-enricher.session"));
+            for (const token of tokens) session[token] = "spoiled";
+            sessionStorage.setItem("media-enricher.session", JSON.stringify(session));
+        }""",
+        list(tokens),
+    )
+
+
+def _inspect(window: AdminPage, name: str) -> None:
+    window.screenshot(name)
+    overflow = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert overflow <= 0, f"{name} scrolls sideways by {overflow} pixels"
+    window.page.evaluate(AXE.read_text())
+    found = window.page.evaluate("axe.run()")
+    violations = [
+        f"{violation['id']}: {node['html']}"
+        for violation in found["violations"]
+        if violation["impact"] in {"serious", "critical"}
+        for node in violation["nodes"]
+    ]
+    assert violations == [], f"{name}: {json.dumps(violations, indent=2)}"
