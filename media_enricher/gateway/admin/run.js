@@ -79,6 +79,7 @@ export class RunView {
     setText(parts.skipped, count(run.skipped));
     setText(parts.read, run.bytes_read === null ? "–" : size(run.bytes_read));
     setTextOrHide(parts.error, run.error ?? "");
+    parts.error.dataset.status = run.status;
     parts.prefect.hidden = !run.prefect_url;
     if (run.prefect_url) parts.prefect.href = run.prefect_url;
     if (parts.facts.dataset.status !== run.status) {
