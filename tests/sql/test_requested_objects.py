@@ -20,11 +20,11 @@ class Lane:
 
     def __init__(self, database: Database, bucket: str, prefix: str = "") -> None:
         self._database = database
-        self._place = (bucket, prefix)
+        self.place = (bucket, prefix)
         self.run_id = str(uuid4())
 
     def ask(self, *paths: str, is_forced: bool = False) -> Row:
-        bucket, prefix = self._place
+        bucket, prefix = self.place
         asked = {
             "route": "enrich",
             "flow": "enrich-object",
@@ -50,7 +50,7 @@ class Lane:
     def page(self, *, depth: str = "full", limit: int = 1000) -> list[Row]:
         return self._database.rows(
             "select * from public.media_requested_objects($1, $2, $3, 1, $4, 3, $5)",
-            *(*self._place, depth, ["network"], limit),
+            *(*self.place, depth, ["network"], limit),
         )
 
     def pending(self, **question: Any) -> list[str]:
@@ -59,7 +59,7 @@ class Lane:
     def fulfil(self, page: list[Row]) -> int:
         fulfilled = self._database.value(
             "select public.media_fulfil_requests($1, $2, $3, $4)",
-            *self._place,
+            *self.place,
             [row["path"] for row in page],
             max((row["sequence"] for row in page), default=0),
         )
@@ -68,7 +68,7 @@ class Lane:
 
     def finish(self) -> bool:
         finished = self._database.value(
-            "select public.media_finish_requests($1, $2, $3)", self.run_id, *self._place
+            "select public.media_finish_requests($1, $2, $3)", self.run_id, *self.place
         )
         assert isinstance(finished, bool)
         return finished
@@ -232,7 +232,7 @@ def test_the_end_of_one_run_does_not_release_the_next(database: Database, lane: 
     lane.start(lane.ask("a.jpg"))
     lane.fulfil(lane.page())
     assert lane.finish()
-    following = Lane(database, *lane._place)
+    following = Lane(database, *lane.place)
     following.start(following.ask("b.jpg"))
     following.fulfil(following.page())
     assert lane.finish()
@@ -250,7 +250,7 @@ def test_a_request_that_races_with_the_end_of_a_run_is_never_lost(
         lane.run_id = str(uuid4())
         lane.start(answer)
         lane.fulfil(lane.page())
-        other = Lane(asking, *lane._place)
+        other = Lane(asking, *lane.place)
         late: list[Row] = []
         start = threading.Barrier(2)
 
@@ -286,7 +286,7 @@ def test_a_request_waits_for_a_run_that_is_just_ending(
 
         def ask() -> None:
             connection = Database(postgres.url())
-            answers.append(Lane(connection, *lane._place).ask("b.jpg"))
+            answers.append(Lane(connection, *lane.place).ask("b.jpg"))
             connection.close()
 
         thread = threading.Thread(target=ask)

@@ -162,8 +162,12 @@ def test_a_gateway_that_died_before_it_started_the_run_leaves_it_to_the_next(des
     assert late["id"] == run["id"]
 
 
-def test_a_request_that_could_not_be_started_makes_room(desk: Desk) -> None:
+@pytest.mark.parametrize("is_started", [False, True])
+def test_a_request_that_is_given_up_makes_room(desk: Desk, is_started: bool) -> None:
+    """Prefect can't start it, or knows better than the run's row that it has ended."""
     first = desk.ask()
+    if is_started:
+        desk.start(first)
     desk.release(first)
     second = desk.ask()
     assert second["is_new"]
