@@ -37,11 +37,15 @@ async function signedIn(user) {
   return supabase
 }
 
-async function invoke(supabase) {
+async function invoke(supabase, tries = 3) {
   const { data, error, response } = await supabase.functions.invoke(backfill, {
     method: 'POST',
     body: {},
   })
+  if (response.status === 503 && tries > 1) {
+    await seconds(Number(response.headers.get('retry-after')))
+    return invoke(supabase, tries - 1)
+  }
   return {
     status: response.status,
     data,
@@ -61,7 +65,7 @@ async function ended(supabase, id) {
     const run = data.find((each) => each.id === id)
     if (!run) throw new Error(`run ${id} is not among the latest`)
     if (!['queued', 'running'].includes(run.status)) return run
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    await seconds(0.2)
   }
 }
 
@@ -72,4 +76,8 @@ async function assets(supabase) {
     .eq('bucket', bucket)
     .order('path')
   return error ? { refused: error.message } : data
+}
+
+function seconds(count) {
+  return new Promise((resolve) => setTimeout(resolve, count * 1000))
 }
