@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -76,28 +77,33 @@ def create_app() -> FastAPI:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    refusal = error if isinstance(error, Refusal) else Refusal(500, "internal", str(error))
-    await put_on_record(request, refusal)
-    return refusal.answer()
+    if not isinstance(error, Refusal):
+        raise error
+    await put_on_record(request, error)
+    return error.answer()
 
 
 async def _refuse_invalid(request: Request, error: Exception) -> Response:
-    details = error.errors() if isinstance(error, RequestValidationError) else []
-    return await _refuse(request, refuse_invalid(details[0]))
+    """A value that FastAPI's own checks did not let pass; they say first where it stood."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first: ErrorDetails = error.errors()[0]
+    first["loc"] = first["loc"][1:]
+    return await _refuse(request, refuse_invalid(first))
 
 
 async def _refuse_route(request: Request, error: Exception) -> Response:
     """No such path, or not by this method."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if not isinstance(error, HTTPException):
+        raise error
+    status, headers = error.status_code, dict(error.headers or {})
     if status == 405:
         sentence = f"{request.url.path} does not take {request.method}: {headers.get('Allow')}."
         refusal = Refusal(status, "method_not_allowed", sentence, headers=headers)
     elif status == 404:
         refusal = Refusal(status, "not_found", f"There is nothing at {request.url.path}.")
     else:
-        detail = str(getattr(error, "detail", "")) or "The request can't be answered"
-        refusal = Refusal(status, "refused", f"{detail}.", headers=headers)
+        refusal = Refusal(status, "refused", f"{error.detail}.", headers=headers)
     return await _refuse(request, refusal)
 
 

@@ -120,10 +120,9 @@ def parse(model: type[_Model], fields: dict[str, Any]) -> _Model:
         raise refuse_invalid(error.errors()[0]) from None
 
 
-def refuse_invalid(error: ErrorDetails | dict[str, Any]) -> Refusal:
+def refuse_invalid(error: ErrorDetails) -> Refusal:
     """The answer to a value that a check did not let pass."""
-    place = [str(part) for part in error["loc"] if part not in {"query", "body", "path"}]
-    field = ".".join(place) or "body"
+    field = ".".join(map(str, error["loc"])) or "body"
     if error["type"] == "missing":
         return Refusal(
             422, "invalid_value", f"{field} is missing; it is required.", field=field, value=None

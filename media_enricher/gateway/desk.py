@@ -94,6 +94,7 @@ class Desk:
                 401,
                 "bad_token",
                 "The x-webhook-secret is not the one that MEDIA_ENRICHER_WEBHOOK_SECRET sets.",
+                headers={"WWW-Authenticate": "Bearer"},
             )
         return WEBHOOK
 

@@ -96,6 +96,7 @@ def gateway_process(
             env=prefect_environment()
             | stack.environment()
             | {"MEDIA_ENRICHER_WEBHOOK_SECRET": WEBHOOK_SECRET}
+            | {"MEDIA_ENRICHER_ACTIVE_RUNS": "1000"}  # those of all tests
             | (environment or {}),
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -138,10 +139,8 @@ def gateway_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gateway(
     migrated_stack: LocalStack, deployments: None, gateway_folder: Path
 ) -> Iterator[Gateway]:
-    """One with the default settings, a webhook secret apart, and room for all tests' runs."""
-    with gateway_process(
-        migrated_stack, gateway_folder, {"MEDIA_ENRICHER_ACTIVE_RUNS": "1000"}
-    ) as running:
+    """One with the settings that most have."""
+    with gateway_process(migrated_stack, gateway_folder) as running:
         yield running
 
 
@@ -212,8 +211,3 @@ class Tokens:
 @pytest.fixture(scope="session")
 def tokens(migrated_stack: LocalStack) -> Tokens:
     return Tokens(migrated_stack)
-
-
-@pytest.fixture(autouse=True)
-def _used(migrated_stack: LocalStack) -> None:
-    """The stack that fixtures of `tests/conftest.py` work on."""

@@ -27,6 +27,7 @@ class LossyPrefect:
         self._target = (target.hostname, target.port)
         self._path = target.path
         self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     @property
     def url(self) -> str:
@@ -36,15 +37,24 @@ class LossyPrefect:
         ready = threading.Event()
 
         async def serve() -> None:
-            await asyncio.start_server(self._relay, HOST, self.port)
-            ready.set()
+            async with await asyncio.start_server(self._relay, HOST, self.port):
+                ready.set()
+                await asyncio.Event().wait()
 
-        self._loop.create_task(serve())
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._serving = self._loop.create_task(serve())
+        self._thread.start()
         assert ready.wait(10)
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        async def end() -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            self._loop.stop()
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop)
+        self._thread.join(10)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(*self._target)
