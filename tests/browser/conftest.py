@@ -27,7 +27,7 @@ SCREENSHOTS = Path(os.environ.get("ARTIFACTS") or KEPT / "artifacts" / "browser"
 PHOTOGRAPHS = "dashboard-assets"
 MANY = "many-small-ones"
 MANY_OBJECTS = 1_500
-CHOSEN = ("cameras/", "formats/", "interiors/pexels-1", "broken/empty", "broken/upload")
+CHOSEN = ("cameras/", "formats/", "interiors/pexels-7", "broken/empty", "broken/upload")
 WIDE = {"width": 1280, "height": 860}
 PHONE = {"width": 360, "height": 780}
 

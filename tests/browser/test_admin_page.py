@@ -150,6 +150,7 @@ def test_a_tenants_admin_is_kept_in_their_folder(admin_page: AdminPage, finished
     admin_page.refusals = {403}
     admin_page.open()
     admin_page.sign_in(ben)
+    expect(page.get_by_label("Bucket")).to_have_value(PHOTOGRAPHS)
     expect(page.get_by_label("Prefix")).to_have_value(f"{ben.tenant_id}/")
     expect(page.locator("#prefix-hint")).to_contain_text("one tenant")
     expect(page.locator(f"a[href='#/runs/{finished_run}']")).to_have_count(0)
