@@ -11,7 +11,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck
 from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     negative_data_rejection,
@@ -25,7 +25,6 @@ from tests.gateway.conftest import Gateway
 
 EXAMPLES = 25
 CHECKS = [
-    not_a_server_error,
     status_code_conformance,
     content_type_conformance,
     response_headers_conformance,
@@ -33,6 +32,25 @@ CHECKS = [
     negative_data_rejection,
     unsupported_method,
 ]
+
+
+def ask_for(operation: Any, mode: GenerationMode, headers: dict[str, str]) -> None:
+    """Send an operation many requests, all valid or all invalid, and check each answer."""
+
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case: Any) -> None:
+        answer = case.call(headers=headers)
+        is_health_report = operation.path.endswith("/cron") and "checks" in answer.json()
+        assert answer.status_code < 500 or is_health_report, answer.text
+        case.validate_response(answer, checks=CHECKS)
+
+    ask()
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
@@ -43,21 +61,15 @@ def test_no_answer_is_undocumented_and_none_is_a_failure_of_ours(
     headers = {"authorization": f"Bearer {gateway.stack.service_key}"}
     asked = set()
     for found in schema.get_all_operations():
+        assert isinstance(found, Ok)
         operation = found.ok()
-
-        @hypothesis.settings(
-            max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=HealthCheck
-        )
-        @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
-        def ask(case: Any) -> None:
-            case.call_and_validate(headers=headers, checks=CHECKS)
-
-        if mode.is_positive or operation.query or operation.body or operation.path_parameters:
-            ask()
-        asked.add(operation.label)
+        takes_something = operation.query or operation.body or operation.path_parameters
+        if mode.is_positive or takes_something:  # else there is nothing to get wrong
+            ask_for(operation, mode, headers)
+            asked.add(operation.label)
 
     assert "POST /media-enricher/backfill" in asked
-    assert len(asked) >= 10
+    assert len(asked) >= 7
 
 
 def test_the_contracts_parameters_are_in_it(gateway: Gateway) -> None:
