@@ -15,7 +15,7 @@ from flows.conclusion import Conclusion
 from flows.runners import task_runner
 from flows.vital_signs import heartbeat
 from media_enricher.batching import batches
-from media_enricher.models import Depth, FlowName, Mode, Selection
+from media_enricher.models import Depth, Mode, Selection
 from tasks.enrich import Enrichment
 from tasks.plan import pending_objects, plan
 from tasks.report import Progress, report
@@ -28,7 +28,7 @@ Limit = Annotated[int, Field(ge=1)]
 
 
 @flow(
-    name=FlowName.BACKFILL,
+    name="backfill",
     flow_run_name="{bucket}/{prefix} {mode} {depth}",
     task_runner=task_runner(),
     persist_result=False,

@@ -14,7 +14,7 @@ from flows.conclusion import Conclusion
 from flows.runners import task_runner
 from flows.vital_signs import heartbeat
 from media_enricher.batching import batches
-from media_enricher.models import Depth, FlowName, Mode, Selection
+from media_enricher.models import Depth, Mode, Selection
 from tasks import resources
 from tasks.enrich import Enrichment
 from tasks.report import Progress, report
@@ -26,7 +26,7 @@ BucketName = Annotated[str, Field(min_length=1, pattern="^[^/]+$")]
 
 
 @flow(
-    name=FlowName.ENRICH_OBJECT,
+    name="enrich-object",
     flow_run_name="{bucket}/{prefix} {depth}",
     task_runner=task_runner(),
     persist_result=False,

@@ -1,8 +1,8 @@
 """A program that ends with all that it started: `python -m media_enricher.local.process_group …`.
 
-A Prefect worker that is told to stop waits for its runs, and one that is killed leaves them behind.
-This process leads the group of both: told to stop (SIGTERM, also when its own parent goes), it
-interrupts them all, so that runs end as cancelled, and kills what is left after a while.
+A Prefect worker that is told to stop, or is killed, ends before its runs can say that they do. This
+process leads the group of both. Told to stop (SIGTERM, which it also gets when its own parent
+goes), it interrupts the runs, so that they end as cancelled, then the worker, and kills the rest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-STOP_SECONDS = 8.0
+import psutil
+
+CHILDREN_SECONDS = 8.0
+PROGRAM_SECONDS = 3.0
+STOP_SECONDS = CHILDREN_SECONDS + PROGRAM_SECONDS
+"""After so long, all of the group has ended."""
 
 
 class StopRequested(Exception):  # noqa: N818 - a wish, not an error
@@ -33,14 +38,24 @@ def main(program: list[str]) -> None:
     signal.signal(signal.SIGTERM, _stop)
     if os.getpgrp() != os.getpid():
         os.setpgrp()
-    with contextlib.suppress(StopRequested, subprocess.TimeoutExpired):
-        child = subprocess.Popen(program)  # noqa: S603 - what we are asked to run
-        try:
-            child.wait()
-        except StopRequested:
-            os.killpg(0, signal.SIGINT)
-            child.wait(STOP_SECONDS)
+    child = subprocess.Popen(program)  # noqa: S603 - what we are asked to run
+    try:
+        child.wait()
+    except StopRequested:
+        _interrupt(child)
     os.killpg(0, signal.SIGKILL)
+
+
+def _interrupt(program: subprocess.Popen[bytes]) -> None:
+    """Interrupt what the program started, and then the program; give both time to end."""
+    with contextlib.suppress(psutil.NoSuchProcess, subprocess.TimeoutExpired):
+        children = psutil.Process(program.pid).children()
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.send_signal(signal.SIGINT)
+        psutil.wait_procs(children, timeout=CHILDREN_SECONDS)
+        program.send_signal(signal.SIGINT)
+        program.wait(PROGRAM_SECONDS)
 
 
 def _ignore(_signal_number: int, _frame: FrameType | None) -> None: ...

@@ -1,0 +1,286 @@
+"""`media-enricher up`, as a newcomer meets it: all of it runs, and all of it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from media_enricher.local import LocalStack
+from tests.flows.conftest import SLOWLY, photo
+
+MANY = 600
+
+
+class Up:
+    """`media-enricher up --empty` in a process of its own."""
+
+    def __init__(self, folder: Path, *options: str, **environment: str) -> None:
+        named = ("SUPABASE_", "NEXT_PUBLIC_", "PREFECT_", "DATABASE_URL")
+        cleaned = {name: value for name, value in os.environ.items() if not name.startswith(named)}
+        self.process = subprocess.Popen(
+            [
+                *(str(Path(sys.executable).with_name("media-enricher")), "up", "--empty"),
+                *("--folder", str(folder), *options),
+            ],
+            cwd=folder.parent,
+            env=cleaned | SLOWLY | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.said: dict[str, str] = {}
+
+    def wait_until_running(self) -> None:
+        assert self.process.stdout
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if told := re.fullmatch(r"  (.{22}) (\S.*)\n", line):
+                self.said[told[1].strip()] = told[2]
+            if "Running until Ctrl-C" in line:
+                return
+        raise AssertionError("".join(lines))
+
+    def members(self) -> list[psutil.Process]:
+        """All processes below it."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def prefect(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask Prefect's API as its clients do: again, while its database is locked."""
+        user, _, password = self.said["Prefect's password"].partition(":")
+        url = f"{self.said['Prefect']}/api{path}"
+        for _ in range(100):
+            answer = httpx.request(method, url, json=body, auth=(user, password), timeout=60)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(0.1)
+        answer.raise_for_status()
+        return answer.json()
+
+    def start_run(self, deployment: str, **parameters: object) -> str:
+        found = self.prefect("GET", f"/deployments/name/{deployment}")
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        run = self.prefect("POST", f"/deployments/{found['id']}/create_flow_run", body)
+        return str(run["id"])
+
+    def state_of(self, run_id: str) -> dict[str, Any]:
+        state: dict[str, Any] = self.prefect("GET", f"/flow_runs/{run_id}")["state"]
+        return state
+
+    def wait_for_state(self, run_id: str, *wanted: str, seconds: float = 120) -> float:
+        """Wait until a run is in one of these states; return how long that took."""
+        started = time.monotonic()
+        while (state := self.state_of(run_id))["type"] not in wanted:
+            assert time.monotonic() - started < seconds, state
+            time.sleep(0.05)
+        return time.monotonic() - started
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("checkout") / "up"
+
+
+@pytest.fixture(scope="module")
+def running(folder: Path) -> Iterator[Up]:
+    up = Up(folder)
+    up.wait_until_running()
+    yield up
+    up.process.kill()
+    up.process.wait()
+    up.process.stdout.close()  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="module")
+def stack(running: Up, folder: Path) -> LocalStack:
+    """The stack that it has started, with a bucket of many small photographs."""
+    found = LocalStack.find(folder / "stack")
+    assert found
+    with httpx.Client(
+        base_url=f"{found.url}/storage/v1",
+        headers={"authorization": f"Bearer {found.service_key}"},
+        timeout=60,
+    ) as storage:
+        storage.post("/bucket", json={"name": "many", "public": False}).raise_for_status()
+        jpeg = {"content-type": "image/jpeg"}
+        with ThreadPoolExecutor(8) as pool:
+            for answer in pool.map(
+                lambda i: storage.post(f"/object/many/{i:05}.jpg", content=photo(i), headers=jpeg),
+                range(MANY),
+            ):
+                answer.raise_for_status()
+    return found
+
+
+def rows_of(stack: LocalStack, run_id: str) -> list[dict[str, Any]]:
+    answer = httpx.get(
+        f"{stack.url}/rest/v1/media_enrich_runs?id=eq.{run_id}",
+        headers={"apikey": stack.service_key},
+    )
+    rows: list[dict[str, Any]] = answer.json()
+    return rows
+
+
+def row_of(stack: LocalStack, run_id: str) -> dict[str, Any]:
+    (row,) = rows_of(stack, run_id)
+    return row
+
+
+def wait_until_at_work(stack: LocalStack, run_id: str) -> None:
+    """Wait until a run has planned what to do."""
+    for _ in range(1_200):
+        if any(row["total_files"] for row in rows_of(stack, run_id)):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the run does not get to work")
+
+
+def test_it_says_where_everything_is(running: Up, stack: LocalStack) -> None:
+    page = httpx.get(running.said["admin page"])
+    assert page.status_code == 200
+    assert "text/html" in page.headers["content-type"]
+    for gateway in (running.said["gateway"], running.said["gateway, by Supabase"]):
+        me = httpx.get(f"{gateway}/me", headers={"authorization": f"Bearer {stack.service_key}"})
+        assert me.json()["may_trigger"], me.text
+    assert running.said["admin@example.com"] == f"password {stack.users.admin.password}"
+    assert httpx.get(f"{running.said['Prefect']}/api/flows/count").status_code == 401
+
+
+def test_deployments_wait_on_queues_of_their_own(running: Up) -> None:
+    queues = {}
+    for name in ("backfill/backfill", "enrich-object/enrich-object"):
+        deployment = running.prefect("GET", f"/deployments/name/{name}")
+        assert deployment["work_pool_name"] == "media-enricher"
+        assert "bucket" in deployment["parameter_openapi_schema"]["required"]
+        queues[name] = deployment["work_queue_name"]
+    assert queues == {"backfill/backfill": "backfills", "enrich-object/enrich-object": "objects"}
+    found = running.prefect("POST", "/work_pools/media-enricher/queues/filter", {})
+    priorities = {queue["name"]: queue["priority"] for queue in found}
+    assert priorities["objects"] == 1 < priorities["backfills"]
+
+
+def seconds_to_import_the_flow() -> float:
+    """What most of a run's start is spent on, as it is now: others may be using the machine."""
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import flows.backfill"], check=True)
+    return time.monotonic() - started
+
+
+def test_runs_are_running_soon(running: Up, stack: LocalStack) -> None:
+    run_id = running.start_run("backfill/backfill", bucket="many", limit=3)
+    took = running.wait_for_state(run_id, "RUNNING", "COMPLETED")
+    assert took < max(5, 3 * seconds_to_import_the_flow())
+    running.wait_for_state(run_id, "COMPLETED")
+    row = row_of(stack, run_id)
+    assert (row["flow"], row["status"], row["succeeded"]) == ("backfill", "completed", 3)
+
+    run_id = running.start_run("enrich-object/enrich-object", bucket="many")
+    running.wait_for_state(run_id, "COMPLETED")
+    assert row_of(stack, run_id)["flow"] == "enrich-object"
+
+
+def test_a_second_one_on_the_same_folder_is_refused(running: Up, folder: Path) -> None:
+    second = Up(folder)
+    output, _ = second.process.communicate(timeout=60)
+    assert second.process.returncode == 1
+    assert "is running in" in output
+
+
+def test_a_port_that_is_taken_is_refused(running: Up, tmp_path: Path) -> None:
+    port = running.said["gateway"].removesuffix("/media-enricher").rpartition(":")[2]
+    second = Up(tmp_path / "up", "--port", port)
+    output, _ = second.process.communicate(timeout=60)
+    assert second.process.returncode == 1
+    assert f"Port {port} is taken" in output
+
+
+def test_ctrl_c_cancels_the_run_under_way_and_leaves_no_process(
+    running: Up, stack: LocalStack, folder: Path
+) -> None:
+    run_id = running.start_run("backfill/backfill", bucket="many", mode="all")
+    wait_until_at_work(stack, run_id)
+    members = running.members()
+    commands = " ".join(" ".join(member.cmdline()) for member in members)
+    for program in ("postgres", "postgrest", "prefect server", "prefect worker", "serve"):
+        assert program in commands
+    assert "prefect.engine" in commands
+
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(timeout=60) == 0
+    _, alive = psutil.wait_procs(members, timeout=5)
+    assert alive == []
+    with LocalStack.start(folder / "stack") as again:
+        assert row_of(again, run_id)["status"] == "cancelled"
+
+
+def test_started_again_it_is_where_it_was_and_a_killed_one_leaves_no_process(
+    running: Up, folder: Path
+) -> None:
+    again = Up(folder)
+    again.wait_until_running()
+    assert again.said == running.said
+    run_id = again.start_run("backfill/backfill", bucket="many", mode="all")
+    again.wait_for_state(run_id, "RUNNING")
+    members = again.members()
+
+    again.process.kill()
+    again.process.wait()
+    _, alive = psutil.wait_procs(members, timeout=30)
+    assert alive == []
+
+
+def test_a_server_that_ends_by_itself_is_named_and_the_rest_ends(folder: Path) -> None:
+    up = Up(folder)
+    up.wait_until_running()
+    members = up.members()
+    (gateway,) = (member for member in members if "serve" in member.cmdline())
+    gateway.kill()
+    output, _ = up.process.communicate(timeout=60)
+    assert up.process.returncode == 1
+    assert "the gateway ended by itself" in output
+    assert "gateway.log" in output
+    _, alive = psutil.wait_procs(members, timeout=5)
+    assert alive == []
+
+
+def test_a_project_that_the_environment_names_is_used_as_it_is(
+    folder: Path, migrated_stack: LocalStack
+) -> None:
+    environment = migrated_stack.environment()
+    (folder.parent / ".env").write_text(
+        "\n".join(f"{name}={value}" for name, value in environment.items())
+    )
+    try:
+        up = Up(folder)
+        up.wait_until_running()
+        try:
+            assert up.said["Supabase"].startswith(f"{migrated_stack.url}, which SUPABASE_URL names")
+            assert "postgres" not in " ".join(member.name() for member in up.members())
+            run_id = up.start_run("backfill/backfill", bucket="no-such-bucket")
+            up.wait_for_state(run_id, "FAILED")
+            assert "no bucket 'no-such-bucket'" in json.dumps(up.state_of(run_id))
+        finally:
+            up.process.send_signal(signal.SIGTERM)
+            assert up.process.wait(timeout=60) == 0
+    finally:
+        (folder.parent / ".env").unlink()
+
+
+def test_a_project_without_its_key_is_refused_before_anything_starts(folder: Path) -> None:
+    up = Up(folder, SUPABASE_URL="https://abc.supabase.co")
+    output, _ = up.process.communicate(timeout=60)
+    assert up.process.returncode == 2
+    assert "SUPABASE_SECRET_KEY is not set" in output
