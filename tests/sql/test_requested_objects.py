@@ -148,6 +148,12 @@ def test_a_request_that_is_forced_stays_so_when_it_is_repeated(
     assert lane.pending() == ["a.jpg"]
 
 
+def test_what_is_forced_and_was_never_done_is_done_once(objects: Objects, lane: Lane) -> None:
+    objects.put("new.jpg")
+    lane.ask("new.jpg", is_forced=True)
+    assert lane.pending() == ["new.jpg"]
+
+
 def test_the_asset_of_a_deleted_object_is_marked_as_gone(
     database: Database, objects: Objects, pipeline: Pipeline, lane: Lane
 ) -> None:
