@@ -182,6 +182,13 @@ def test_what_is_asked_for_again_while_it_is_being_done_is_done_again(
     assert [row["path"] for row in lane.page()] == ["a.jpg"]
 
 
+def test_only_what_was_done_is_taken_for_done(lane: Lane) -> None:
+    lane.ask("older.jpg")
+    lane.ask("newer.jpg")
+    assert lane.fulfil([row for row in lane.page() if row["path"] == "newer.jpg"]) == 1
+    assert [row["path"] for row in lane.page()] == ["older.jpg"]
+
+
 def test_prefixes_are_drained_apart(database: Database, objects: Objects, lane: Lane) -> None:
     tenant = f"{uuid4()}/"
     other = Lane(database, objects.bucket, tenant)
