@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
 
-def _environment() -> dict[str, str]:
+@cache
+def node_environment() -> dict[str, str]:
+    """This process's; and with it supabase-js finds the WebSocket that Node.js 20 hides."""
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
     is_old = int(version.stdout.removeprefix("v").partition(".")[0]) < 22
     return dict(os.environ) | ({"NODE_OPTIONS": "--experimental-websocket"} if is_old else {})
-
-
-NODE_ENVIRONMENT = _environment()
-"""This process's; and with it supabase-js finds the WebSocket that Node.js 20 hides."""
 
 
 def install(folder: Path) -> None:

@@ -32,7 +32,7 @@ from playwright.sync_api import (
 
 from media_enricher.local import LocalStack, User
 from media_enricher.local.ports import HOST, free_port
-from tests.javascript import NODE_ENVIRONMENT, install
+from tests.javascript import install, node_environment
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nextjs"
 WITH_USERS_TOKEN = "/"
@@ -48,7 +48,7 @@ RUN_ENDS_MS = 60_000
 def environment(site_stack: LocalStack) -> dict[str, str]:
     """What the example's `.env.local` would hold."""
     return {
-        **NODE_ENVIRONMENT,
+        **node_environment(),
         "NEXT_PUBLIC_SUPABASE_URL": site_stack.url,
         "NEXT_PUBLIC_SUPABASE_PUBLISHABLE_KEY": site_stack.anon_key,
         "SUPABASE_SECRET_KEY": site_stack.service_key,

@@ -16,7 +16,7 @@ const appMetadata = z.object({
 })
 
 export interface Caller {
-  role: string | null
+  isAdmin: boolean
   /** Null for somebody who belongs to no tenant, and so works on all of the bucket. */
   tenantId: string | null
 }
@@ -28,7 +28,7 @@ export function callerOf(metadata: unknown): Caller {
     throw new Refusal(403, 'not_admin', 'Your app_metadata is not as it should be. Ask an admin.')
   }
   const { user_role, role, tenant_id } = parsed.data
-  return { role: user_role ?? role ?? null, tenantId: tenant_id ?? null }
+  return { isAdmin: [user_role, role].includes('admin'), tenantId: tenant_id ?? null }
 }
 
 /**
@@ -52,7 +52,7 @@ export function notSignedIn(): Refusal {
 
 /** @throws Refusal 403. */
 export function mustBeAdmin(caller: Caller): void {
-  if (caller.role === 'admin') return
+  if (caller.isAdmin) return
   throw new Refusal(
     403,
     'not_admin',
@@ -62,8 +62,9 @@ export function mustBeAdmin(caller: Caller): void {
 
 /** @throws Refusal 403: a tenant's admin asks for more than the tenant's folder. */
 export function mustStayInTenant({ tenantId }: Caller, { prefix = '' }: Backfill): void {
-  if (tenantId === null || prefix.startsWith(`${tenantId}/`)) return
-  const allowed = `${tenantId}/`
+  if (tenantId === null) return
+  const allowed = `${tenantId.toLowerCase()}/`
+  if (prefix.toLowerCase().startsWith(allowed)) return
   throw new Refusal(
     403,
     'outside_tenant',
