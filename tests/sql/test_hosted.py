@@ -1,0 +1,121 @@
+"""The optional files for hosted projects: they cannot hurt, and they send what the gateway takes.
+
+pg_net, Vault and pg_cron are not to be had here. Tables with their names stand in for them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from media_enricher import migrations
+from media_enricher.gateway.asking import ObjectChange
+from media_enricher.local.postgres import Postgres
+from tests.sql.conftest import Database, Objects
+
+STAND_INS = """
+    create schema vault;
+    create table vault.decrypted_secrets (name text, decrypted_secret text);
+    insert into vault.decrypted_secrets values
+      ('media_enricher_url', 'https://media.example.com'),
+      ('media_enricher_webhook_secret', 'shared'),
+      ('media_enricher_service_key', 'sb_secret_key');
+
+    create schema net;
+    create table net.sent (url text, headers jsonb, body jsonb);
+    create function net.http_post(
+      url text, body jsonb default '{}', params jsonb default '{}',
+      headers jsonb default '{"Content-Type": "application/json"}',
+      timeout_milliseconds integer default 1000
+    ) returns bigint language sql as $$
+      insert into net.sent values (url, headers, body);
+      select 1
+    $$;
+
+    create schema cron;
+    create table cron.job (name text, schedule text, command text);
+    create function cron.schedule(job_name text, schedule text, command text)
+    returns bigint language sql as $$
+      insert into cron.job values (job_name, schedule, command);
+      select 1
+    $$;
+"""
+
+
+@pytest.fixture
+def hosted(fresh_postgres: Postgres) -> Iterator[Database]:
+    migrations.apply(fresh_postgres.url())
+    database = Database(fresh_postgres.url())
+    yield database
+    database.close()
+
+
+def apply(database: Database, file: str) -> None:
+    database.run((migrations.FOLDER / "hosted" / file).read_text(encoding="utf-8"))
+
+
+def sent(database: Database) -> list[dict[str, Any]]:
+    rows = database.rows("select url, headers::text, body::text from net.sent")
+    database.run("truncate net.sent")
+    return [
+        {"url": row["url"]} | {name: json.loads(row[name]) for name in ("headers", "body")}
+        for row in rows
+    ]
+
+
+def test_the_webhook_tells_the_gateway_of_each_change(hosted: Database) -> None:
+    hosted.run(STAND_INS)
+    apply(hosted, "webhook.sql")
+    objects = Objects(hosted)
+
+    objects.put("a.jpg")
+    (request,) = sent(hosted)
+    assert request["url"] == "https://media.example.com/media-enricher/enrich"
+    assert request["headers"]["x-webhook-secret"] == "shared"
+    change = ObjectChange.model_validate(request["body"])
+    assert (change.type, change.objects()[0].name) == ("INSERT", "a.jpg")
+
+    objects.put("a.jpg", content="another")
+    hosted.rows("update storage.objects set last_accessed_at = now()")
+    (request,) = sent(hosted)
+    assert ObjectChange.model_validate(request["body"]).type == "UPDATE"
+
+    objects.delete("a.jpg")
+    (request,) = sent(hosted)
+    change = ObjectChange.model_validate(request["body"])
+    assert (change.type, change.record, change.objects()[0].name) == ("DELETE", None, "a.jpg")
+
+
+def test_the_webhook_never_breaks_an_upload(hosted: Database) -> None:
+    """Whatever is missing: here neither pg_net nor Vault is there."""
+    apply(hosted, "webhook.sql")
+    apply(hosted, "webhook.sql")  # once more does no harm
+    objects = Objects(hosted)
+
+    objects.put("a.jpg", "b.jpg")
+    objects.delete("a.jpg")
+
+    assert hosted.column("select name from storage.objects") == ["b.jpg"]
+
+
+def test_the_schedule_calls_cron_with_the_key_of_vault(hosted: Database) -> None:
+    hosted.run(STAND_INS)
+    apply(hosted, "schedule.sql")
+
+    (job,) = hosted.rows("select * from cron.job")
+    hosted.run(job["command"])
+
+    assert job["schedule"] == "*/15 * * * *"
+    assert "sb_secret" not in job["command"]
+    (request,) = sent(hosted)
+    assert request["url"] == (
+        "https://media.example.com/media-enricher/cron?bucket=dashboard-assets"
+    )
+    assert request["headers"]["Authorization"] == "Bearer sb_secret_key"
+
+
+def test_migrating_leaves_them_out() -> None:
+    assert not [each.name for each in migrations.load() if "cron" in each.sql]
