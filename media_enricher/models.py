@@ -360,7 +360,7 @@ class AssetOfRun(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str] | None = None
 
 
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
+class Invoker(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks for a run, as far as their token tells."""
 
     role: str | None = None
@@ -369,7 +369,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str | None = None
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """Why a request to start a run is refused before anything is looked up."""
 
     http_status: int
@@ -409,10 +409,10 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     """Of the flow `enrich-object`."""
     idempotency_key: str | None = None
     """Of the caller's choosing, up to 255 characters."""
-    caller: Caller = Caller()
+    caller: Invoker = Invoker()
     ip_address: str | None = None
     user_agent: str | None = None
-    refusal: Refusal | None = None
+    refusal: Refused | None = None
 
 
 class RequestLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,14 +16,11 @@ from starlette.middleware.cors import CORSMiddleware
 
 from media_enricher.gateway.asking import refuse_invalid
 from media_enricher.gateway.attempts import put_on_record
-from media_enricher.gateway.desk import open_desk
+from media_enricher.gateway.desk import FUNCTIONS, open_desk
 from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.middleware import AnswerHeaders, BodyLimit
 from media_enricher.gateway.routes import admin, health, runs, trigger
 from media_enricher.settings import gateway_settings, settings, supabase_settings
-
-FUNCTIONS = "/functions/v1"
-"""Where Supabase serves functions, and so where its clients look for them."""
 
 _logger = logging.getLogger(__name__)
 

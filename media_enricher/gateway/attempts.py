@@ -15,9 +15,14 @@ from media_enricher.gateway.desk import AtDesk, Desk
 from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.permissions import is_rate_limited, require_may_trigger
 from media_enricher.gateway.starting import Started
-from media_enricher.models import AskedObject, FlowName, Invocation, RequestRoute
-from media_enricher.models import Caller as CallerRecord
-from media_enricher.models import Refusal as RefusalRecord
+from media_enricher.models import (
+    AskedObject,
+    FlowName,
+    Invocation,
+    Invoker,
+    Refused,
+    RequestRoute,
+)
 
 _LONGEST_KEY = 255
 _Result = TypeVar("_Result")
@@ -53,9 +58,7 @@ class Attempt:
         """Take note of who makes the request."""
         self.caller = caller
         self.told(
-            caller=CallerRecord(
-                role=caller.role, user_id=caller.user_id, tenant_id=caller.tenant_id
-            )
+            caller=Invoker(role=caller.role, user_id=caller.user_id, tenant_id=caller.tenant_id)
         )
         return caller
 
@@ -92,7 +95,7 @@ class Attempt:
         """Put a refusal on record, unless the database gave it itself. Never raises."""
         if self._is_on_record:
             return
-        self.told(refusal=RefusalRecord(http_status=refusal.status, reason=refusal.code))
+        self.told(refusal=Refused(http_status=refusal.status, reason=refusal.code))
         try:
             await self._desk.starter.record(self.asked)
         except Refusal as second:

@@ -210,7 +210,7 @@ class Prefect:
             raise unavailable("Prefect, which runs the enrichment, does not answer.") from None
         except (httpx.HTTPError, PrefectException) as error:
             _logger.warning("Prefect did not do what was asked: %s", error)
-            raise unavailable("Prefect, which runs the enrichment, refuses to start it.") from error
+            raise unavailable("Prefect, which runs the enrichment, refuses.") from error
 
 
 def _ending(state: State[Any] | None) -> Ending:

@@ -14,7 +14,7 @@ from media_enricher.gateway.deployments import Prefect
 from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.signing_keys import SigningKeys
 from media_enricher.gateway.starting import Starter
-from media_enricher.models import FlowName, RequestLimits
+from media_enricher.models import FlowName, PendingCount, RequestLimits, Selection
 from media_enricher.settings import GatewaySettings, Settings, SupabaseSettings
 from media_enricher.snapshot.targets import bucket_name
 from media_enricher.supabase.assets import AssetTable
@@ -23,8 +23,11 @@ from media_enricher.supabase.client import connect
 from media_enricher.supabase.requests import RunRequests
 from media_enricher.supabase.runs import RunTable
 
+FUNCTIONS = "/functions/v1"
+"""Where Supabase serves functions, and so where its clients look for them."""
 READ_SECONDS = 5.0
 """The longest silence while the database answers a caller's question."""
+COUNT_SECONDS = 60.0
 COUNTS_AT_ONCE = 2
 """Counting what is pending reads a whole bucket's index."""
 SILENT_HEARTBEATS = 6
@@ -43,15 +46,12 @@ class Desk:
         authenticator: Authenticator,
     ) -> None:
         client = connect(project, answer_seconds=READ_SECONDS)
-        patient_client = connect(project)
         self.settings = settings
         self.project = project
         self.prefect = prefect
         self.blocking = Blocking()
-        self.counting = Blocking(COUNTS_AT_ONCE)
         self.runs = RunTable(client)
         self.assets = AssetTable(client)
-        self.patient_assets = AssetTable(patient_client)
         self._snapshot_bucket = bucket_name(ours.snapshot)
         self.deployments = {
             FlowName.BACKFILL: settings.backfill_deployment,
@@ -69,6 +69,8 @@ class Desk:
             self.deployments,
         )
         self._client = client
+        self._counting = Blocking(COUNTS_AT_ONCE)
+        self._counted_assets = AssetTable(connect(project, answer_seconds=COUNT_SECONDS))
         self._authenticator = authenticator
 
     async def caller(self, request: Request) -> Caller:
@@ -98,6 +100,17 @@ class Desk:
             )
         return WEBHOOK
 
+    async def count(self, selection: Selection, limit: int | None) -> PendingCount:
+        """What a run would have to do, of the first `limit` objects.
+
+        Raises:
+            Refusal: 503.
+        """
+        return await self._counting(
+            lambda: self._counted_assets.count_pending(selection, limit=limit),
+            seconds=COUNT_SECONDS,
+        )
+
     def keeps_current(self, bucket: str) -> bool:
         """Whether a change in this bucket is followed; never in that of our own snapshots.
 
@@ -117,9 +130,11 @@ class Desk:
 
     def address(self, request: Request, path: str) -> str:
         """The full address of a route, as the caller reaches the gateway."""
-        base = self.settings.public_url or str(request.base_url).rstrip("/")
-        mount = "/functions/v1" if request.url.path.startswith("/functions/v1/") else ""
-        return f"{base}{'' if self.settings.public_url else mount}/media-enricher/{path}"
+        base = self.settings.public_url
+        if base is None:
+            mount = FUNCTIONS if request.url.path.startswith(f"{FUNCTIONS}/") else ""
+            base = f"{str(request.base_url).rstrip('/')}{mount}"
+        return f"{base}/media-enricher/{path}"
 
 
 @asynccontextmanager

@@ -34,6 +34,8 @@ from media_enricher.supabase.runs import RunTable
 
 PATIENCE_WITH_WORKERS = timedelta(seconds=30)
 """A run that was queued longer ago is looked up at Prefect, before it is taken for under way."""
+A_RETRY = timedelta(minutes=1)
+"""Whoever asks again so soon wants that very run, if it has ended meanwhile, too."""
 _TRIES = 3
 
 _logger = logging.getLogger(__name__)
@@ -137,7 +139,7 @@ class Starter:
             labels=_labels(request),
         )
         run = await self._blocking(lambda: self._requests.start(request.id, run_id, invocation_id))
-        if ending.status is None:
+        if ending.status is None or datetime.now(UTC) - request.requested_at < A_RETRY:
             return run
         # Prefect took it long ago, nobody heard of it, and it is over: it stands for nothing now.
         await self._record_ending(run_id, ending)

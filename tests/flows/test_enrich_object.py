@@ -13,9 +13,9 @@ from prefect.client.schemas.objects import State
 from flows.enrich_object import enrich_object
 from media_enricher.models import (
     AskedObject,
-    Caller,
     FlowName,
     Invocation,
+    Invoker,
     RequestedPage,
     RequestLimits,
     RequestOutcome,
@@ -39,7 +39,7 @@ def ask(bucket: FilledBucket, *paths: str, forced: bool = False, prefix: str = "
         bucket=bucket.name,
         prefix=prefix,
         objects=[AskedObject(path=path, is_forced=forced) for path in paths],
-        caller=Caller(role="webhook"),
+        caller=Invoker(role="webhook"),
     )
     return RunRequests(resources.supabase()).request(asked, RequestLimits(silence_seconds=60))
 

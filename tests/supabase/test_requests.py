@@ -12,14 +12,14 @@ from supabase import Client
 from media_enricher.models import (
     AskedObject,
     AssetStatus,
-    Caller,
     Depth,
     ErrorCode,
     FlowName,
     Invocation,
+    Invoker,
     MediaAsset,
     Mode,
-    Refusal,
+    Refused,
     RequestLimits,
     RequestOutcome,
     RequestRoute,
@@ -38,7 +38,7 @@ LIMITS = RequestLimits(silence_seconds=60)
 
 
 def backfill(bucket: str, **changes: Any) -> Invocation:
-    asked: dict[str, Any] = {"caller": Caller(role="authenticated", user_id=str(uuid4()))}
+    asked: dict[str, Any] = {"caller": Invoker(role="authenticated", user_id=str(uuid4()))}
     return Invocation(
         route=RequestRoute.BACKFILL, flow=FlowName.BACKFILL, bucket=bucket, **asked | changes
     )
@@ -51,7 +51,7 @@ def enrich(bucket: str, *paths: str, is_forced: bool = False) -> Invocation:
         bucket=bucket,
         objects=[AskedObject(path=path, is_forced=is_forced) for path in paths],
         trigger=Trigger.EVENT,
-        caller=Caller(role="webhook"),
+        caller=Invoker(role="webhook"),
     )
 
 
@@ -96,8 +96,8 @@ def test_text_that_no_column_holds_is_cleaned(
             ip_address=odd,
             max_files=10**30,
             objects=[AskedObject(path=odd)],
-            caller=Caller(role=odd, user_id=odd, tenant_id=odd),
-            refusal=Refusal(http_status=422, reason=odd),
+            caller=Invoker(role=odd, user_id=odd, tenant_id=odd),
+            refusal=Refused(http_status=422, reason=odd),
         ),
         LIMITS,
     )

@@ -42,8 +42,6 @@ from media_enricher.models import (
 router = APIRouter(
     prefix="/media-enricher", tags=["trigger"], dependencies=[documents.BEARER_TOKEN]
 )
-COUNT_SECONDS = 60.0
-"""For counting what is pending in a very large bucket."""
 
 
 @router.post(
@@ -169,10 +167,7 @@ async def _count(desk: Desk, asked: BackfillRequest) -> Counted:
     selection = Selection(
         bucket=asked.bucket, prefix=asked.prefix, mode=asked.mode, depth=asked.depth
     )
-    pending = await desk.counting(
-        lambda: desk.patient_assets.count_pending(selection, limit=asked.limit),
-        seconds=COUNT_SECONDS,
-    )
+    pending = await desk.count(selection, asked.limit)
     return Counted(
         bucket=asked.bucket,
         prefix=asked.prefix,
