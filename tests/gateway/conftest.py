@@ -41,12 +41,18 @@ class Gateway:
         self, route: str, token: str | None = None, *, json: Any = None, **params: Any
     ) -> httpx.Response:
         """Ask with a token; once more after a 503, as a client should, for machines are busy."""
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        answer = self.http.post(route, headers=headers, json=json, params=params)
+        answer = self.post_once(route, token, json=json, **params)
         if answer.status_code == 503 and "checks" not in answer.json():
             time.sleep(int(answer.headers["retry-after"]))
-            answer = self.http.post(route, headers=headers, json=json, params=params)
+            answer = self.post_once(route, token, json=json, **params)
         return answer
+
+    def post_once(
+        self, route: str, token: str | None = None, *, json: Any = None, **params: Any
+    ) -> httpx.Response:
+        """Ask with a token."""
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        return self.http.post(route, headers=headers, json=json, params=params)
 
     def get(self, route: str, token: str | None = None, **params: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {token}"} if token else {}

@@ -97,11 +97,7 @@ def test_a_run_whose_answer_was_lost_is_found_by_a_retry(
 ) -> None:
     gateway = start_gateway(PREFECT_API_URL=prefect.url)
 
-    lost = gateway.http.post(
-        "/backfill",
-        params={"bucket": bucket},
-        headers={"authorization": f"Bearer {gateway.stack.service_key}"},
-    )
+    lost = gateway.post_once("/backfill", gateway.stack.service_key, bucket=bucket)
 
     assert prefect.lost
     assert (lost.status_code, lost.json()["code"]) == (503, "unavailable")
@@ -120,7 +116,7 @@ def test_without_prefect_it_says_so_and_starts_the_run_later(
 ) -> None:
     cut_off = start_gateway(PREFECT_API_URL=f"http://{HOST}:{free_port()}/api")
 
-    answer = cut_off.as_service("/backfill", bucket=bucket)
+    answer = cut_off.post_once("/backfill", cut_off.stack.service_key, bucket=bucket)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert "Prefect" in answer.json()["error"]
@@ -130,11 +126,7 @@ def test_without_prefect_it_says_so_and_starts_the_run_later(
 def test_without_the_database_it_says_so(gateway: Gateway, bucket: str) -> None:
     with gateway.stack.without_rest():
         answers: list[Any] = [
-            gateway.http.post(
-                "/backfill",
-                params={"bucket": bucket},
-                headers={"authorization": f"Bearer {gateway.stack.service_key}"},
-            ),
+            gateway.post_once("/backfill", gateway.stack.service_key, bucket=bucket),
             gateway.get("/runs", gateway.stack.service_key),
         ]
 
@@ -149,7 +141,7 @@ def test_without_the_database_it_says_so(gateway: Gateway, bucket: str) -> None:
 def test_a_missing_deployment_is_named(start_gateway: Callable[..., Gateway], bucket: str) -> None:
     gateway = start_gateway(MEDIA_ENRICHER_BACKFILL_DEPLOYMENT="backfill/none")
 
-    answer = gateway.as_service("/backfill", bucket=bucket)
+    answer = gateway.post_once("/backfill", gateway.stack.service_key, bucket=bucket)
 
     assert answer.status_code == 503
     assert "'backfill/none'" in answer.json()["error"]
