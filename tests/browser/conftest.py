@@ -26,7 +26,8 @@ from tests.flows.conftest import SLOWLY, photo
 SCREENSHOTS = Path(os.environ.get("ARTIFACTS") or KEPT / "artifacts" / "browser")
 PHOTOGRAPHS = "dashboard-assets"
 MANY = "many-small-ones"
-MANY_OBJECTS = 1_500
+MANY_OBJECTS = 3_000
+"""Three batches of small pictures: progress is seen twice before the end."""
 CHOSEN = ("cameras/", "formats/", "interiors/pexels-7", "broken/empty", "broken/upload")
 WIDE = {"width": 1280, "height": 860}
 PHONE = {"width": 360, "height": 780}
@@ -52,7 +53,11 @@ def _fill(stack: LocalStack) -> None:
         for name, file in demo_photographs(KEPT / "demo-photographs", cache=CACHE).items()
         if name.startswith(CHOSEN)
     ]
-    uploads += [(MANY, f"photos/{number:05}.jpg", photo(number)) for number in range(MANY_OBJECTS)]
+    small = [photo(seed) for seed in range(50)]
+    uploads += [
+        (MANY, f"photos/{number:05}.jpg", small[number % len(small)])
+        for number in range(MANY_OBJECTS)
+    ]
     uploads += [(PHOTOGRAPHS, f"{stack.users.ben.tenant_id}/portrait.jpg", photo(1))]
     authorization = {"authorization": f"Bearer {stack.service_key}"}
     with (
@@ -202,7 +207,7 @@ class AdminPage:
     def screenshot(self, name: str) -> None:
         """Keep what is seen, for someone to look at."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
 
 
 OpenWindow = Callable[..., AdminPage]

@@ -157,8 +157,5 @@ function reason() {
 
 /** @param {{ name: string, url: string | null }} part */
 function download({ name, url }) {
-  if (!url) return element("li", { className: "quiet" }, name);
-  const address = new URL(url);
-  address.searchParams.set("download", name);
-  return element("li", {}, element("a", { href: address.href, download: name }, name));
+  return element("li", {}, url ? element("a", { href: url, download: name }, name) : name);
 }
