@@ -26,6 +26,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 from prefect.states import Cancelling
 
 from media_enricher.gateway.errors import Refusal, unavailable
+from media_enricher.labels import TRIGGER
 from media_enricher.models import RunStatus
 
 ANSWER_SECONDS = 2.0
@@ -110,7 +111,7 @@ class Prefect:
                 parameters=dict(parameters),
                 idempotency_key=idempotency_key,
                 labels=dict(labels),
-                tags=[labels["media-enricher.trigger"]],
+                tags=[labels[TRIGGER]],
             )
             return str(run.id), _ending(run.state)
 

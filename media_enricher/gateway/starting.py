@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from media_enricher import labels
 from media_enricher.gateway.blocking import Blocking
 from media_enricher.gateway.deployments import Ending, Prefect
 from media_enricher.gateway.errors import Refusal, try_later, unavailable
@@ -231,9 +232,9 @@ def _parameters(request: RunRequest) -> dict[str, Any]:
 
 def _labels(request: RunRequest) -> dict[str, str]:
     """What the run's hooks tell the run table, should they come first."""
-    labels = {
-        "media-enricher.trigger": str(request.trigger),
-        "media-enricher.requested_by": request.requested_by,
-        "media-enricher.tenant_id": request.tenant_id,
+    told = {
+        labels.TRIGGER: request.trigger.value,
+        labels.REQUESTED_BY: request.requested_by,
+        labels.TENANT_ID: request.tenant_id,
     }
-    return {name: value for name, value in labels.items() if value is not None}
+    return {name: value for name, value in told.items() if value is not None}
