@@ -5,15 +5,14 @@ from __future__ import annotations
 import typer
 
 from media_enricher.cli.backfill import backfill
-from media_enricher.cli.demo import demo
 from media_enricher.cli.doctor import doctor
 from media_enricher.cli.local import app as local
+from media_enricher.cli.local import without_extra
 from media_enricher.cli.migrate import migrate
 from media_enricher.cli.probe import probe
 from media_enricher.cli.runs import runs
 from media_enricher.cli.serve import serve
 from media_enricher.cli.snapshot import snapshot
-from media_enricher.cli.up import up
 
 app = typer.Typer(
     name="media-enricher",
@@ -21,13 +20,20 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals may hold keys
 )
+try:
+    from media_enricher.cli.demo import demo
+    from media_enricher.cli.up import up
+except ImportError as missing:  # on a server, where nothing local is started
+    app.command("demo")(without_extra(missing))
+    app.command("up")(without_extra(missing))
+else:
+    app.command()(demo)
+    app.command()(up)
 app.command()(backfill)
-app.command()(demo)
 app.command()(doctor)
 app.command()(migrate)
 app.command()(probe)
 app.command()(runs)
 app.command()(serve)
 app.command()(snapshot)
-app.command()(up)
 app.add_typer(local, name="local")

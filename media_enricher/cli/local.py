@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -105,12 +106,23 @@ def _stack() -> tuple[type[LocalStack], type[Exception]]:
     try:
         from media_enricher.local import LocalStack, LocalStackError  # noqa: PLC0415
     except ImportError as missing:
+        without_extra(missing)()
+    return LocalStack, LocalStackError
+
+
+def without_extra(missing: ImportError) -> Callable[[], NoReturn]:
+    """A command in the place of one that needs the extra `local`, which is not installed."""
+    package = missing.name
+
+    def refuse() -> NoReturn:
+        """Not installed: it needs the extra `local`."""
         fail(
-            f"The local stack needs the package {missing.name}. Install the extra that brings "
-            "it: pip install 'media-enricher[local]'.",
+            f"The local stack needs the package {package}. Install the extra that brings it: "
+            "pip install 'media-enricher[local]'.",
             BAD_INPUT,
         )
-    return LocalStack, LocalStackError
+
+    return refuse
 
 
 def _describe(stack: LocalStack) -> None:
