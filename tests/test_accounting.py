@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 
-from media_enricher.accounting import OUTAGE_OBJECTS, Account, OutageError
-from media_enricher.models import AssetStatus, EnrichRun, ErrorCode, Outcome
+from media_enricher.accounting import OUTAGE_OBJECTS, Account, OutageError, Pace, pace
+from media_enricher.models import AssetStatus, EnrichRun, ErrorCode, Outcome, RunStatus
 from tests.test_batching import outcome
 
 
@@ -97,3 +100,33 @@ def test_an_outage_is_told_from_failures_that_come_and_go() -> None:
     account.add([outcome(f"{i}", ErrorCode.TIMEOUT) for i in range(OUTAGE_OBJECTS)])
     with pytest.raises(OutageError, match="500 objects could not be read"):
         account.raise_if_outage()
+
+
+class TestPace:
+    def run(self, **columns: Any) -> EnrichRun:
+        now = datetime.now(UTC)
+        usual: dict[str, Any] = {
+            "status": RunStatus.RUNNING,
+            "started_at": now - timedelta(seconds=10),
+            "total_files": 100,
+            "processed_files": 50,
+        }
+        return EnrichRun(id="a-run", bucket="photos", **(usual | columns))
+
+    def test_what_is_left_takes_as_long_as_what_is_done_did(self) -> None:
+        found = pace(self.run())
+
+        assert found.objects_per_second == pytest.approx(5, rel=0.1)
+        assert found.seconds_left == pytest.approx(10, rel=0.1)
+
+    def test_it_is_unknown_before_the_first_object(self) -> None:
+        assert pace(self.run(processed_files=0)) == Pace(None, None)
+        assert pace(self.run(started_at=None)) == Pace(None, None)
+
+    def test_an_ended_run_has_nothing_left_and_keeps_its_pace(self) -> None:
+        ended = self.run(status=RunStatus.CANCELLED)
+        ended.finished_at = ended.started_at and ended.started_at + timedelta(seconds=5)
+
+        found = pace(ended)
+
+        assert (found.objects_per_second, found.seconds_left) == (10, None)

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from supabase import Client
 
+from media_enricher.accounting import pace
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail, rate
 from media_enricher.models import EnrichRun, FailureReason, RunStatus
 from media_enricher.settings import SettingsError, supabase_settings
@@ -185,13 +186,11 @@ def _seconds(run: EnrichRun) -> float:
 
 
 def _rate(run: EnrichRun) -> str:
-    seconds = _seconds(run)
-    return rate(run.processed_files / seconds) if seconds and run.processed_files else "-"
+    per_second = pace(run).objects_per_second
+    return "-" if per_second is None else rate(per_second)
 
 
 def _time_left(run: EnrichRun) -> str:
     """What is left at the pace so far; of a run whose heart still beats."""
-    if run.status is not RunStatus.RUNNING or not run.processed_files:
-        return ""
-    left = run.total_files - run.processed_files
-    return f" so far, about {duration(left * _seconds(run) / run.processed_files)} left"
+    left = pace(run).seconds_left
+    return "" if left is None else f" so far, about {duration(left)} left"
