@@ -334,32 +334,6 @@ class FailureReason(msgspec.Struct, frozen=True, kw_only=True):
     """Of that one."""
 
 
-class AssetOfRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page about a run shows of an object: these columns of `public.media_assets`."""
-
-    path: str
-    status: AssetStatus
-    error_code: str | None = None
-    error_message: str | None = None
-    content_type: str | None = None
-    format: str | None = None
-    width: int | None = None
-    height: int | None = None
-    orientation: int | None = None
-    size_bytes: int | None = None
-    has_alpha: bool | None = None
-    dominant_color: str | None = None
-    palette: list[str] | None = None
-    blurhash: str | None = None
-    thumbhash: str | None = None
-    taken_at: datetime | None = None
-    camera_make: str | None = None
-    camera_model: str | None = None
-    title: str | None = None
-    description: str | None = None
-    tags: list[str] | None = None
-
-
 class Invoker(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks for a run, as far as their token tells."""
 

@@ -147,6 +147,11 @@ class Asset(BaseModel):
     tags: list[str] | None = None
     picture_url: str | None = Field(default=None, description="Signed; good for some minutes.")
 
+    @classmethod
+    def columns(cls) -> list[str]:
+        """Those of `media_assets` that it shows."""
+        return [name for name in cls.model_fields if name != "picture_url"]
+
 
 class Assets(BaseModel):
     """A page of what a run enriched, in the order of the paths."""

@@ -12,7 +12,6 @@ from supabase import Client
 
 from media_enricher.models import (
     TRANSIENT_ERRORS,
-    AssetOfRun,
     AssetStatus,
     FailureReason,
     MediaAsset,
@@ -85,12 +84,19 @@ class AssetTable:
         )
 
     def of_run(
-        self, run_id: str, *, after: str = "", limit: int = 24, status: AssetStatus | None = None
-    ) -> list[AssetOfRun]:
+        self,
+        run_id: str,
+        columns: Sequence[str],
+        *,
+        after: str = "",
+        limit: int = 24,
+        status: AssetStatus | None = None,
+    ) -> list[dict[str, Any]]:
         """What was found of the objects that were last worked on by this run.
 
         Args:
             run_id: of the run.
+            columns: of the table, to be returned.
             after: the path after which the page begins: the last one of the page before.
             limit: the most rows, up to 1,000.
             status: only those that ended like this.
@@ -102,7 +108,7 @@ class AssetTable:
         def select() -> Any:
             query = (
                 self._client.table("media_assets")
-                .select(",".join(AssetOfRun.__struct_fields__))
+                .select(",".join(columns))
                 .eq("run_id", run_id)
                 .gt("path", storable_text(after))
             )
@@ -110,7 +116,8 @@ class AssetTable:
                 query = query.eq("status", status)
             return query.order("path").limit(limit).execute().data
 
-        return msgspec.convert(call("select from media_assets", select), list[AssetOfRun])
+        rows: list[dict[str, Any]] = call("select from media_assets", select)
+        return rows
 
     def record(self, run_id: str, assets: Sequence[MediaAsset]) -> list[str]:
         """Upsert rows, in calls of at most 1,000.

@@ -18,7 +18,6 @@ from supabase import Client
 
 from media_enricher.local import LocalStack
 from media_enricher.models import (
-    AssetOfRun,
     AssetStatus,
     Depth,
     ErrorCode,
@@ -182,18 +181,22 @@ def test_the_assets_of_a_run_are_paged_by_path_and_filtered_by_status(
     assets.record(run_id, filled.found(page[5:6], **odd))
     assets.record(str(uuid4()), filled.found(page[6:]))
 
-    first = assets.of_run(run_id, limit=4)
-    second = assets.of_run(run_id, after=first[-1].path, limit=4)
+    columns = ("path", "status", "error_code", "width", "tags")
+    first = assets.of_run(run_id, columns, limit=4)
+    second = assets.of_run(run_id, columns, after=first[-1]["path"], limit=4)
 
-    assert [each.path for each in first + second] == filled.paths[:6]
-    assert assets.of_run(run_id, after=second[-1].path) == []
-    assert first[0] == AssetOfRun(
-        path=filled.paths[0], status=AssetStatus.ENRICHED, size_bytes=1, width=4, height=3,
-        tags=["a"],
-    )  # fmt: skip
-    (failed,) = assets.of_run(run_id, status=AssetStatus.FAILED)
-    assert (failed.path, failed.error_code) == (filled.paths[5], "corrupt")
-    assert len(assets.of_run(run_id, status=AssetStatus.ENRICHED)) == 5
+    assert [each["path"] for each in first + second] == filled.paths[:6]
+    assert assets.of_run(run_id, columns, after=second[-1]["path"]) == []
+    assert first[0] == {
+        "path": filled.paths[0],
+        "status": "enriched",
+        "error_code": None,
+        "width": 4,
+        "tags": ["a"],
+    }
+    (failed,) = assets.of_run(run_id, columns, status=AssetStatus.FAILED)
+    assert (failed["path"], failed["error_code"]) == (filled.paths[5], "corrupt")
+    assert len(assets.of_run(run_id, columns, status=AssetStatus.ENRICHED)) == 5
 
 
 def test_failures_of_a_run_are_counted_by_reason_the_most_frequent_first(

@@ -205,17 +205,15 @@ async def assets(desk: AtDesk, found: OpenedRun, query: Annotated[AssetsQuery, Q
     """The objects that were last worked on by this run, with signed URLs of their pictures."""
     rows = await desk.blocking(
         lambda: desk.assets.of_run(
-            found.id, after=query.after, limit=query.limit, status=query.status
+            found.id, Asset.columns(), after=query.after, limit=query.limit, status=query.status
         )
     )
-    paths = [row.path for row in rows]
+    paths = [row["path"] for row in rows]
     urls = await desk.blocking(
         lambda: desk.bucket(found.bucket).sign(paths, desk.settings.picture_seconds)
     )
     return Assets(
-        assets=[
-            Asset(**msgspec.structs.asdict(row), picture_url=urls.get(row.path)) for row in rows
-        ],
+        assets=[Asset(**row, picture_url=urls.get(row["path"])) for row in rows],
         next=paths[-1] if len(rows) == query.limit else None,
     )
 
