@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from media_enricher.gateway.desk import AtDesk, Desk
@@ -31,6 +31,12 @@ async def config(desk: AtDesk) -> Response:
             "default_bucket": next(iter(desk.settings.buckets), ""),
         }
     )
+
+
+@router.get("/")
+async def with_a_slash() -> Response:
+    """Back to the page, whose own addresses are relative to the one without."""
+    return RedirectResponse("../admin")
 
 
 @router.get("/{name:path}")
