@@ -23,11 +23,13 @@ from media_enricher.supabase.client import connect
 
 BUCKET = "bench-http"
 AT_ONCE = 200
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
+PAUSE_SECONDS = 4.0
+"""After a run has ended, until its process is gone and Prefect has written down all about it."""
 RUN_SECONDS = 60.0
 LEGEND = """\
 All of it on one machine: local Supabase, Prefect server, worker, gateway. Idle: one request at a
-time, each for a run of its own, and the next one when that run has ended. At once: all for the same
+time, each for a run of its own, and the next one some seconds after that run has ended. At once: all for the same
 bucket, over as many connections. To Running: from the request until the run's row says running."""
 
 console = Console(stderr=True)
@@ -87,6 +89,7 @@ async def measure(site: Site, rounds: int) -> Report:
             if answer.run_id:
                 to_running.append(await _until(http, answer.run_id, "running") - asked)
                 await _until(http, answer.run_id, "completed")
+                await asyncio.sleep(PAUSE_SECONDS)
         at_once = list(await asyncio.gather(*(ask(http, "at-once/") for _ in range(AT_ONCE))))
         return Report(idle=idle, to_running=to_running, at_once=at_once)
 
