@@ -68,7 +68,8 @@ class Prefect:
             ui_url: where people reach the user interface; by default, where the API is.
         """
         self._ui_url = (ui_url or PREFECT_UI_URL.value() or "").rstrip("/") or None
-        self._client: PrefectClient = get_client()
+        hooks = {"response": [_raise_if_busy]}
+        self._client: PrefectClient = get_client({"event_hooks": hooks}, sync_client=False)
         self._ids: dict[str, UUID] = {}
 
     async def __aenter__(self) -> Self:
@@ -212,6 +213,16 @@ class Prefect:
         except (httpx.HTTPError, PrefectException) as error:
             _logger.warning("Prefect did not do what was asked: %s", error)
             raise unavailable("Prefect, which runs the enrichment, refuses.") from error
+
+
+async def _raise_if_busy(response: httpx.Response) -> None:
+    """Raise what may pass at once: Prefect's client would wait for two seconds, and then return it.
+
+    On SQLite, Prefect answers 503 whenever two transactions get in each other's way.
+    """
+    if response.status_code in _AGAIN:
+        await response.aread()
+        response.raise_for_status()
 
 
 def _ending(state: State[Any] | None) -> Ending:

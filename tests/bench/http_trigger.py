@@ -81,8 +81,10 @@ async def measure(site: Site, rounds: int) -> Report:
     async with httpx.AsyncClient(
         base_url=f"{site.gateway_url}/media-enricher", headers=headers, limits=limits, timeout=60
     ) as http:
+        await ask(http, "round-0/")  # connects everyone to everyone
+        await asyncio.sleep(RUN_SECONDS / 4)
         idle, to_running = [], []
-        for number in range(rounds):
+        for number in range(1, rounds + 1):
             asked = time.monotonic()
             answer = await ask(http, f"round-{number}/")
             idle.append(answer)
