@@ -29,8 +29,9 @@ PAUSE_SECONDS = 4.0
 RUN_SECONDS = 60.0
 LEGEND = """\
 All of it on one machine: local Supabase, Prefect server, worker, gateway. Idle: one request at a
-time, each for a run of its own, and the next one some seconds after that run has ended. At once: all for the same
-bucket, over as many connections. To Running: from the request until the run's row says running."""
+time, each for a run of its own, and the next one some seconds after that run has ended. At once:
+all for the same bucket, over as many connections. To Running: from the request until the run's row
+says running."""
 
 console = Console(stderr=True)
 
