@@ -17,7 +17,10 @@ _HEADERS = [
 
 
 class BodyLimit:
-    """ASGI middleware: 413 for a body of more than `LARGEST_BODY` bytes, declared or not."""
+    """ASGI middleware: refuses a body of more than `LARGEST_BODY` bytes, declared or not (413).
+
+    It does so where the body is read, so that what a route has begun to put on record, it does.
+    """
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -27,13 +30,13 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > LARGEST_BODY:
-            await _too_large().answer()(scope, receive, send)
-            return
+        is_too_large = declared.isdigit() and int(declared) > LARGEST_BODY
         read = 0
 
         async def counted() -> Any:
             nonlocal read
+            if is_too_large:
+                raise _too_large()
             message = await receive()
             read += len(message.get("body", b""))
             if read > LARGEST_BODY:

@@ -241,6 +241,7 @@ class TestRefusals:
             headers={"authorization": f"Bearer {gateway.stack.service_key}"},
         )
         assert (streamed.status_code, streamed.json()["code"]) == (413, "too_large")
+        assert [row["http_status"] for row in gateway.audit(bucket)] == [413], "on record"
 
     def test_an_unknown_bucket_is_404(self, gateway: Gateway) -> None:
         answer = gateway.as_service("/backfill", bucket="no-such-bucket")
