@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +19,10 @@ from media_enricher.local import LocalStack
 
 if TYPE_CHECKING:
     from media_enricher.local.site import Site
+
+
+# A shell's background job ignores Ctrl-C, and with it would all that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Put(Protocol):
