@@ -72,15 +72,25 @@ def database_seconds(database: Database, work: Callable[[], object]) -> float:
     return min(once() for _ in range(3))
 
 
-def test_planning_a_run_with_nothing_to_do_takes_under_three_seconds(
+_BY_HAND = """
+    select count(*) from storage.objects o
+    left join public.media_assets a on a.bucket = o.bucket_id and a.path = o.name
+    where o.bucket_id = $1 and (a.path is null or a.etag is distinct from o.metadata ->> 'eTag')
+"""
+"""The heart of the question alone, put as anyone would."""
+
+
+def test_each_step_of_planning_nothing_costs_no_more_than_the_bare_question(
     database: Database, million: Pipeline
 ) -> None:
+    """A ratio, for how fast this machine is today is nobody's promise."""
     assert million.count() == (0, 0)
     assert million.pending() == []
     assert million.mark_gone() == 0
+    by_hand = database_seconds(database, lambda: database.rows(_BY_HAND, million.bucket))
     steps: list[Callable[[], object]] = [million.count, million.pending, million.mark_gone]
     taken = [database_seconds(database, step) for step in steps]
-    assert sum(taken) < 3, taken
+    assert max(taken) < 1.2 * by_hand, (taken, by_hand)
 
 
 def test_the_last_page_takes_no_longer_than_the_first(
