@@ -15,14 +15,8 @@ from media_enricher.gateway.desk import AtDesk, Desk
 from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.permissions import is_rate_limited, require_may_trigger
 from media_enricher.gateway.starting import Started
-from media_enricher.models import (
-    AskedObject,
-    FlowName,
-    Invocation,
-    Invoker,
-    Refused,
-    RequestRoute,
-)
+from media_enricher.models import FlowName
+from media_enricher.run_requests import AskedObject, Invocation, Invoker, Refused, RequestRoute
 
 _LONGEST_KEY = 255
 _Result = TypeVar("_Result")

@@ -14,7 +14,8 @@ from media_enricher.gateway.deployments import Prefect
 from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.signing_keys import SigningKeys
 from media_enricher.gateway.starting import Starter
-from media_enricher.models import FlowName, PendingCount, RequestLimits, Selection
+from media_enricher.models import FlowName, PendingCount, Selection
+from media_enricher.run_requests import RequestLimits
 from media_enricher.settings import GatewaySettings, Settings, SupabaseSettings
 from media_enricher.snapshot.targets import bucket_name
 from media_enricher.supabase.assets import AssetTable

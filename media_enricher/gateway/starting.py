@@ -20,15 +20,13 @@ from media_enricher import labels
 from media_enricher.gateway.blocking import Blocking
 from media_enricher.gateway.deployments import Ending, Prefect
 from media_enricher.gateway.errors import Refusal, try_later, unavailable
-from media_enricher.models import (
-    EnrichRun,
-    FlowName,
+from media_enricher.models import EnrichRun, FlowName, RunStatus
+from media_enricher.run_requests import (
     Invocation,
     RequestLimits,
     RequestOutcome,
     Reservation,
     RunRequest,
-    RunStatus,
 )
 from media_enricher.supabase.requests import RunRequests
 from media_enricher.supabase.runs import RunTable

@@ -7,13 +7,9 @@ from typing import Any
 import msgspec
 from supabase import Client
 
-from media_enricher.models import (
-    TRANSIENT_ERRORS,
-    Depth,
-    RequestedPage,
-    StorageObject,
-)
+from media_enricher.models import TRANSIENT_ERRORS, Depth, StorageObject
 from media_enricher.probe import ENRICHER_VERSION
+from media_enricher.run_requests import RequestedPage
 from media_enricher.settings import settings
 from media_enricher.supabase.assets import PAGE_ROWS
 from media_enricher.supabase.retrying import call

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from supabase import Client
 
-from media_enricher.models import EnrichRun, Invocation, RequestLimits, Reservation
+from media_enricher.models import EnrichRun
+from media_enricher.run_requests import Invocation, RequestLimits, Reservation
 from media_enricher.supabase.retrying import call
 from media_enricher.supabase.rows import storable
 

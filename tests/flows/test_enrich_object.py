@@ -11,9 +11,9 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from flows.enrich_object import enrich_object
-from media_enricher.models import (
+from media_enricher.models import FlowName
+from media_enricher.run_requests import (
     AskedObject,
-    FlowName,
     Invocation,
     Invoker,
     RequestedPage,

@@ -10,23 +10,25 @@ import pytest
 from supabase import Client
 
 from media_enricher.models import (
-    AskedObject,
     AssetStatus,
     Depth,
     ErrorCode,
     FlowName,
-    Invocation,
-    Invoker,
     MediaAsset,
     Mode,
-    Refused,
-    RequestLimits,
-    RequestOutcome,
-    RequestRoute,
     RunStatus,
     Trigger,
 )
 from media_enricher.probe import ENRICHER_VERSION
+from media_enricher.run_requests import (
+    AskedObject,
+    Invocation,
+    Invoker,
+    Refused,
+    RequestLimits,
+    RequestOutcome,
+    RequestRoute,
+)
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.requested_objects import RequestedObjects

@@ -30,14 +30,8 @@ from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.permissions import require_may_trigger, require_within_tenant
 from media_enricher.gateway.routes.health import report
 from media_enricher.gateway.starting import Started
-from media_enricher.models import (
-    AskedObject,
-    FlowName,
-    Mode,
-    RequestRoute,
-    Selection,
-    Trigger,
-)
+from media_enricher.models import FlowName, Mode, Selection, Trigger
+from media_enricher.run_requests import AskedObject, RequestRoute
 
 router = APIRouter(
     prefix="/media-enricher", tags=["trigger"], dependencies=[documents.BEARER_TOKEN]

@@ -1,0 +1,152 @@
+"""The records of asking for runs: what was asked, by whom, and what the database made of it.
+
+What goes over the wire between the gateway, the functions of the database and the flow that
+drains single objects. The records of objects, assets and runs are in `models`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import uuid4
+
+import msgspec
+
+from media_enricher.models import Depth, EnrichRun, FlowName, Mode, StorageObject, Trigger
+
+
+class RequestRoute(StrEnum):
+    """The route of HTTP by which a run was asked for. Stored in the audit."""
+
+    BACKFILL = "backfill"
+    CRON = "cron"
+    ENRICH = "enrich"
+
+
+class RequestOutcome(StrEnum):
+    """What became of a request to start a run. Stored in the audit as its reason."""
+
+    REFUSED = "refused"
+    """Not allowed, or not understood: the gateway said so."""
+    RATE_LIMITED = "rate_limited"
+    """This caller asked too often in the last minute."""
+    UNKNOWN_BUCKET = "unknown_bucket"
+    COUNTED = "counted"
+    """A dry run: it may be counted, and nothing was reserved."""
+    REPEATED = "repeated"
+    """The idempotency key was used before, for the same: the same run, however it ended."""
+    KEY_REUSED = "key_reused"
+    """The idempotency key was used before, for something else."""
+    UNDER_WAY = "under_way"
+    """Such a run is queued or running already."""
+    TOO_MANY_RUNS = "too_many_runs"
+    """As many runs as are allowed are under way."""
+    QUEUED = "queued"
+    """Reserved, and to be started; by someone else before, unless the reservation is new."""
+
+
+class Invoker(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks for a run, as far as their token tells."""
+
+    role: str | None = None
+    """`service_role`, `authenticated`, `anon` or `webhook`."""
+    user_id: str | None = None
+    tenant_id: str | None = None
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request to start a run is refused before anything is looked up."""
+
+    http_status: int
+    reason: str
+
+
+class AskedObject(msgspec.Struct, frozen=True, kw_only=True):
+    """One object that is to be enriched."""
+
+    path: str
+    is_forced: bool = False
+    """Enrich it even if it is up to date."""
+
+
+class Invocation(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to start a run, as it came: what is asked, by whom, and from where.
+
+    Asking with the same invocation again is a second look at the same request: it is audited once,
+    and counted once towards the limit.
+    """
+
+    invocation_id: str = msgspec.field(default_factory=lambda: str(uuid4()))
+    route: RequestRoute
+    flow: FlowName
+    bucket: str | None = None
+    prefix: str = ""
+    max_files: int | None = None
+    mode: str = Mode.MISSING
+    """A `Mode`; in a refused request, whatever was sent."""
+    depth: str = Depth.FULL
+    """A `Depth`; in a refused request, whatever was sent."""
+    trigger: Trigger = Trigger.HTTP
+    is_dry_run: bool = False
+    is_exclusive: bool = False
+    """No run of the same flow may be under way in the whole bucket, whatever its prefix."""
+    objects: list[AskedObject] | None = None
+    """Of the flow `enrich-object`."""
+    idempotency_key: str | None = None
+    """Of the caller's choosing, up to 255 characters."""
+    caller: Invoker = Invoker()
+    ip_address: str | None = None
+    user_agent: str | None = None
+    refusal: Refused | None = None
+
+
+class RequestLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What is allowed, and what counts as a sign of life."""
+
+    requests_per_minute: int | None = None
+    """Of this caller; None for any number."""
+    active_runs: int | None = None
+    """Backfills that may be under way at once; None for any number."""
+    silence_seconds: float
+    """A running run whose last heartbeat is older is taken for dead."""
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A reserved run: whoever finds one without a `run_id` starts it, with its id as the key."""
+
+    id: str
+    flow: FlowName
+    bucket: str
+    prefix: str
+    max_files: int | None
+    mode: Mode
+    depth: Depth
+    trigger: Trigger
+    requested_by: str | None
+    tenant_id: str | None
+    run_id: str | None
+    requested_at: datetime
+
+
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the database made of an `Invocation`."""
+
+    outcome: RequestOutcome
+    invocation_id: str
+    retry_after: int | None = None
+    """Seconds until it is of use to ask again, where a limit was reached."""
+    is_new: bool = False
+    """This invocation made the request."""
+    request: RunRequest | None = None
+    run: EnrichRun | None = None
+
+
+class RequestedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The oldest of the objects that somebody asked for; empty when there is none left."""
+
+    pending: list[StorageObject]
+    """Those that there is something to do for."""
+    paths: list[str]
+    """All of them, those that are gone or up to date included."""
+    sequence: int
+    """Up to which request they were read: a later one for the same path is not of this page."""
