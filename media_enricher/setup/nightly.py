@@ -1,0 +1,41 @@
+"""Which bucket the nightly backfill works on: a build step of `prefect.yaml`.
+
+A step, and no `{{ prefect.variables.… }}`, for that would be an empty name where there is no such
+variable, and a run that fails every night.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.exceptions import ObjectNotFound
+
+BUCKET_VARIABLE = "media_enricher_nightly_bucket"
+DEPLOYMENT = "backfill/backfill-nightly"
+
+
+def choose_bucket() -> dict[str, Any]:
+    """Read the Prefect variable, as `prefect deploy` runs.
+
+    Returns:
+        `bucket`, unless there is no such variable; `active`, only where the file decides that: false
+        without a bucket, true once there is one. What an operator paused later stays paused.
+    """
+    with get_client(sync_client=True) as client:
+        variable = client.read_variable_by_name(BUCKET_VARIABLE)
+        if variable is None or not variable.value:
+            return {"active": False}
+        if _has_bucket(client):
+            return {"bucket": variable.value}
+        return {"bucket": variable.value, "active": True}
+
+
+def _has_bucket(client: SyncPrefectClient) -> bool:
+    """Whether the schedule, as it is now, knows a bucket already."""
+    try:
+        deployment = client.read_deployment_by_name(DEPLOYMENT)
+    except ObjectNotFound:
+        return False
+    return any("bucket" in schedule.parameters for schedule in deployment.schedules)
