@@ -40,6 +40,10 @@ class Batch(msgspec.Struct):
     objects: list[StorageObject]
     outcomes: dict[str, Outcome] = msgspec.field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """For people, in logs and Prefect's UI: `photos/00001.jpg +311`."""
+        return f"{self.objects[0].path} +{len(self.objects) - 1}"
+
     def unfinished(self) -> list[StorageObject]:
         """The members that are still to be enriched, in order."""
         return [member for member in self.objects if member.path not in self.outcomes]

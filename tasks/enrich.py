@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -75,6 +76,7 @@ def is_transient(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -
 
 @task(
     name="enrich",
+    task_run_name="enrich {batch}",
     cache_key_fn=batch_cache_key,
     retry_condition_fn=is_transient,
     persist_result=True,
@@ -91,12 +93,37 @@ def enrich(batch: Batch) -> str:
         PoolClosed: the run is being stopped.
     """
     outcomes = resources.engine().enrich(batch.unfinished(), batch.depth)
+    _log(batch, outcomes)
     latest = batch.outcomes | {outcome.asset.path: outcome for outcome in outcomes}
     batch.finish(outcomes)
     in_order = [latest[member.path] for member in batch.objects]
     if batch.unfinished():
         raise BatchIncompleteError(in_order)
     return msgspec.json.encode(in_order).decode()
+
+
+def _log(batch: Batch, outcomes: list[Outcome]) -> None:
+    """A line for each object, where DEBUG is shown."""
+    logger = get_run_logger()
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    for outcome in outcomes:
+        asset = outcome.asset
+        logger.debug(
+            "%s: %s",
+            asset.path,
+            asset.error_code or asset.status,
+            extra={
+                "batch": str(batch),
+                "bucket": asset.bucket,
+                "path": asset.path,
+                "status": asset.status,
+                "error_code": asset.error_code,
+                "bytes_read": outcome.bytes_read,
+                "download_seconds": outcome.download_seconds,
+                "probe_seconds": outcome.probe_seconds,
+            },
+        )
 
 
 class Enrichment:

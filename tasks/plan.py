@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from prefect import get_run_logger, task
 
+from media_enricher.metrics import Stage
 from media_enricher.models import PendingCount, Selection, StorageObject
 from tasks import resources
 
@@ -34,9 +35,11 @@ def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCo
             "check its name in the Storage page, or create it"
         )
     assets = resources.asset_table()
-    if not dry_run and (gone := assets.mark_gone(selection.bucket, selection.prefix)):
+    with resources.metrics().timed(selection.bucket, Stage.PLAN):
+        gone = 0 if dry_run else assets.mark_gone(selection.bucket, selection.prefix)
+        pending = assets.count_pending(selection, limit=limit)
+    if gone:
         logger.info("marked %s assets as gone: their objects were deleted", f"{gone:,}")
-    pending = assets.count_pending(selection, limit=limit)
     logger.info("%s (mode %s, depth %s)", pending.sentence(), selection.mode, selection.depth)
     return pending
 
@@ -44,6 +47,14 @@ def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCo
 def pending_objects(selection: Selection, *, limit: int | None) -> Iterator[StorageObject]:
     """Yield the objects to do in the order of their names, fetched a page at a time as needed."""
     logger = get_run_logger()
-    for page in resources.asset_table().pending_pages(selection, limit=limit):
-        logger.info("page of %s objects, up to %r", f"{len(page):,}", page[-1].path)
+    pages = resources.asset_table().pending_pages(selection, limit=limit)
+    timed = resources.metrics().timed_each(selection.bucket, Stage.PLAN, pages)
+    for number, page in enumerate(timed, start=1):
+        logger.info(
+            "page %s: %s objects, up to %r",
+            f"{number:,}",
+            f"{len(page):,}",
+            page[-1].path,
+            extra={"bucket": selection.bucket, "page": number, "objects": len(page)},
+        )
         yield from page

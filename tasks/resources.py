@@ -7,6 +7,7 @@ from functools import lru_cache
 from supabase import Client
 
 from media_enricher.enrich import EngineOptions, EnrichPool
+from media_enricher.metrics import Metrics
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.bucket import Bucket
@@ -29,6 +30,12 @@ def asset_table() -> AssetTable:
 def run_table() -> RunTable:
     """The table of runs."""
     return RunTable(supabase())
+
+
+@lru_cache
+def metrics() -> Metrics:
+    """The process's counters; what was counted is sent when the process ends, too."""
+    return Metrics()
 
 
 def requested_objects(bucket: str, prefix: str) -> RequestedObjects:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from prefect import get_run_logger, task
 
+from media_enricher.metrics import Stage
 from media_enricher.models import Outcome
 from tasks import resources
 from tasks.run import Run
@@ -24,14 +25,20 @@ def write(run: Run, outcomes: Sequence[Outcome]) -> None:
             the task cache, so the run can be repeated without reading the objects again.
         OutageError: it is of no use to go on reading.
     """
-    gone = resources.asset_table().record(run.id, [outcome.asset for outcome in outcomes])
-    part = run.snapshot.write(outcomes)
-    run.account.add(outcomes, gone=frozenset(gone))
-    run.save_counters()
-    get_run_logger().info(
+    bucket, metrics = run.selection.bucket, resources.metrics()
+    with metrics.timed(bucket, Stage.WRITE):
+        gone = frozenset(
+            resources.asset_table().record(run.id, [outcome.asset for outcome in outcomes])
+        )
+        part = run.snapshot.write(outcomes)
+        run.account.add(outcomes, gone=gone)
+        run.save_counters()
+    metrics.count(bucket, outcomes, gone=gone)
+    get_run_logger().debug(
         "%s objects written to the table and %s; so far %s",
         f"{len(outcomes):,}",
         part,
         run.account.sentence(),
+        extra={"bucket": bucket, "objects": len(outcomes), "part": part},
     )
     run.account.raise_if_outage()
