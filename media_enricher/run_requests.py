@@ -1,17 +1,19 @@
 """The records of asking for runs: what was asked, by whom, and what the database made of it.
 
-What goes over the wire between the gateway, the functions of the database and the flow that
-drains single objects. The records of objects, assets and runs are in `models`.
+What goes over the wire between the gateway, the functions of the database and the flows that
+start runs or drain single objects. The records of objects, assets and runs are in `models`.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 
+from media_enricher import labels
 from media_enricher.models import Depth, EnrichRun, FlowName, Mode, StorageObject, Trigger
 
 
@@ -126,6 +128,26 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str | None
     run_id: str | None
     requested_at: datetime
+
+    def parameters(self) -> dict[str, Any]:
+        """Of the flow, as in Prefect's form."""
+        parameters: dict[str, Any] = {
+            "bucket": self.bucket,
+            "prefix": self.prefix,
+            "depth": self.depth.value,
+        }
+        if self.flow is FlowName.BACKFILL:
+            parameters |= {"limit": self.max_files, "mode": self.mode.value}
+        return parameters
+
+    def labels(self) -> dict[str, str]:
+        """Of the flow run: what its hooks tell the run table, should they come first."""
+        told = {
+            labels.TRIGGER: self.trigger.value,
+            labels.REQUESTED_BY: self.requested_by,
+            labels.TENANT_ID: self.tenant_id,
+        }
+        return {name: value for name, value in told.items() if value is not None}
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):

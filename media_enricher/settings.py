@@ -26,6 +26,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from media_enricher.models import FlowName
+
+SILENT_HEARTBEATS = 6
+"""So many heartbeats missed in a row, and a run may be gone."""
+
 DEFAULT_EXIF_TAGS = (
     "Make",
     "Model",
@@ -182,6 +187,31 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(
         default=10.0, gt=0, description="How often a run stamps `heartbeat_at`."
     )
+    silence_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="A run is taken for dead after so long without a sign of life, and not before "
+        "six heartbeats are missing.",
+    )
+    buckets: _CommaSeparated = Field(
+        default=(),
+        description="The buckets that sweeps and webhooks keep current, separated by commas. "
+        "Default: none by sweeps, and all but that of snapshots by webhooks.",
+    )
+    backfill_deployment: _Deployment = Field(
+        default="backfill/backfill",
+        description="The Prefect deployment that works on a bucket, as `FLOW/DEPLOYMENT`.",
+    )
+    object_deployment: _Deployment = Field(
+        default="enrich-object/enrich-object",
+        description="The Prefect deployment that works on single objects.",
+    )
+    keep_days: float = Field(
+        default=90.0,
+        gt=0,
+        description="The audit of requests to start runs, and what else is kept of them, is "
+        "deleted after so long.",
+    )
     snapshot: str = Field(
         default="bucket:media-enricher-snapshots",
         description="Where snapshots go: `bucket:NAME`, or a folder.",
@@ -206,6 +236,18 @@ class Settings(BaseSettings):
     def batches_in_flight(self) -> int:
         """Batches being enriched at once: enough that no lane waits while others are written."""
         return self.lanes + 2
+
+    @property
+    def dead_after_seconds(self) -> float:
+        """Without a sign of life for so long, a run is taken for dead."""
+        return max(self.silence_seconds, SILENT_HEARTBEATS * self.heartbeat_seconds)
+
+    def deployment(self, flow: FlowName) -> str:
+        """The Prefect deployment that runs a flow, as `FLOW/DEPLOYMENT`."""
+        return {
+            FlowName.BACKFILL: self.backfill_deployment,
+            FlowName.ENRICH_OBJECT: self.object_deployment,
+        }[flow]
 
 
 class GatewaySettings(BaseSettings):
@@ -239,19 +281,6 @@ class GatewaySettings(BaseSettings):
         default=None,
         description="What database webhooks send as `x-webhook-secret`. Without it they need a "
         "service key.",
-    )
-    buckets: _CommaSeparated = Field(
-        default=(),
-        description="The buckets that webhooks keep current, separated by commas. Default: all but "
-        "that of snapshots.",
-    )
-    backfill_deployment: _Deployment = Field(
-        default="backfill/backfill",
-        description="The Prefect deployment that works on a bucket, as `FLOW/DEPLOYMENT`.",
-    )
-    object_deployment: _Deployment = Field(
-        default="enrich-object/enrich-object",
-        description="The Prefect deployment that works on single objects.",
     )
     public_url: _BareUrl | None = Field(
         default=None,

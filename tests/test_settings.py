@@ -12,6 +12,7 @@ from media_enricher.settings import (
     SettingsError,
     WhoMayTrigger,
     gateway_settings,
+    settings,
     supabase_settings,
 )
 
@@ -36,12 +37,10 @@ def read(
 def test_lists_are_separated_by_commas(read: Callable[..., GatewaySettings]) -> None:
     found = read(
         MEDIA_ENRICHER_CORS_ORIGINS="https://app.example.com, http://localhost:3000,",
-        MEDIA_ENRICHER_BUCKETS="photos",
         MEDIA_ENRICHER_WHO_MAY_TRIGGER="signed_in",
     )
 
     assert found.cors_origins == ("https://app.example.com", "http://localhost:3000")
-    assert found.buckets == ("photos",)
     assert found.who_may_trigger is WhoMayTrigger.SIGNED_IN
 
 
@@ -72,7 +71,6 @@ def test_a_secret_that_could_be_guessed_is_refused_and_not_shown(
         ("MEDIA_ENRICHER_CORS_ORIGINS", "app.example.com"),
         ("MEDIA_ENRICHER_WHO_MAY_TRIGGER", "everybody"),
         ("MEDIA_ENRICHER_ACTIVE_RUNS", "0"),
-        ("MEDIA_ENRICHER_BACKFILL_DEPLOYMENT", "backfill"),
         ("MEDIA_ENRICHER_PUBLIC_URL", "example.com"),
     ],
 )
@@ -81,6 +79,28 @@ def test_a_wrong_value_is_named(
 ) -> None:
     with pytest.raises(SettingsError, match=f"^{name} = '{value}' is invalid: "):
         read(**{name: value})
+
+
+@pytest.fixture
+def ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """An environment in which our own settings are read anew."""
+    monkeypatch.chdir(tmp_path)  # no .env
+    settings.cache_clear()
+    yield monkeypatch
+    settings.cache_clear()
+
+
+def test_a_run_is_dead_after_a_silence_of_at_least_six_heartbeats(ours: pytest.MonkeyPatch) -> None:
+    assert settings().dead_after_seconds == 60
+    ours.setenv("MEDIA_ENRICHER_HEARTBEAT_SECONDS", "30")
+    settings.cache_clear()
+    assert settings().dead_after_seconds == 180
+
+
+def test_a_deployment_is_named_with_its_flow(ours: pytest.MonkeyPatch) -> None:
+    ours.setenv("MEDIA_ENRICHER_BACKFILL_DEPLOYMENT", "backfill")
+    with pytest.raises(SettingsError, match="DEPLOYMENT = 'backfill' is invalid"):
+        settings()
 
 
 def test_an_empty_key_leaves_the_other_name_its_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,8 +31,6 @@ READ_SECONDS = 5.0
 COUNT_SECONDS = 60.0
 COUNTS_AT_ONCE = 2
 """Counting what is pending reads a whole bucket's index."""
-SILENT_HEARTBEATS = 6
-"""So many heartbeats missed in a row, and a run is taken for gone."""
 
 
 class Desk:
@@ -48,6 +46,7 @@ class Desk:
     ) -> None:
         client = connect(project, answer_seconds=READ_SECONDS)
         self.settings = settings
+        self.kept_current = ours.buckets
         self.project = project
         self.prefect = prefect
         self.blocking = Blocking()
@@ -55,8 +54,7 @@ class Desk:
         self.assets = AssetTable(client)
         self._snapshot_bucket = bucket_name(ours.snapshot)
         self.deployments = {
-            FlowName.BACKFILL: settings.backfill_deployment,
-            FlowName.ENRICH_OBJECT: settings.object_deployment,
+            flow: ours.deployment(flow) for flow in (FlowName.BACKFILL, FlowName.ENRICH_OBJECT)
         }
         self.starter = Starter(
             RunRequests(client),
@@ -65,7 +63,7 @@ class Desk:
             self.blocking,
             RequestLimits(
                 active_runs=settings.active_runs,
-                silence_seconds=SILENT_HEARTBEATS * ours.heartbeat_seconds,
+                silence_seconds=ours.dead_after_seconds,
             ),
             self.deployments,
         )
@@ -119,7 +117,7 @@ class Desk:
         """
         if bucket == self._snapshot_bucket:
             return False
-        return not self.settings.buckets or bucket in self.settings.buckets
+        return not self.kept_current or bucket in self.kept_current
 
     def bucket(self, name: str) -> Bucket:
         """One Storage bucket."""

@@ -12,11 +12,9 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 
-from media_enricher import labels
 from media_enricher.gateway.blocking import Blocking
 from media_enricher.gateway.deployments import Ending, Prefect
 from media_enricher.gateway.errors import Refusal, try_later, unavailable
@@ -133,9 +131,9 @@ class Starter:
     async def _start(self, request: RunRequest, invocation_id: str) -> EnrichRun | None:
         run_id, ending = await self._prefect.start(
             self._deployments[request.flow],
-            _parameters(request),
+            request.parameters(),
             idempotency_key=request.id,
-            labels=_labels(request),
+            labels=request.labels(),
         )
         run = await self._blocking(lambda: self._requests.start(request.id, run_id, invocation_id))
         if ending.status is None or datetime.now(UTC) - request.requested_at < A_RETRY:
@@ -214,25 +212,3 @@ def _raise_if_refused(reservation: Reservation, asked: Invocation) -> None:
                 field="Idempotency-Key",
                 value=asked.idempotency_key,
             )
-
-
-def _parameters(request: RunRequest) -> dict[str, Any]:
-    """Of the flow, as in Prefect's form."""
-    parameters: dict[str, Any] = {
-        "bucket": request.bucket,
-        "prefix": request.prefix,
-        "depth": request.depth.value,
-    }
-    if request.flow is FlowName.BACKFILL:
-        parameters |= {"limit": request.max_files, "mode": request.mode.value}
-    return parameters
-
-
-def _labels(request: RunRequest) -> dict[str, str]:
-    """What the run's hooks tell the run table, should they come first."""
-    told = {
-        labels.TRIGGER: request.trigger.value,
-        labels.REQUESTED_BY: request.requested_by,
-        labels.TENANT_ID: request.tenant_id,
-    }
-    return {name: value for name, value in told.items() if value is not None}

@@ -28,7 +28,7 @@ async def config(desk: AtDesk) -> Response:
         {
             "supabase_url": desk.project.url,
             "publishable_key": key.get_secret_value() if key else None,
-            "default_bucket": next(iter(desk.settings.buckets), ""),
+            "default_bucket": next(iter(desk.kept_current), ""),
         }
     )
 
