@@ -33,9 +33,8 @@ def choose_bucket() -> dict[str, Any]:
 
 
 def _has_bucket(client: SyncPrefectClient) -> bool:
-    """Whether the schedule, as it is now, knows a bucket already."""
+    """Whether the deployment, as it is now, has a bucket already."""
     try:
-        deployment = client.read_deployment_by_name(DEPLOYMENT)
+        return "bucket" in client.read_deployment_by_name(DEPLOYMENT).parameters
     except ObjectNotFound:
         return False
-    return any("bucket" in schedule.parameters for schedule in deployment.schedules)
