@@ -97,7 +97,7 @@ _Origins: TypeAlias = Annotated[
     NoDecode,
     BeforeValidator(_split_on_commas),
 ]
-_BareUrl: TypeAlias = Annotated[str, AfterValidator(_bare_url)]
+BareUrl: TypeAlias = Annotated[str, AfterValidator(_bare_url)]
 _LongSecret: TypeAlias = Annotated[SecretStr | None, AfterValidator(_long_enough)]
 _Deployment: TypeAlias = Annotated[str, Field(pattern="^[^/]+/[^/]+$")]
 
@@ -112,7 +112,7 @@ class SupabaseSettings(BaseSettings):
         populate_by_name=True,
     )
 
-    url: _BareUrl = Field(
+    url: BareUrl = Field(
         validation_alias=AliasChoices("SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"),
         description="The project's URL, as `https://<ref>.supabase.co`.",
     )
@@ -282,7 +282,7 @@ class GatewaySettings(BaseSettings):
         description="What database webhooks send as `x-webhook-secret`. Without it they need a "
         "service key.",
     )
-    public_url: _BareUrl | None = Field(
+    public_url: BareUrl | None = Field(
         default=None,
         description="Where the gateway is reached, for the links in its answers. Default: the "
         "address of the request.",
@@ -290,7 +290,7 @@ class GatewaySettings(BaseSettings):
     picture_seconds: int = Field(
         default=600, ge=1, description="How long the signed URLs of pictures are valid."
     )
-    prefect_ui_url: _BareUrl | None = Field(
+    prefect_ui_url: BareUrl | None = Field(
         default=None,
         description="Where people reach Prefect's UI. Default: beside Prefect's API.",
     )

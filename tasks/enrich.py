@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
-from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +16,6 @@ from prefect import Task, get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
-from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 from prefect.tasks import exponential_backoff
 
 from media_enricher.batching import Batch
@@ -28,6 +24,7 @@ from media_enricher.probe import ENRICHER_VERSION
 from media_enricher.processes import kill_workers
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from tasks import resources
+from tasks.task_cache import TaskCache
 
 _outcomes = msgspec.json.Decoder(list[Outcome])
 
@@ -143,6 +140,7 @@ class Enrichment:
                 with the first batch, if there is one.
         """
         ours = settings()
+        self._cache = TaskCache()
         self._starts_lanes = start_lanes
         self._window = ours.batches_in_flight
         self._finished: SimpleQueue[PrefectFuture[str]] = SimpleQueue()
@@ -152,13 +150,13 @@ class Enrichment:
             retry_delay_seconds=exponential_backoff(ours.retry_delay_seconds),
             retry_jitter_factor=0.3,
             cache_expiration=timedelta(days=ours.cache_days),
-            result_storage=_result_storage(),
+            result_storage=self._cache.for_task(),
             refresh_cache=mode in (Mode.FAILED, Mode.ALL),
         )
         self.reused = 0
 
     def __enter__(self) -> Self:
-        _sweep_cache()
+        self._cache.sweep()
         if self._starts_lanes:
             self._start_lanes()
         return self
@@ -225,32 +223,3 @@ class Enrichment:
                 outcome.bytes_read = 0
                 outcome.download_seconds = outcome.probe_seconds = 0.0
         return outcomes
-
-
-def _result_storage() -> Path | str:
-    """The task cache's storage: a Prefect block's `type/name`, or a folder."""
-    configured = settings().result_storage
-    if configured is None:
-        return Path(PREFECT_LOCAL_STORAGE_PATH.value()) / "media-enricher"
-    if configured.startswith("block:"):
-        return configured.removeprefix("block:")
-    return Path(configured).absolute()
-
-
-def _sweep_cache() -> None:
-    """Delete cached results that are too old to be used, for Prefect never does.
-
-    They hold EXIF. A block's storage is swept by its own means.
-    """
-    storage = _result_storage()
-    if not isinstance(storage, Path) or not storage.is_dir():
-        return
-    oldest = time.time() - timedelta(days=settings().cache_days).total_seconds()
-    swept = 0
-    for file in storage.iterdir():
-        with suppress(FileNotFoundError):  # another run sweeps too
-            if file.stat().st_mtime < oldest:
-                file.unlink()
-                swept += 1
-    if swept:
-        get_run_logger().info("swept %s expired results of the task cache", f"{swept:,}")

@@ -6,6 +6,7 @@ Not for the media that is enriched: that is read by `downloads`, many at a time 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -17,8 +18,10 @@ from media_enricher.supabase.retrying import call
 from media_enricher.supabase.urls import (
     bucket_url,
     buckets_url,
+    folder_url,
     listing_url,
     object_url,
+    objects_url,
     signing_url,
 )
 
@@ -112,6 +115,13 @@ class Bucket:
         """
         return self._storage.request("GET", object_url(self._base, self.name, path)).content
 
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete objects, at most 1,000; those that are gone already, too."""
+        if paths:
+            self._storage.request(
+                "DELETE", objects_url(self._base, self.name), json={"prefixes": list(paths)}
+            )
+
     def sign(self, paths: Sequence[str], seconds: int) -> dict[str, str]:
         """URLs by which anyone may read these objects for a while.
 
@@ -132,6 +142,33 @@ class Bucket:
         _, _, token = entry["signedURL"].rpartition("?token=")
         url = object_url(self._base, self.name, entry["path"], route="sign")
         return f"{url}?token={token}"
+
+    def oldest(self, folder: str, limit: int) -> dict[str, datetime]:
+        """The objects of one folder, not of those below it, that were written longest ago.
+
+        Args:
+            folder: its path, without a slash at its end; empty for the top of the bucket.
+            limit: at most so many, up to 1,000.
+
+        Returns:
+            When each was written, by path, the oldest first.
+        """
+        answer = self._storage.request(
+            "POST",
+            folder_url(self._base, self.name),
+            json={
+                "prefix": folder,
+                "limit": limit,
+                # An overwritten object keeps the time at which it was created.
+                "sortBy": {"column": "updated_at", "order": "asc"},
+            },
+        )
+        start = f"{folder}/" if folder else ""
+        return {
+            f"{start}{entry['name']}": datetime.fromisoformat(entry["updated_at"])
+            for entry in answer.json()
+            if entry["id"] is not None  # a folder has none
+        }
 
     def list(self, prefix: str = "") -> list[str]:
         """The paths of the objects whose path starts with `prefix`, at any depth, in order."""

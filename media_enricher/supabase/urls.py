@@ -44,6 +44,16 @@ def listing_url(base: str, bucket: str) -> str:
     return f"{base}/storage/v1/object/list-v2/{quote(bucket, safe='')}"
 
 
+def folder_url(base: str, bucket: str) -> str:
+    """The URL that lists one level of a bucket, in any order."""
+    return f"{base}/storage/v1/object/list/{quote(bucket, safe='')}"
+
+
+def objects_url(base: str, bucket: str) -> str:
+    """The URL of a bucket's objects, many at once."""
+    return f"{base}/storage/v1/object/{quote(bucket, safe='')}"
+
+
 def signing_url(base: str, bucket: str) -> str:
     """The URL that signs URLs of a bucket's objects, many at once."""
     return f"{base}/storage/v1/object/sign/{quote(bucket, safe='')}"

@@ -1,0 +1,95 @@
+"""The task cache: where the results of batches are kept from run to run, and when they are dropped.
+
+A folder of this machine, or a Prefect block. Results hold EXIF, and Prefect never deletes one.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+from prefect import get_run_logger
+from prefect.blocks.core import Block
+from prefect.filesystems import WritableFileSystem
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
+
+from media_enricher.blocks import SupabaseBucket
+from media_enricher.settings import TaskRunnerName, settings
+from media_enricher.supabase.errors import SupabaseError
+
+
+class TaskCache:
+    """The task cache that the settings name, as one run uses it."""
+
+    def __init__(self) -> None:
+        """Find it, and see that it may be used.
+
+        Raises:
+            ValueError: there is no such block.
+            ResultBucketError: the block's bucket is missing or public.
+            SupabaseError: Storage does not answer, after retries.
+        """
+        configured = settings().result_storage
+        self._block: WritableFileSystem | None = None
+        if configured is None:
+            self._place = str(Path(PREFECT_LOCAL_STORAGE_PATH.value()) / "media-enricher")
+        elif configured.startswith("block:"):
+            self._place = configured.removeprefix("block:")
+            self._block = _load(self._place)
+        else:
+            self._place = str(Path(configured).absolute())
+
+    def for_task(self) -> Path | str | WritableFileSystem:
+        """The `result_storage` of a task.
+
+        A block is loaded once for all threads, and by its name in other processes: it holds keys,
+        which are not to be sent around.
+        """
+        if self._block is None:
+            return Path(self._place)
+        is_shared = settings().task_runner is TaskRunnerName.THREADS
+        return self._block if is_shared else self._place
+
+    def sweep(self) -> None:
+        """Delete results that are too old to be used. Blocks of other makers see to it themselves.
+
+        A run sweeps as it starts: it costs one request where there is nothing to sweep.
+        """
+        age = timedelta(days=settings().cache_days)
+        swept = 0
+        if self._block is None:
+            swept = _sweep_folder(Path(self._place), age)
+        elif isinstance(self._block, SupabaseBucket):
+            try:
+                swept = self._block.sweep(age)
+            except SupabaseError as error:
+                get_run_logger().warning("could not sweep the task cache for now: %s", error)
+        if swept:
+            get_run_logger().info("swept %s expired results of the task cache", f"{swept:,}")
+
+
+def _load(name: str) -> WritableFileSystem:
+    """A block by its `type/name`, which may be used."""
+    kind, _, document = name.partition("/")
+    if kind != SupabaseBucket.get_block_type_slug():
+        # Prefect looks for the type in each package it knows of, and imports them all.
+        return cast("WritableFileSystem", Block.load(name))
+    ours = cast("SupabaseBucket", SupabaseBucket.load(document))
+    ours.require_private()
+    return ours
+
+
+def _sweep_folder(folder: Path, age: timedelta) -> int:
+    if not folder.is_dir():
+        return 0
+    oldest_kept = time.time() - age.total_seconds()
+    swept = 0
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):  # another run sweeps too
+            if file.stat().st_mtime < oldest_kept:
+                file.unlink()
+                swept += 1
+    return swept
