@@ -163,6 +163,14 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     run: EnrichRun | None = None
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where single objects are asked for: one run at a time drains each."""
+
+    bucket: str
+    prefix: str
+    """'' or a tenant's folder."""
+
+
 class RequestedPage(msgspec.Struct, frozen=True, kw_only=True):
     """The oldest of the objects that somebody asked for; empty when there is none left."""
 

@@ -12,7 +12,7 @@ import msgspec
 from supabase import Client
 
 from media_enricher.models import EnrichRun
-from media_enricher.run_requests import Invocation, RequestLimits, Reservation
+from media_enricher.run_requests import Invocation, Place, RequestLimits, Reservation
 from media_enricher.supabase.retrying import call
 from media_enricher.supabase.rows import storable
 
@@ -72,6 +72,18 @@ class RunRequests:
                 "p_reason": storable(reason),
             },
         )
+
+    def undrained(self) -> list[Place]:
+        """Where single objects were asked for, and no run is under way that would do them."""
+        return msgspec.convert(self._call("media_undrained_requests", {}), list[Place])
+
+    def purge(self, keep_days: float) -> int:
+        """Forget what is older, the audit included, and what was asked of buckets that are no more.
+
+        Returns:
+            How many rows were deleted: some 10,000 of each table at most, and the rest next time.
+        """
+        return int(self._call("media_purge_requests", {"p_keep_days": keep_days}))
 
     def _call(self, function: str, arguments: dict[str, Any]) -> Any:
         return call(function, lambda: self._client.rpc(function, arguments).execute().data)

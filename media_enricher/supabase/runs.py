@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from supabase import Client
 
 from media_enricher.models import EnrichRun, RunStatus
 from media_enricher.supabase.retrying import call
-from media_enricher.supabase.rows import storable_text
+from media_enricher.supabase.rows import storable, storable_text
 
 _TABLE = "media_enrich_runs"
 
@@ -48,6 +49,45 @@ class RunTable:
             lambda: self._client.rpc("media_record_run", {"p_run": told}).execute().data,
         )
         return msgspec.convert(saved, EnrichRun)
+
+    def silent(self, seconds: float) -> list[EnrichRun]:
+        """Runs that look alive and gave no sign of life for so long, up to 1,000, oldest first."""
+        rows = call(
+            "media_silent_runs",
+            lambda: (
+                self._client.rpc("media_silent_runs", {"p_silence_seconds": seconds}).execute().data
+            ),
+        )
+        return msgspec.convert(rows, list[EnrichRun])
+
+    def end_silent(
+        self, run: EnrichRun, status: RunStatus, error: str | None, at: datetime | None = None
+    ) -> bool:
+        """End a run that was silent, unless it has sent a heartbeat since, or has ended.
+
+        Args:
+            run: its row as it was when it was found silent.
+            status: how it ended.
+            error: why, for people.
+            at: when it ended; None for now.
+
+        Returns:
+            Whether it was ended by this.
+        """
+        told = {
+            "p_run_id": run.id,
+            "p_heartbeat_at": run.heartbeat_at,
+            "p_status": status,
+            "p_error": storable(error),
+            "p_finished_at": at,
+        }
+        ended = call(
+            "media_end_silent_run",
+            lambda: (
+                self._client.rpc("media_end_silent_run", msgspec.to_builtins(told)).execute().data
+            ),
+        )
+        return bool(ended)
 
     def get(self, run_id: str) -> EnrichRun | None:
         """The row of a run, or None."""

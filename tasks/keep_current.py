@@ -1,0 +1,67 @@
+"""Keeping a bucket current: what left it is marked as gone, and what is missing gets a run."""
+
+from __future__ import annotations
+
+from prefect import get_run_logger, task
+
+from media_enricher.models import FlowName, Selection
+from tasks import resources
+from tasks.plan import UnknownBucketError
+from tasks.request import request_run
+
+
+@task(name="keep-current", task_run_name="keep {bucket} current", persist_result=False)
+def keep_current(bucket: str) -> list[str]:
+    """Mark what is gone from a bucket, and start a backfill if anything is missing.
+
+    Returns:
+        A sentence for each thing that was done.
+
+    Raises:
+        UnknownBucketError: a missing bucket would otherwise look like an empty one.
+        SupabaseError: the database did not answer.
+        UnknownDeploymentError: Prefect has no deployment of the backfill.
+        httpx.HTTPError: Prefect is away.
+    """
+    logger = get_run_logger()
+    if not resources.bucket(bucket).exists():
+        raise UnknownBucketError(
+            f"there is no bucket {bucket!r} in this project; correct MEDIA_ENRICHER_BUCKETS or the "
+            "sweep's parameter, or create it"
+        )
+    assets, everything = resources.asset_table(), Selection(bucket=bucket)
+    sentences = []
+    if gone := assets.mark_gone(everything):
+        sentences.append(f"{gone:,} assets of {bucket} are gone")
+    if assets.count_pending(everything, limit=1).objects:
+        run_id = request_run(FlowName.BACKFILL, bucket)
+        if run_id is not None:
+            sentences.append(f"run {run_id} enriches what is missing from {bucket}")
+    for sentence in sentences:
+        logger.info(sentence)
+    return sentences
+
+
+@task(name="drain", task_run_name="drain", persist_result=False)
+def drain() -> list[str]:
+    """Start runs for the single objects that were asked for, where no run is under way for them.
+
+    Such are left by a run that died, and by a gateway that died before it could start one.
+
+    Returns:
+        A sentence for each run that was started.
+
+    Raises:
+        SupabaseError: the database did not answer.
+        UnknownDeploymentError: Prefect has no deployment for single objects.
+        httpx.HTTPError: Prefect is away.
+    """
+    sentences = []
+    for place in resources.run_requests().undrained():
+        run_id = request_run(FlowName.ENRICH_OBJECT, place.bucket, place.prefix)
+        if run_id is not None:
+            sentences.append(
+                f"run {run_id} enriches what was asked for in {place.bucket}/{place.prefix}"
+            )
+            get_run_logger().info(sentences[-1])
+    return sentences

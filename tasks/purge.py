@@ -1,0 +1,28 @@
+"""Forgetting what nobody needs any more."""
+
+from __future__ import annotations
+
+from prefect import get_run_logger, task
+
+from media_enricher.settings import settings
+from tasks import resources
+
+
+@task(name="purge", task_run_name="purge", persist_result=False)
+def purge() -> list[str]:
+    """Delete what is kept of requests to start runs after `MEDIA_ENRICHER_KEEP_DAYS`.
+
+    And at once, what was asked of buckets that are no more.
+
+    Returns:
+        A sentence, if there was any.
+
+    Raises:
+        SupabaseError: the database did not answer.
+    """
+    purged = resources.run_requests().purge(settings().keep_days)
+    if not purged:
+        return []
+    sentence = f"{purged:,} records of requests to start runs were deleted"
+    get_run_logger().info(sentence)
+    return [sentence]
