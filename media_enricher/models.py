@@ -82,6 +82,8 @@ class FlowName(StrEnum):
 
     BACKFILL = "backfill"
     """What a bucket leaves to do."""
+    BACKFILL_SHARDED = "backfill-sharded"
+    """The same, by several runs of `backfill` at once, each on a range of the paths."""
     ENRICH_OBJECT = "enrich-object"
     """The objects that somebody asked for, one by one."""
 
@@ -142,6 +144,19 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """A literal start of the object's name; `%`, `_` and `\\` mean themselves."""
     mode: Mode = Mode.MISSING
     depth: Depth = Depth.FULL
+    after: str = ""
+    """Only objects whose path comes after this one, by its bytes; none for all from the first."""
+    until: str = ""
+    """Only objects up to this path, and the one of this path; none for all to the last."""
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of what there is to do for a `Selection`, about as much work as each of the others."""
+
+    until: str
+    """The path of its last object."""
+    objects: int
+    size_bytes: int
 
 
 class PendingCount(msgspec.Struct, frozen=True):
@@ -274,6 +289,8 @@ class EnrichRun(msgspec.Struct, kw_only=True):
     trigger: Trigger = Trigger.MANUAL
     requested_by: str | None = None
     tenant_id: str | None = None
+    parent_run_id: str | None = None
+    """The sharded run that this one is a part of."""
     status: RunStatus = RunStatus.QUEUED
     total_files: int = 0
     processed_files: int = 0

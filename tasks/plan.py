@@ -36,7 +36,7 @@ def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCo
         )
     assets = resources.asset_table()
     with resources.metrics().timed(selection.bucket, Stage.PLAN):
-        gone = 0 if dry_run else assets.mark_gone(selection.bucket, selection.prefix)
+        gone = 0 if dry_run else assets.mark_gone(selection)
         pending = assets.count_pending(selection, limit=limit)
     if gone:
         logger.info("marked %s assets as gone: their objects were deleted", f"{gone:,}")

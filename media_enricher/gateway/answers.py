@@ -81,6 +81,9 @@ class RunRecord(BaseModel):
     trigger: Trigger | None = None
     requested_by: str | None = None
     tenant_id: str | None = None
+    parent_run_id: str | None = Field(
+        default=None, description="The sharded run that this one is a part of."
+    )
     status: RunStatus
     total_files: int
     processed_files: int

@@ -17,6 +17,7 @@ from media_enricher.models import (
     MediaAsset,
     PendingCount,
     Selection,
+    Share,
     StorageObject,
 )
 from media_enricher.probe import ENRICHER_VERSION
@@ -53,7 +54,7 @@ class AssetTable:
             Pages of 1 to 1,000 objects.
         """
         question = _question(selection)
-        left, after = limit, ""
+        left, after = limit, selection.after
         while left is None or left > 0:
             rows = self._call(
                 "media_pending_objects",
@@ -72,10 +73,21 @@ class AssetTable:
             after = page[-1].path
             left = None if left is None else left - len(page)
 
-    def mark_gone(self, bucket: str, prefix: str) -> int:
-        """Stamp `gone_at` on the assets whose object was deleted; returns how many are new."""
-        marked = self._call("media_mark_gone", {"p_bucket": bucket, "p_prefix": prefix})
-        return int(marked)
+    def split_pending(self, selection: Selection, shards: int) -> list[Share]:
+        """Cut what is left to do into shares of about the same work, in the order of their paths.
+
+        Returns:
+            At most so many; fewer where there are few objects, or single large ones.
+        """
+        shares = self._call("media_split_pending", _question(selection) | {"p_shards": shards})
+        return msgspec.convert(shares, list[Share])
+
+    def mark_gone(self, selection: Selection) -> int:
+        """Stamp `gone_at` on the assets whose object was deleted; returns how many are new.
+
+        It is the bucket, the prefix and the range of the selection that count.
+        """
+        return int(self._call("media_mark_gone", _place(selection)))
 
     def failures_by_reason(self, run_id: str) -> list[FailureReason]:
         """Why objects failed in this run and in none since, the most frequent reason first."""
@@ -162,11 +174,19 @@ def _address(asset: MediaAsset) -> tuple[str, str]:
     return asset.bucket, asset.path
 
 
-def _question(selection: Selection) -> dict[str, Any]:
-    """What the planning functions are asked, as their parameters."""
+def _place(selection: Selection) -> dict[str, str]:
+    """Where in a bucket, as parameters."""
     return {
         "p_bucket": selection.bucket,
         "p_prefix": selection.prefix,
+        "p_after": selection.after,
+        "p_until": selection.until,
+    }
+
+
+def _question(selection: Selection) -> dict[str, Any]:
+    """What the planning functions are asked, as their parameters."""
+    return _place(selection) | {
         "p_mode": selection.mode,
         "p_depth": selection.depth,
         "p_enricher_version": ENRICHER_VERSION,

@@ -201,8 +201,8 @@ class TestTheDatabase:
         [
             pytest.param(
                 "Functions",
-                "alter function public.media_mark_gone(text, text) rename to media_mark_lost",
-                "alter function public.media_mark_lost(text, text) rename to media_mark_gone",
+                "alter function public.media_mark_gone rename to media_mark_lost",
+                "alter function public.media_mark_lost rename to media_mark_gone",
                 "there is no function public.media_mark_gone",
                 id="a function is missing",
             ),
@@ -237,8 +237,8 @@ class TestTheDatabase:
             ),
             pytest.param(
                 "Publishable key",
-                "grant execute on function public.media_mark_gone(text, text) to anon",
-                "revoke execute on function public.media_mark_gone(text, text) from anon",
+                "grant execute on function public.media_mark_gone to anon",
+                "revoke execute on function public.media_mark_gone from anon",
                 "anyone may call public.media_mark_gone",
                 id="visitors may call a function",
             ),

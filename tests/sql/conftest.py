@@ -105,24 +105,50 @@ class Pipeline:
         max_attempts: int = 3,
         after: str = "",
         limit: int = 1000,
+        until: str = "",
     ) -> list[dict[str, Any]]:
         return self._database.rows(
-            "select * from public.media_pending_objects($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            *(self.bucket, prefix, mode, depth, version, ["network"], max_attempts, after, limit),
+            "select * from public.media_pending_objects($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            *(self.bucket, prefix, mode, depth, version, ["network"], max_attempts),
+            *(after, limit, until),
         )
 
     def paths(self, **question: Any) -> list[str]:
         return [row["path"] for row in self.pending(**question)]
 
-    def count(self, *, mode: str = "missing", prefix: str = "", limit: int | None = None) -> Any:
+    def count(
+        self,
+        *,
+        mode: str = "missing",
+        prefix: str = "",
+        limit: int | None = None,
+        after: str = "",
+        until: str = "",
+    ) -> Any:
         (row,) = self._database.rows(
-            "select * from public.media_count_pending($1, $2, $3, 'full', 1, $4, 3, $5)",
-            *(self.bucket, prefix, mode, ["network"], limit),
+            "select * from public.media_count_pending($1, $2, $3, 'full', 1, $4, 3, $5, $6, $7)",
+            *(self.bucket, prefix, mode, ["network"], limit, after, until),
         )
         return row["objects"], row["size_bytes"]
 
-    def mark_gone(self, prefix: str = "") -> int:
-        marked = self._database.value("select public.media_mark_gone($1, $2)", self.bucket, prefix)
+    def split(
+        self,
+        shards: int,
+        *,
+        prefix: str = "",
+        mode: str = "missing",
+        depth: str = "full",
+        after: str = "",
+    ) -> list[dict[str, Any]]:
+        return self._database.rows(
+            "select * from public.media_split_pending($1, $2, $3, $4, 1, $5, 3, $6, $7)",
+            *(self.bucket, prefix, mode, depth, ["network"], shards, after),
+        )
+
+    def mark_gone(self, prefix: str = "", after: str = "", until: str = "") -> int:
+        marked = self._database.value(
+            "select public.media_mark_gone($1, $2, $3, $4)", self.bucket, prefix, after, until
+        )
         assert isinstance(marked, int)
         return marked
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from uuid import uuid4
@@ -262,6 +263,72 @@ def test_pages_are_exactly_what_is_pending_in_byte_order(
     assert seen == sorted(names - done, key=str.encode)
 
 
+@in_one_bucket
+@given(data=st.data(), names=st.sets(KEYS, min_size=1, max_size=40))
+def test_a_range_is_what_comes_after_the_one_path_up_to_the_other(
+    database: Database, data: st.DataObject, names: set[str]
+) -> None:
+    objects = Objects(database)
+    objects.put(*names)
+    pipeline = Pipeline(database, objects)
+    ends = st.just("") | st.sampled_from(sorted(names)) | KEYS
+    after, until = data.draw(ends), data.draw(ends)
+    in_range = sorted(
+        (
+            name
+            for name in names
+            if name.encode() > after.encode() and (not until or name.encode() <= until.encode())
+        ),
+        key=str.encode,
+    )
+    assert pipeline.paths(after=after, until=until) == in_range
+    assert pipeline.count(after=after, until=until)[0] == len(in_range)
+    pipeline.record(*map(found, names))
+    objects.delete(*names)
+    assert pipeline.mark_gone(after=after, until=until) == len(in_range)
+    assert pipeline.mark_gone() == len(names) - len(in_range)
+
+
+@in_one_bucket
+@given(names=st.sets(KEYS, max_size=40), shards=st.integers(1, 9))
+def test_shares_follow_each_other_and_leave_nothing_out(
+    database: Database, names: set[str], shards: int
+) -> None:
+    objects = Objects(database)
+    objects.put(*names)
+    pipeline = Pipeline(database, objects)
+    shares = pipeline.split(shards)
+    assert len(shares) == min(shards, len(names))
+    ends = ["", *(share["until"] for share in shares)]
+    found_in = [
+        pipeline.paths(after=after, until=until) for after, until in itertools.pairwise(ends)
+    ]
+    assert list(itertools.chain(*found_in)) == sorted(names, key=str.encode)
+    assert [len(paths) for paths in found_in] == [share["objects"] for share in shares]
+    assert max(map(len, found_in), default=0) - min(map(len, found_in), default=0) <= 1
+
+
+def test_shares_weigh_bytes_unless_only_headers_are_read(
+    objects: Objects, pipeline: Pipeline
+) -> None:
+    objects.put(*(f"icons/{number:03}.png" for number in range(90)), size=5_000)
+    objects.put(*(f"raw/{number:03}.dng" for number in range(10)), size=20_000_000)
+    halves = pipeline.split(2)
+    assert [(share["until"], share["objects"]) for share in halves] == [
+        ("raw/004.dng", 95),
+        ("raw/009.dng", 5),
+    ]
+    assert sum(share["size_bytes"] for share in halves) == 90 * 5_000 + 10 * 20_000_000
+    assert [share["objects"] for share in pipeline.split(2, depth="header")] == [50, 50]
+    assert [share["objects"] for share in pipeline.split(3, after="icons/044.png")] == [48, 4, 3]
+    assert pipeline.split(4, prefix="none/") == []
+
+
+def test_no_shares_at_all_are_refused(pipeline: Pipeline) -> None:
+    with pytest.raises(asyncpg.InvalidParameterValueError, match="shards is 0"):
+        pipeline.split(0)
+
+
 def test_the_count_stops_at_the_limit(objects: Objects, pipeline: Pipeline) -> None:
     objects.put("b", size=10)
     objects.put("a", size=1)
@@ -282,7 +349,9 @@ def test_a_page_rides_on_both_indexes_from_its_cursor(
     if analyzed:
         database.run("analyze storage.objects; analyze public.media_assets")
     statement = database.value(
-        "select media_enricher.pending_sql($1, '0', $2, 'full', 2, array['network'], 3, '02')",
+        """
+        select media_enricher.pending_sql($1, '0', $2, 'full', 2, array['network'], 3, '02', '03')
+        """,
         objects.bucket,
         mode,
     )
@@ -300,6 +369,7 @@ def test_a_page_rides_on_both_indexes_from_its_cursor(
     assert len(conditions) == 2
     for _, condition in conditions:
         assert "> '02'" in condition
+        assert "<= '03'" in condition
         assert ">= '0'" in condition
         assert "< '1'" in condition
 

@@ -32,6 +32,17 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "p_bucket": "b", "p_prefix": "", "p_mode": "all", "p_depth": "full",
         "p_enricher_version": 1, "p_transient_codes": [], "p_max_attempts": 3,
     },
+    "media_silent_runs": {"p_silence_seconds": 60},
+    "media_end_silent_run": {
+        "p_run_id": str(uuid4()), "p_heartbeat_at": None, "p_status": "crashed", "p_error": None,
+        "p_finished_at": None,
+    },
+    "media_undrained_requests": {},
+    "media_purge_requests": {"p_keep_days": 90},
+    "media_split_pending": {
+        "p_bucket": "b", "p_prefix": "", "p_mode": "all", "p_depth": "full",
+        "p_enricher_version": 1, "p_transient_codes": [], "p_max_attempts": 3, "p_shards": 2,
+    },
     "media_mark_gone": {"p_bucket": "b", "p_prefix": ""},
     "media_record_assets": {
         "p_run_id": str(uuid4()), "p_bucket": "b", "p_assets": [], "p_transient_codes": [],

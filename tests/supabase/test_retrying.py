@@ -128,7 +128,7 @@ def test_reads_writes_and_storage_share_the_policy(flaky: Flaky, client: Client)
     for attempt in (
         lambda: RunTable(client).recent(),
         lambda: RunTable(client).record("id", bucket="b"),
-        lambda: AssetTable(client).mark_gone("b", ""),
+        lambda: AssetTable(client).mark_gone(Selection(bucket="b")),
         lambda: Bucket(client, "b").exists(),
         lambda: Bucket(client, "b").upload("p", b"", "text/plain"),
     ):
