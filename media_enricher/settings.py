@@ -1,9 +1,9 @@
 """The environment, read once.
 
-Four groups, for a command needs only what it uses: `SupabaseSettings` (where the project is and
+Five groups, for a command needs only what it uses: `SupabaseSettings` (where the project is and
 its keys), `DatabaseSettings` (for migrations alone), `Settings` (ours, under `MEDIA_ENRICHER_`,
-each with a default) and `GatewaySettings` (the same, for the HTTP trigger alone). All are also
-read from `.env` in the current folder.
+each with a default), `GatewaySettings` (the same, for the HTTP trigger alone) and `SetupSettings`
+(for `setup` alone). All are also read from `.env` in the current folder.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class TaskRunnerName(StrEnum):
 
     THREADS = "threads"
     PROCESSES = "processes"
+    DASK = "dask"
+    RAY = "ray"
 
 
 class WhoMayTrigger(StrEnum):
@@ -79,6 +81,12 @@ def _bare_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _secret_url(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None and not secret.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return secret
+
+
 def _origin(value: str) -> str:
     if value != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", value):
         raise ValueError(f"an origin looks like https://app.example.com, without a path: {value!r}")
@@ -98,6 +106,7 @@ _Origins: TypeAlias = Annotated[
     BeforeValidator(_split_on_commas),
 ]
 BareUrl: TypeAlias = Annotated[str, AfterValidator(_bare_url)]
+_SecretUrl: TypeAlias = Annotated[SecretStr | None, AfterValidator(_secret_url)]
 _LongSecret: TypeAlias = Annotated[SecretStr | None, AfterValidator(_long_enough)]
 _Deployment: TypeAlias = Annotated[str, Field(pattern="^[^/]+/[^/]+$")]
 
@@ -149,7 +158,18 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MEDIA_ENRICHER_", env_file=".env", extra="ignore")
 
     task_runner: TaskRunnerName = Field(
-        default=TaskRunnerName.THREADS, description="`threads` or `processes`."
+        default=TaskRunnerName.THREADS,
+        description="`threads` or `processes` of the run's own machine; `dask` or `ray`, a cluster.",
+    )
+    dask_address: str | None = Field(
+        default=None,
+        description="Of the Dask scheduler, as `tcp://scheduler:8786`. Default: a cluster of "
+        "processes on the run's own machine, for the length of the run.",
+    )
+    ray_address: str | None = Field(
+        default=None,
+        description="Of the Ray cluster, as `ray://head:10001`. Default: one on the run's own "
+        "machine, for the length of the run.",
     )
     lanes: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
@@ -312,6 +332,20 @@ class GatewaySettings(BaseSettings):
     )
 
 
+class SetupSettings(BaseSettings):
+    """What `media-enricher setup` makes besides. Every setting has a default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MEDIA_ENRICHER_", env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    notification_url: _SecretUrl = Field(
+        default=None,
+        description="The webhook that is told of failed and crashed runs, as Slack, Mattermost and "
+        "others offer it.",
+    )
+
+
 class SettingsError(Exception):
     """A setting is missing or invalid. The message names it, its value and what to do."""
 
@@ -334,6 +368,16 @@ def gateway_settings() -> GatewaySettings:
         SettingsError: a value is invalid.
     """
     return _read(GatewaySettings)
+
+
+@lru_cache
+def setup_settings() -> SetupSettings:
+    """The settings of `media-enricher setup`, read from the environment at the first call.
+
+    Raises:
+        SettingsError: a value is invalid.
+    """
+    return _read(SetupSettings)
 
 
 @lru_cache

@@ -25,6 +25,24 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Before several processes (`-n`) want the same images at once, fetch them."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        from media_enricher.demo.photographs import demo_photographs
+        from tests.corpora import CACHE, KEPT, mixed_corpus
+
+        demo_photographs(KEPT / "demo-photographs", cache=CACHE)
+        mixed_corpus(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under `-n`, one process gets a file whole, and one all of those that share the site."""
+    for item in items:
+        uses_site = "site" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("site" if uses_site else str(item.path)))
+
+
 class Put(Protocol):
     """Uploads an object with the service key, replacing what is there."""
 
@@ -219,6 +237,7 @@ def _forget_settings() -> None:
     for group in (
         settings.settings,
         settings.gateway_settings,
+        settings.setup_settings,
         settings.supabase_settings,
         settings.database_settings,
     ):

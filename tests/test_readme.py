@@ -14,6 +14,7 @@ from media_enricher.settings import (
     DatabaseSettings,
     GatewaySettings,
     Settings,
+    SetupSettings,
     SupabaseSettings,
 )
 
@@ -48,7 +49,7 @@ def rows() -> list[str]:
     return [
         f"| {' or '.join(f'`{each}`' for each in names(group, name, field))} "
         f"| {default(group, field)} | {field.description} |"
-        for group in (SupabaseSettings, DatabaseSettings, Settings, GatewaySettings)
+        for group in (SupabaseSettings, DatabaseSettings, Settings, GatewaySettings, SetupSettings)
         for name, field in group.model_fields.items()
     ]
 

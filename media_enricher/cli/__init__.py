@@ -12,6 +12,7 @@ from media_enricher.cli.migrate import migrate
 from media_enricher.cli.probe import probe
 from media_enricher.cli.runs import runs
 from media_enricher.cli.serve import serve
+from media_enricher.cli.setup import setup
 from media_enricher.cli.snapshot import snapshot
 
 app = typer.Typer(
@@ -35,5 +36,6 @@ app.command()(migrate)
 app.command()(probe)
 app.command()(runs)
 app.command()(serve)
+app.command()(setup)
 app.command()(snapshot)
 app.add_typer(local, name="local")

@@ -20,8 +20,8 @@ def choose_bucket() -> dict[str, Any]:
     """Read the Prefect variable, as `prefect deploy` runs.
 
     Returns:
-        `bucket`, unless there is no such variable; `active`, only where the file decides that: false
-        without a bucket, true once there is one. What an operator paused later stays paused.
+        `bucket`, unless there is no such variable; and `active`: false without a bucket, true when
+        there is one for the first time. Later it is left out, so that what is paused stays paused.
     """
     with get_client(sync_client=True) as client:
         variable = client.read_variable_by_name(BUCKET_VARIABLE)

@@ -1,0 +1,72 @@
+"""`media-enricher setup`: all that a Prefect server has to know before a run can start."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import httpx
+import typer
+from rich.text import Text
+
+from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, fail
+from media_enricher.settings import SettingsError, setup_settings, supabase_settings
+from media_enricher.setup.things import Outcome, PoolType, SetupError, Thing
+from media_enricher.supabase.errors import SupabaseError
+
+_STYLES = {
+    Outcome.MADE: "green",
+    Outcome.FOUND: "dim",
+    Outcome.UPDATED: "cyan",
+    Outcome.LEFT_OUT: "yellow",
+}
+
+
+def setup(
+    work_pool: Annotated[
+        PoolType | None,
+        typer.Option(help="Where workers start runs. Default: as it is, or else process."),
+    ] = None,
+    nightly: Annotated[
+        str | None,
+        typer.Option(metavar="BUCKET", help="Turn the nightly backfill on, for this bucket."),
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Wait so long for Prefect to answer.")
+    ] = 0,
+) -> None:
+    """Make the work pool, queues, blocks, deployments and automations in Prefect, or find them.
+
+    Run it again at any time: after an upgrade, after a change of keys, to see what is there.
+    """
+    try:
+        asyncio.run(_set_up(work_pool, nightly, wait))
+    except SettingsError as error:
+        fail(str(error), BAD_INPUT)
+    except (SetupError, SupabaseError) as error:
+        fail(str(error), JOB_FAILED)
+    except httpx.HTTPError as error:
+        fail(f"Prefect stopped doing what was asked: {error!r}. Run this again.", JOB_FAILED)
+
+
+async def _set_up(pool_type: PoolType | None, nightly: str | None, wait: float) -> None:
+    project, ours = supabase_settings(), setup_settings()  # fail on these before Prefect is loaded
+    from media_enricher.blocks import ResultBucketError  # noqa: PLC0415 - with Prefect behind it,
+    from media_enricher.setup.everything import set_up  # noqa: PLC0415 - 2 s that none other needs
+
+    things = set_up(project, ours, pool_type=pool_type, nightly_bucket=nightly, wait_seconds=wait)
+    try:
+        async for thing in things:
+            _print(thing)
+    except ResultBucketError as error:
+        raise SetupError(str(error)) from None
+
+
+def _print(thing: Thing) -> None:
+    line = Text.assemble(
+        (f"{thing.outcome:<9}", _STYLES[thing.outcome]),
+        f"{thing.kind} ",
+        (thing.name, "bold"),
+        (f"  {thing.note}" if thing.note else "", "dim"),
+    )
+    console.print(line, soft_wrap=True)

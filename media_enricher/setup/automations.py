@@ -1,0 +1,106 @@
+"""The automations of `deployments/automations/`, in the form of `prefect automation create`.
+
+But for one thing: where Prefect wants the id of a deployment or of a block, which differs from
+server to server, the file has its name, as `backfill/backfill` or `webhook/media-enricher-…`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from prefect.client.orchestration import PrefectClient
+from prefect.events.schemas.automations import Automation, AutomationCore
+from prefect.exceptions import ObjectNotFound
+from pydantic import ValidationError
+
+from media_enricher.setup.things import Outcome, SetupError, Thing
+
+FOLDER = Path(__file__).parents[2] / "deployments" / "automations"
+
+
+async def make_automations(client: PrefectClient) -> AsyncIterator[Thing]:
+    """Make what the files describe, or find it; one that was switched off stays off.
+
+    Raises:
+        SetupError: there are no such files here, or one of them is not valid.
+    """
+    files = sorted(FOLDER.glob("*.yaml"))
+    if not files:
+        raise SetupError(
+            f"There are no automations in {FOLDER}: run `media-enricher setup` in a checkout of "
+            "Media Enricher, or in its image."
+        )
+    for file in files:
+        yield await make_automation(client, msgspec.yaml.decode(file.read_bytes()))
+
+
+async def make_automation(client: PrefectClient, described: dict[str, Any]) -> Thing:
+    """Make one automation, bring it up to date, or find it; left out if what it needs is not there.
+
+    Args:
+        client: of the Prefect API.
+        described: as in a file.
+
+    Raises:
+        SetupError: Prefect takes no such description.
+    """
+    name = described["name"]
+    try:
+        actions = [await _with_ids(client, action) for action in described["actions"]]
+    except _MissingError as missing:
+        return Thing("automation", name, Outcome.LEFT_OUT, str(missing))
+    try:
+        wanted = AutomationCore.model_validate(described | {"actions": actions})
+    except ValidationError as invalid:
+        raise SetupError(f"The automation {name!r} is not valid: {invalid}") from None
+    found = await client.read_automations_by_name(name)
+    if not found:
+        await client.create_automation(wanted)
+        return Thing("automation", name, Outcome.MADE)
+    wanted = wanted.model_copy(update={"enabled": found[0].enabled})
+    note = "" if wanted.enabled else "switched off"
+    if _core(found[0]) == wanted:
+        return Thing("automation", name, Outcome.FOUND, note)
+    await client.update_automation(found[0].id, _complete(wanted))
+    return Thing("automation", name, Outcome.UPDATED, note)
+
+
+class _MissingError(Exception):
+    """There is no deployment or block of that name."""
+
+
+async def _with_ids(client: PrefectClient, action: dict[str, Any]) -> dict[str, Any]:
+    """An action with ids in the place of names."""
+    if "deployment_id" in action:
+        return action | {"deployment_id": await _deployment_id(client, action["deployment_id"])}
+    if "block_document_id" in action:
+        return action | {"block_document_id": await _block_id(client, action["block_document_id"])}
+    return action
+
+
+async def _deployment_id(client: PrefectClient, name: str) -> str:
+    try:
+        return str((await client.read_deployment_by_name(name)).id)
+    except ObjectNotFound:
+        raise _MissingError(f"there is no deployment {name}") from None
+
+
+async def _block_id(client: PrefectClient, label: str) -> str:
+    kind, _, name = label.partition("/")
+    try:
+        return str((await client.read_block_document_by_name(name, kind)).id)
+    except ObjectNotFound:
+        raise _MissingError(f"there is no block {label}") from None
+
+
+def _core(automation: Automation) -> AutomationCore:
+    """An automation as one would describe it."""
+    return AutomationCore.model_validate(automation.model_dump(exclude={"id"}))
+
+
+def _complete(automation: AutomationCore) -> AutomationCore:
+    """The same with nothing left to defaults: an update sends only what was said."""
+    return AutomationCore.model_validate(automation.model_dump())

@@ -1,0 +1,89 @@
+"""The blocks: the project's keys, the bucket of task results, and where to send notifications."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+from prefect.blocks.core import Block
+from prefect.blocks.webhook import Webhook
+from prefect.types import SecretDict
+from pydantic import SecretStr
+
+from media_enricher.blocks import SupabaseBucket, SupabaseCredentials
+from media_enricher.settings import SupabaseSettings
+from media_enricher.setup.things import Outcome, Thing
+
+CREDENTIALS = "media-enricher"
+RESULTS = "media-enricher-results"
+"""The bucket, and the block that stands for it."""
+NOTIFICATIONS = "media-enricher-notifications"
+
+_Kind = TypeVar("_Kind", bound=Block)
+
+
+async def make_project_blocks(project: SupabaseSettings) -> AsyncIterator[Thing]:
+    """Make the blocks of a Supabase project, and the private bucket of results.
+
+    Raises:
+        ResultBucketError: there is such a bucket, and it is public.
+        SupabaseError: Storage does not do what was asked.
+    """
+    credentials, thing = await _make(
+        SupabaseCredentials(
+            url=project.url, service_key=project.service_key, anon_key=project.anon_key
+        ),
+        CREDENTIALS,
+    )
+    yield thing
+    results, thing = await _make(SupabaseBucket(credentials=credentials, bucket=RESULTS), RESULTS)
+    yield thing
+    is_new = await asyncio.to_thread(results.create)
+    yield Thing("bucket", RESULTS, Outcome.MADE if is_new else Outcome.FOUND, "private")
+
+
+async def make_notification_block(url: SecretStr | None) -> Thing:
+    """Make the block of a webhook that is told of failed runs; without a URL, leave it as it is."""
+    label = f"{Webhook.get_block_type_slug()}/{NOTIFICATIONS}"
+    if url is None:
+        if await _find(Webhook, NOTIFICATIONS):
+            return Thing("block", label, Outcome.FOUND)
+        untold = "nobody is told of failed runs: MEDIA_ENRICHER_NOTIFICATION_URL is not set"
+        return Thing("block", label, Outcome.LEFT_OUT, untold)
+    # Chat services refuse JSON that is not called that.
+    headers = SecretDict({"content-type": "application/json"})
+    _, thing = await _make(Webhook(url=url, headers=headers), NOTIFICATIONS)
+    return thing
+
+
+async def _make(wanted: _Kind, name: str) -> tuple[_Kind, Thing]:
+    """Save a block under a name, unless the one of that name says the same already.
+
+    Returns:
+        The block as it is saved, to be referred to by others, and what became of it.
+    """
+    label = f"{wanted.get_block_type_slug()}/{name}"
+    found = await _find(type(wanted), name)
+    if found is None:
+        await wanted.asave(name)
+        return wanted, Thing("block", label, Outcome.MADE)
+    if _values(found) == _values(wanted):
+        return found, Thing("block", label, Outcome.FOUND)
+    await wanted.asave(name, overwrite=True)
+    return wanted, Thing("block", label, Outcome.UPDATED)
+
+
+async def _find(kind: type[_Kind], name: str) -> _Kind | None:
+    try:
+        return await kind.aload(name)
+    except ValueError:  # so Prefect says that there is none
+        return None
+
+
+def _values(block: Block) -> dict[str, object]:
+    """What a block says, whether it was saved or not; secrets compare by their values."""
+    said = {name: getattr(block, name) for name in type(block).model_fields}
+    return {
+        name: _values(value) if isinstance(value, Block) else value for name, value in said.items()
+    }

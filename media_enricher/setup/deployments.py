@@ -1,0 +1,102 @@
+"""The deployments of `prefect.yaml`, made by Prefect's own program, and only where they changed.
+
+Each is given a version that names all that it was made from: the package's, and a digest of
+`prefect.yaml`, the code, and the variables that go into it. Where that is the version that Prefect
+has, nothing is to be done; one deployed by hand has the bare version, and is deployed anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+
+from media_enricher.setup.nightly import BUCKET_VARIABLE
+from media_enricher.setup.things import Outcome, SetupError, Thing
+
+_ROOT = Path(__file__).parents[2]
+PREFECT_YAML = _ROOT / "prefect.yaml"
+_CODE = ("flows", "media_enricher", "tasks")
+_LINES_SHOWN = 20
+
+
+async def make_deployments(client: PrefectClient) -> AsyncIterator[Thing]:
+    """Deploy what `prefect.yaml` lists, if any of it is new or changed.
+
+    Raises:
+        SetupError: there is no such file here, or Prefect's program failed.
+    """
+    file = _read()
+    digest = await _digest(client)
+    versions = {}
+    for deployment in file["deployments"]:
+        deployment["version"] = f"{deployment['version']}+{digest}"
+        versions[deployment["name"]] = deployment["version"]
+    there = await _versions(client, list(versions))
+    if there != versions:
+        await _deploy(file)
+    for name, version in versions.items():
+        if name not in there:
+            outcome = Outcome.MADE
+        else:
+            outcome = Outcome.FOUND if there == versions else Outcome.UPDATED
+        yield Thing("deployment", name, outcome, f"version {version}")
+
+
+def _read() -> dict[str, Any]:
+    try:
+        file: dict[str, Any] = msgspec.yaml.decode(PREFECT_YAML.read_bytes())
+    except FileNotFoundError:
+        raise SetupError(
+            f"There is no {PREFECT_YAML}: run `media-enricher setup` in a checkout of Media "
+            "Enricher, or in its image."
+        ) from None
+    except msgspec.DecodeError as error:
+        raise SetupError(f"{PREFECT_YAML} is no valid YAML: {error}") from None
+    return file
+
+
+async def _digest(client: PrefectClient) -> str:
+    """Of all that deployments are made from: parameters and descriptions come from the code."""
+    digest = hashlib.sha256(PREFECT_YAML.read_bytes())
+    for module in sorted(file for part in _CODE for file in (_ROOT / part).rglob("*.py")):
+        digest.update(module.read_bytes())
+    bucket = await client.read_variable_by_name(BUCKET_VARIABLE)
+    digest.update(f"{bucket and bucket.value}".encode())
+    return digest.hexdigest()[:8]
+
+
+async def _versions(client: PrefectClient, names: list[str]) -> dict[str, str | None]:
+    """The versions of those that Prefect has."""
+    there = await client.read_deployments(
+        deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=names))
+    )
+    return {deployment.name: deployment.version for deployment in there}
+
+
+async def _deploy(file: dict[str, Any]) -> None:
+    """Run `prefect deploy --all` on a copy of the file that has the full versions."""
+    with tempfile.NamedTemporaryFile(suffix=".yaml") as copy:
+        copy.write(msgspec.yaml.encode(file))
+        copy.flush()
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"),
+            *("--prefect-file", copy.name),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await program.communicate()
+    if program.returncode != 0:
+        last = "\n".join(said.decode(errors="replace").splitlines()[-_LINES_SHOWN:])
+        raise SetupError(
+            f"`prefect deploy --all` failed, with exit code {program.returncode}:\n{last}"
+        )

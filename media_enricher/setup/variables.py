@@ -1,0 +1,29 @@
+"""The Prefect variables."""
+
+from __future__ import annotations
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import VariableCreate, VariableUpdate
+
+from media_enricher.setup.nightly import BUCKET_VARIABLE
+from media_enricher.setup.things import Outcome, Thing
+
+
+async def make_nightly_bucket(client: PrefectClient, bucket: str | None) -> Thing:
+    """Say which bucket the nightly backfill works on.
+
+    Args:
+        client: of the Prefect API.
+        bucket: its name; None for that which was named before, or none.
+    """
+    found = await client.read_variable_by_name(BUCKET_VARIABLE)
+    if bucket is None and found is None:
+        off = "the nightly backfill is off: --nightly BUCKET turns it on"
+        return Thing("variable", BUCKET_VARIABLE, Outcome.LEFT_OUT, off)
+    if found is None:
+        await client.create_variable(VariableCreate(name=BUCKET_VARIABLE, value=bucket))
+        return Thing("variable", BUCKET_VARIABLE, Outcome.MADE, f"{bucket}")
+    if bucket is None or bucket == found.value:
+        return Thing("variable", BUCKET_VARIABLE, Outcome.FOUND, f"{found.value}")
+    await client.update_variable(VariableUpdate(name=BUCKET_VARIABLE, value=bucket))
+    return Thing("variable", BUCKET_VARIABLE, Outcome.UPDATED, f"{bucket}")

@@ -1,0 +1,99 @@
+"""The work pool and its queues."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.objects import WorkPool
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+from media_enricher.setup.things import POOL, Outcome, PoolType, SetupError, Thing
+
+QUEUE_PRIORITIES = {"objects": 1, "coordination": 2, "backfills": 3}
+"""A new upload goes before what is soon done or only waits, and that before the work of hours."""
+_TEMPLATES = Path(__file__).parents[2] / "deployments" / "work_pools"
+
+
+async def make_work_pool(client: PrefectClient, wanted: PoolType | None) -> Thing:
+    """Make the pool, or find it; a template of ours is brought up to date.
+
+    Args:
+        client: of the Prefect API.
+        wanted: the type; None for that which it has, or else `process`.
+
+    Raises:
+        SetupError: it is there with another type, which Prefect cannot change.
+    """
+    found = await _find(client) or await _make(client, wanted or PoolType.PROCESS)
+    if isinstance(found, Thing):
+        return found
+    if wanted and found.type != wanted:
+        raise SetupError(
+            f"The work pool {POOL!r} is of type {found.type}, and cannot become one of type "
+            f"{wanted}. Leave --work-pool out to use it as it is, or delete it first, with the "
+            f"runs that wait in it: `prefect work-pool delete {POOL}`."
+        )
+    template = _template(found.type)
+    if template is None or template == found.base_job_template:
+        return Thing("work pool", POOL, Outcome.FOUND, f"type {found.type}")
+    await client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
+    return Thing("work pool", POOL, Outcome.UPDATED, f"type {found.type}")
+
+
+async def make_work_queues(client: PrefectClient) -> AsyncIterator[Thing]:
+    """Make the pool's queues, or find them, and set their priorities; limits are left alone."""
+    there = {queue.name: queue for queue in await client.read_work_queues(work_pool_name=POOL)}
+    outcomes = {}
+    for name, priority in QUEUE_PRIORITIES.items():
+        if name not in there:
+            await client.create_work_queue(name, priority=priority, work_pool_name=POOL)
+            outcomes[name] = Outcome.MADE
+    # Making one pushes others down, so their order is looked at when all are there.
+    there = {queue.name: queue for queue in await client.read_work_queues(work_pool_name=POOL)}
+    for name, priority in QUEUE_PRIORITIES.items():
+        if there[name].priority != priority:
+            await client.update_work_queue(there[name].id, priority=priority)
+            outcomes.setdefault(name, Outcome.UPDATED)
+        outcome = outcomes.get(name, Outcome.FOUND)
+        yield Thing("work queue", name, outcome, f"priority {priority}")
+
+
+async def _find(client: PrefectClient) -> WorkPool | None:
+    try:
+        return await client.read_work_pool(POOL)
+    except ObjectNotFound:
+        return None
+
+
+async def _make(client: PrefectClient, kind: PoolType) -> Thing | WorkPool:
+    """Make it; or find it after all, for a worker that starts at this moment makes it, too."""
+    pool = WorkPoolCreate(name=POOL, type=kind.value, base_job_template=_template(kind) or {})
+    try:
+        await client.create_work_pool(pool)
+    except ObjectAlreadyExists:
+        return await client.read_work_pool(POOL)
+    return Thing("work pool", POOL, Outcome.MADE, f"type {kind}")
+
+
+def _template(kind: str) -> dict[str, Any] | None:
+    """Our base job template for a type of pool; None where the worker's own is right.
+
+    Raises:
+        SetupError: it should be there, and is not.
+    """
+    if kind != PoolType.DOCKER:
+        return None
+    file = _TEMPLATES / f"{kind}.json"
+    try:
+        template: dict[str, Any] = msgspec.json.decode(file.read_bytes())
+    except FileNotFoundError:
+        raise SetupError(
+            f"There is no {file}: run `media-enricher setup` in a checkout of Media Enricher, or "
+            "in its image."
+        ) from None
+    return template
