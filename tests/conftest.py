@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -35,12 +35,25 @@ def pytest_configure(config: pytest.Config) -> None:
         mixed_corpus(1)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+SHARING_THE_SITE = ("tests/browser/", "tests/examples/", "tests/supabase_js/")
+"""Where the fixture `site` is used, which takes half a minute to start."""
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """Under `-n`, one process gets a file whole, and one all of those that share the site."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class BySite(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "site" if nodeid.startswith(SHARING_THE_SITE) else super()._split_scope(nodeid)
+
+    return BySite(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        uses_site = "site" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("site" if uses_site else str(item.path)))
+        if "site" in getattr(item, "fixturenames", ()):
+            assert item.nodeid.startswith(SHARING_THE_SITE), f"{item.nodeid} is not among them"
 
 
 class Put(Protocol):
