@@ -127,10 +127,10 @@ class SupabaseBucket(WritableFileSystem):
         for _ in range(_SWEEP_PAGES):
             page = bucket.oldest(self.folder, _SWEEP_PAGE)
             expired = [path for path, written_at in page.items() if written_at < oldest_kept]
+            if not expired:
+                break
             bucket.delete(expired)
             swept += len(expired)
-            if len(expired) < _SWEEP_PAGE:
-                break
         return swept
 
     async def aread_path(self, path: str) -> bytes:

@@ -1,0 +1,226 @@
+"""The task cache in a Storage bucket: it outlives a machine, and nothing forged is read from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from prefect import get_client
+from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import State
+from prefect.serializers import PickleSerializer
+
+from flows.backfill import backfill
+from media_enricher import batching
+from media_enricher.blocks import SupabaseBucket, SupabaseCredentials
+from media_enricher.local import LocalStack
+from media_enricher.models import Depth
+from media_enricher.settings import settings
+from tests.flows.conftest import FilledBucket, FlowProcess
+
+BATCH = 3
+
+
+@pytest.fixture
+def results(migrated_stack: LocalStack) -> SupabaseBucket:
+    """A block for results with a bucket of its own, registered with the Prefect server."""
+    name = f"results-{uuid4().hex[:8]}"
+    credentials = SupabaseCredentials.model_validate(
+        {"url": migrated_stack.url, "service_key": migrated_stack.service_key}
+    )
+    block = SupabaseBucket(credentials=credentials, bucket=name, folder="tasks")
+    block.create()
+    block.save(name)
+    return block
+
+
+@pytest.fixture
+def cached(results: SupabaseBucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[SupabaseBucket]:
+    """This process's runs keep their results in the block, in small batches."""
+    small = batching.BatchLimits(objects=BATCH, size_bytes=2**62, cut_every=2**31)
+    monkeypatch.setitem(batching.LIMITS, Depth.FULL, small)
+    monkeypatch.setenv("MEDIA_ENRICHER_RESULT_STORAGE", setting(results))
+    settings.cache_clear()
+    yield results
+    settings.cache_clear()
+
+
+def setting(results: SupabaseBucket) -> str:
+    return f"block:supabase-bucket/{results.bucket}"
+
+
+def run(filled: FilledBucket) -> State[Any]:
+    return cast("State[Any]", backfill(bucket=filled.name, return_state=True))
+
+
+def read_without_writing(filled: FilledBucket) -> None:
+    """All that is left of this run is the cache."""
+    assert run(filled).is_completed()
+    filled.query("delete from public.media_assets where bucket = $1", filled.name)
+    filled.downloads()
+
+
+def log_of(state: State[Any], until: Callable[[str], bool]) -> str:
+    """The log of a run as Prefect's UI shows it, once it says enough."""
+    run_id = cast("UUID", state.state_details.flow_run_id)
+    log = ""
+    with get_client(sync_client=True) as client:
+        for _ in range(200):
+            entries = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id])))
+            log = "\n".join(entry.message for entry in entries)
+            if until(log):
+                return log
+            time.sleep(0.1)
+    raise AssertionError(f"not in the log:\n{log}")
+
+
+def test_what_one_machine_read_another_need_not_read_again(
+    bucket: FilledBucket,
+    results: SupabaseBucket,
+    start_flow: Callable[..., FlowProcess],
+    tmp_path: Path,
+) -> None:
+    """Threads write the cache, and processes, which load the block themselves, read it."""
+    bucket.fill(60)
+    bucket.block_writes()
+    try:
+        first = start_flow(
+            {
+                "MEDIA_ENRICHER_RESULT_STORAGE": setting(results),
+                "PREFECT_HOME": str(tmp_path / "one"),
+            },
+            bucket=bucket.name,
+        )
+        assert first.result()[0] == 1
+    finally:
+        bucket.allow_writes()
+    assert sum(bucket.downloads().values()) == 60
+    assert bucket.rows() == {}
+
+    second = start_flow(
+        {
+            "MEDIA_ENRICHER_RESULT_STORAGE": setting(results),
+            "MEDIA_ENRICHER_TASK_RUNNER": "processes",
+            "PREFECT_HOME": str(tmp_path / "another"),
+        },
+        bucket=bucket.name,
+    )
+    exit_code, last = second.result()
+    assert exit_code == 0, last
+    assert bucket.downloads() == {}
+    assert len(bucket.rows()) == 60
+
+
+class Exploding:
+    """Whoever unpickles it makes a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.mark,)
+
+
+def pickled(mark: Path) -> bytes:
+    """A record that runs code in whoever reads it as Prefect does."""
+    record: ResultRecord[Any] = ResultRecord(
+        result=Exploding(mark), metadata=ResultRecordMetadata(serializer=PickleSerializer())
+    )
+    planted = record.serialize()
+    ResultRecord.deserialize(planted)
+    assert mark.exists()
+    mark.unlink()
+    return planted
+
+
+def test_forged_results_are_not_used_but_read_anew(
+    bucket: FilledBucket, cached: SupabaseBucket, tmp_path: Path
+) -> None:
+    bucket.fill(5 * BATCH)
+    read_without_writing(bucket)
+    mark = tmp_path / "executed"
+    storage = cached.get_bucket()
+    unsigned, altered, moved, planted, intact = storage.list()
+    storage.upload(unsigned, storage.download(unsigned).partition(b"\n")[2], "text/plain")
+    storage.upload(altered, storage.download(altered).replace(b"image", b"imagf"), "text/plain")
+    storage.upload(moved, storage.download(intact), "text/plain")
+    storage.upload(planted, pickled(mark), "text/plain")
+
+    state = run(bucket)
+    assert state.is_completed()
+    assert not mark.exists()
+    read_anew = bucket.downloads()
+    assert len(read_anew) == 4 * BATCH
+    assert set(read_anew.values()) == {1}
+    assert len(bucket.rows()) == 5 * BATCH
+
+    log = log_of(state, lambda log: log.count("refused") >= 4)
+    for path, reason in (
+        (unsigned, "it is not signed"),
+        (altered, "its signature is not that of these bytes at this place"),
+        (moved, "its signature is not that of these bytes at this place"),
+        (planted, "it is not signed"),
+    ):
+        assert f"refused the stored result {path} in {cached.bucket}: {reason}" in log
+    assert cached.credentials.service_key.get_secret_value() not in log
+    for path in (unsigned, altered, moved, planted, intact):
+        assert cached.read_path(path.removeprefix("tasks/")), "written anew, and signed"
+
+
+def test_a_cache_that_cannot_be_written_costs_no_run(
+    bucket: FilledBucket, cached: SupabaseBucket, http: httpx.Client
+) -> None:
+    bucket.fill(2 * BATCH)
+    only_images = {"public": False, "allowed_mime_types": ["image/png"]}
+    http.put(f"/bucket/{cached.bucket}", json=only_images).raise_for_status()
+    assert run(bucket).is_completed()
+    assert len(bucket.rows()) == 2 * BATCH
+    assert cached.get_bucket().list() == []
+
+
+def test_a_bucket_that_may_not_keep_results_fails_the_run_before_it_reads(
+    bucket: FilledBucket, cached: SupabaseBucket, http: httpx.Client
+) -> None:
+    bucket.fill(1)
+    http.put(f"/bucket/{cached.bucket}", json={"public": True}).raise_for_status()
+    state = run(bucket)
+    assert state.is_failed()
+    assert f"the bucket '{cached.bucket}' is public" in (state.message or "")
+    http.delete(f"/bucket/{cached.bucket}").raise_for_status()
+    state = run(bucket)
+    assert state.is_failed()
+    assert "run `media-enricher setup`" in (state.message or "")
+    assert bucket.downloads() == {}
+
+
+@pytest.mark.parametrize("place", ["a folder", "a block"])
+def test_a_run_sweeps_results_that_are_too_old(
+    bucket: FilledBucket,
+    cached: SupabaseBucket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    if place == "a folder":
+        monkeypatch.setenv("MEDIA_ENRICHER_RESULT_STORAGE", str(tmp_path))
+        settings.cache_clear()
+
+    def kept() -> int:
+        in_folder = len(list(tmp_path.iterdir()))
+        return in_folder if place == "a folder" else len(cached.get_bucket().list())
+
+    bucket.fill(2 * BATCH)
+    run(bucket)
+    run(bucket)
+    assert kept() == 2
+    monkeypatch.setenv("MEDIA_ENRICHER_CACHE_DAYS", "1e-9")
+    settings.cache_clear()
+    state = run(bucket)
+    assert kept() == 0
+    log_of(state, lambda log: "swept 2 expired results" in log)
