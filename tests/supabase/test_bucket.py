@@ -137,3 +137,24 @@ def test_a_list_longer_than_a_page(bucket: Bucket, monkeypatch: pytest.MonkeyPat
     for path in paths:
         bucket.upload(path, b"", "text/plain")
     assert bucket.list() == paths
+
+
+def test_the_oldest_of_a_folder_come_first_by_when_they_were_written(bucket: Bucket) -> None:
+    for path in ("a/1.txt", "a/2.txt", "a/below/3.txt", "b/4.txt", "top.txt", "a/1.txt"):
+        bucket.upload(path, b"", "text/plain")
+    oldest = bucket.oldest("a", 100)
+    assert list(oldest) == ["a/2.txt", "a/1.txt"]
+    assert sorted(oldest.values()) == list(oldest.values())
+    assert oldest["a/1.txt"].tzinfo
+    assert list(bucket.oldest("", 100)) == ["top.txt"]
+    assert bucket.oldest("nowhere", 100) == {}
+
+
+def test_what_is_deleted_is_gone_and_the_rest_stays(bucket: Bucket) -> None:
+    paths = ["a b+c.jpg", "it's (1)!/x&y=z;:@,$.jpg", "a//b.jpg", "/leading.jpg"]
+    for path in [*paths, "stays.txt"]:
+        bucket.upload(path, b"", "text/plain")
+    bucket.delete([*paths, "never was.txt"])
+    bucket.delete(paths)
+    bucket.delete([])
+    assert bucket.list() == ["stays.txt"]
