@@ -43,7 +43,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """Under `-n`, one process gets a file whole, and one all of those that share the site."""
     from xdist.scheduler import LoadFileScheduling
 
-    class BySite(LoadFileScheduling):
+    class BySite(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return "site" if nodeid.startswith(SHARING_THE_SITE) else super()._split_scope(nodeid)
 
