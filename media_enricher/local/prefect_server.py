@@ -23,6 +23,8 @@ from media_enricher.local.ports import HOST, free_port
 
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
+_LEASES = "prefect.server.concurrency.lease_storage.filesystem"
+"""Who holds which slot of a deployment. In memory, a restart would leave slots taken for ever."""
 
 
 class _Access(msgspec.Struct, frozen=True):
@@ -67,6 +69,7 @@ class PrefectServer:
             environment={
                 "PREFECT_HOME": str(folder),
                 "PREFECT_SERVER_API_AUTH_STRING": access.auth_string,
+                "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASES,
                 "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
                 "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
                 "DO_NOT_TRACK": "1",

@@ -16,9 +16,10 @@ from media_enricher.local.errors import LocalStackError
 from media_enricher.local.gateway_process import GatewayProcess
 from media_enricher.local.locks import FolderLock, HeldError
 from media_enricher.local.ports import HOST, free_port, is_free
-from media_enricher.local.prefect_server import PrefectServer
+from media_enricher.local.prefect_server import START_SECONDS, PrefectServer
+from media_enricher.local.setup_process import SetupProcess
 from media_enricher.local.stack import LocalStack
-from media_enricher.local.work_pool import Deploying, WorkPool
+from media_enricher.local.work_pool import WorkPool
 from media_enricher.local.worker import Worker
 
 GATEWAY_PORT = 8090
@@ -100,7 +101,7 @@ class Site:
 
     @property
     def logs(self) -> Path:
-        """The folder of the worker's and the gateway's logs."""
+        """The folder of the logs of the set-up, the worker and the gateway."""
         return self.folder / "logs"
 
     def ended(self) -> Ended | None:
@@ -150,6 +151,9 @@ class Site:
             supabase = self._start_stack(f"http://{HOST}:{gateway_port}")
         self._environment = {**settings, **supabase, **prefect}
 
+        setup = self._start_setup()
+        if self.stack:
+            migrations.apply(self.stack.database_url)
         gateway = GatewayProcess.start(gateway_port, self.logs / "gateway.log", self._environment)
         self._cleanup.callback(gateway.stop)
         self._gateway, self.gateway_url = gateway, gateway.url
@@ -157,7 +161,7 @@ class Site:
             prepare(self.stack)
         if self._prefect:
             self._prefect.wait_until_ready()
-        self._start_worker()
+        self._start_worker(setup)
         gateway.wait_until_ready()
 
     def _hold_folder(self) -> None:
@@ -194,16 +198,23 @@ class Site:
     def _start_stack(self, gateway_url: str) -> dict[str, str]:
         stack = LocalStack.start(self.folder / "stack", functions_url=gateway_url)
         self.stack = self._cleanup.enter_context(stack)
-        migrations.apply(stack.database_url)
         return stack.environment()
 
-    def _start_worker(self) -> None:
+    def _start_setup(self) -> SetupProcess:
+        """Start it early, for it imports Prefect, which takes seconds, while others start."""
+        setup = SetupProcess.start(
+            self.logs / "setup.log",
+            self._environment,
+            wait_seconds=START_SECONDS if self._prefect else 0,
+        )
+        self._cleanup.callback(setup.stop)
+        return setup
+
+    def _start_worker(self, setup: SetupProcess) -> None:
         """Start it while the deployments are made: both spend seconds on importing Prefect."""
         with WorkPool(self._environment) as pool:
-            pool.make()
+            setup.wait_for_pool(pool)
             self._worker = Worker.start(self.logs / "worker.log", self._environment)
             self._cleanup.callback(self._worker.stop)
-            deploying = Deploying.start(self.logs / "deploy.log", self._environment)
-            self._cleanup.callback(deploying.stop)
-            deploying.wait()
+            setup.wait()
             self._worker.wait_until_ready(pool)

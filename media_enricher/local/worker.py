@@ -14,7 +14,8 @@ from pathlib import Path
 
 from media_enricher.local import children, process_group
 from media_enricher.local.errors import LocalStackError
-from media_enricher.local.work_pool import POOL, WorkPool
+from media_enricher.local.work_pool import WorkPool
+from media_enricher.setup.things import POOL
 
 QUERY_SECONDS = 0.5
 """How often it looks for runs. A run's own start takes 3 s; looking should add little to it."""
@@ -47,7 +48,7 @@ class Worker:
         process = children.spawn(
             process_group.command(
                 *(sys.executable, "-m", "prefect", "worker", "start"),
-                *("--pool", POOL, "--type", "process", "--name", name),
+                *("--pool", POOL, "--name", name),
             ),
             log=log,
             environment={
