@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, TypeAlias, TypeVar, get_args
 
+from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -344,6 +345,12 @@ class SetupSettings(BaseSettings):
         description="The webhook that is told of failed and crashed runs, as Slack, Mattermost and "
         "others offer it.",
     )
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The image of runs in a Docker work pool. Default: `media-enricher` with the "
+        "version as its tag.",
+    )
 
 
 class SettingsError(Exception):
@@ -398,6 +405,22 @@ def database_settings() -> DatabaseSettings:
         SettingsError: DATABASE_URL is missing.
     """
     return _read(DatabaseSettings)
+
+
+def run_environment() -> dict[str, str]:
+    """Those of our own settings that are set here, as environment variables for runs elsewhere.
+
+    Raises:
+        SettingsError: a value is invalid.
+    """
+    settings()
+    here = dotenv_values(".env") | os.environ
+    return {name: value for name in run_variables() if (value := here.get(name))}
+
+
+def run_variables() -> list[str]:
+    """The environment variables of our own settings, set or not."""
+    return [f"MEDIA_ENRICHER_{name.upper()}" for name in Settings.model_fields]
 
 
 _Group = TypeVar("_Group", bound=BaseSettings)

@@ -42,7 +42,7 @@ async def set_up(
         SupabaseError: the project does not do what was asked.
     """
     async with prefect_api(wait_seconds) as client:
-        yield await make_work_pool(client, pool_type)
+        yield await make_work_pool(client, pool_type, ours.image)
         async for thing in make_work_queues(client):
             yield thing
         async for thing in make_project_blocks(project):

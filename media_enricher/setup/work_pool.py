@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import msgspec
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.objects import WorkPool
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
+from media_enricher.setup.docker_pool import docker_template
 from media_enricher.setup.things import POOL, Outcome, PoolType, SetupError, Thing
 
 QUEUE_PRIORITIES = {"objects": 1, "coordination": 2, "backfills": 3}
 """A new upload goes before what is soon done or only waits, and that before the work of hours."""
-_TEMPLATES = Path(__file__).parents[2] / "deployments" / "work_pools"
 
 
-async def make_work_pool(client: PrefectClient, wanted: PoolType | None) -> Thing:
+async def make_work_pool(
+    client: PrefectClient, wanted: PoolType | None, image: str | None = None
+) -> Thing:
     """Make the pool, or find it; a template of ours is brought up to date.
 
     Args:
         client: of the Prefect API.
         wanted: the type; None for that which it has, or else `process`.
+        image: of the containers of runs, where there are any; None for that of this version.
 
     Raises:
         SetupError: it is there with another type, which Prefect cannot change.
+        SettingsError: a setting that runs are to be given is invalid.
     """
-    found = await _find(client) or await _make(client, wanted or PoolType.PROCESS)
+    found = await _find(client) or await _make(client, wanted or PoolType.PROCESS, image)
     if isinstance(found, Thing):
         return found
     if wanted and found.type != wanted:
@@ -38,7 +40,7 @@ async def make_work_pool(client: PrefectClient, wanted: PoolType | None) -> Thin
             f"{wanted}. Leave --work-pool out to use it as it is, or delete it first, with the "
             f"runs that wait in it: `prefect work-pool delete {POOL}`."
         )
-    template = _template(found.type)
+    template = _template(found.type, found.base_job_template, image)
     if template is None or template == found.base_job_template:
         return Thing("work pool", POOL, Outcome.FOUND, f"type {found.type}")
     await client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
@@ -70,9 +72,10 @@ async def _find(client: PrefectClient) -> WorkPool | None:
         return None
 
 
-async def _make(client: PrefectClient, kind: PoolType) -> Thing | WorkPool:
+async def _make(client: PrefectClient, kind: PoolType, image: str | None) -> Thing | WorkPool:
     """Make it; or find it after all, for a worker that starts at this moment makes it, too."""
-    pool = WorkPoolCreate(name=POOL, type=kind.value, base_job_template=_template(kind) or {})
+    template = _template(kind, None, image) or {}
+    pool = WorkPoolCreate(name=POOL, type=kind.value, base_job_template=template)
     try:
         await client.create_work_pool(pool)
     except ObjectAlreadyExists:
@@ -80,20 +83,8 @@ async def _make(client: PrefectClient, kind: PoolType) -> Thing | WorkPool:
     return Thing("work pool", POOL, Outcome.MADE, f"type {kind}")
 
 
-def _template(kind: str) -> dict[str, Any] | None:
-    """Our base job template for a type of pool; None where the worker's own is right.
-
-    Raises:
-        SetupError: it should be there, and is not.
-    """
-    if kind != PoolType.DOCKER:
-        return None
-    file = _TEMPLATES / f"{kind}.json"
-    try:
-        template: dict[str, Any] = msgspec.json.decode(file.read_bytes())
-    except FileNotFoundError:
-        raise SetupError(
-            f"There is no {file}: run `media-enricher setup` in a checkout of Media Enricher, or "
-            "in its image."
-        ) from None
-    return template
+def _template(
+    kind: str, there: Mapping[str, Any] | None, image: str | None
+) -> dict[str, Any] | None:
+    """The base job template for a type of pool; None where the worker's own is right."""
+    return docker_template(there, image) if kind == PoolType.DOCKER else None
