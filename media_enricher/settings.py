@@ -239,8 +239,9 @@ class Settings(BaseSettings):
     )
     result_storage: str | None = Field(
         default=None,
-        description="Where the task cache lives: `block:TYPE/NAME` of Prefect, or a folder. "
-        "Default: `media-enricher` under Prefect's own local storage.",
+        description="Where the task cache lives: a folder, or a Prefect block as "
+        "`block:supabase-bucket/media-enricher-results`. Default: `media-enricher` under Prefect's "
+        "own local storage.",
     )
     cache_days: float = Field(
         default=7.0, gt=0, description="Cached results older than this are swept."
