@@ -138,6 +138,14 @@ class FilledBucket:
         raise AssertionError(f"{count} downloads did not happen in 30 s")
 
     @staticmethod
+    def wait_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
+        """Wait until something is so."""
+        deadline = time.monotonic() + seconds
+        while not is_so():
+            assert time.monotonic() < deadline, f"it is not so within {seconds:g} s"
+            time.sleep(0.05)
+
+    @staticmethod
     def wait_until_gone(processes: list[psutil.Process]) -> None:
         """Wait for the end of processes, which must come by itself."""
         _, alive = psutil.wait_procs(processes, timeout=5)
