@@ -184,8 +184,11 @@ def test_a_cache_that_cannot_be_written_costs_no_run(
     assert cached.get_bucket().list() == []
 
 
-def test_a_bucket_that_may_not_keep_results_fails_the_run_before_it_reads(
-    bucket: FilledBucket, cached: SupabaseBucket, http: httpx.Client
+def test_a_place_that_may_not_keep_results_fails_the_run_before_it_reads(
+    bucket: FilledBucket,
+    cached: SupabaseBucket,
+    http: httpx.Client,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bucket.fill(1)
     http.put(f"/bucket/{cached.bucket}", json={"public": True}).raise_for_status()
@@ -196,6 +199,11 @@ def test_a_bucket_that_may_not_keep_results_fails_the_run_before_it_reads(
     state = run(bucket)
     assert state.is_failed()
     assert "run `media-enricher setup`" in (state.message or "")
+    monkeypatch.setenv("MEDIA_ENRICHER_RESULT_STORAGE", "block:supabase-bucket/nowhere")
+    settings.cache_clear()
+    state = run(bucket)
+    assert state.is_failed()
+    assert "Unable to find block document named nowhere" in (state.message or "")
     assert bucket.downloads() == {}
 
 
