@@ -20,7 +20,7 @@ NODE_MODULES := node_modules/.package-lock.json
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test check bench bench-http lock clean
+.PHONY: help setup demo up test test-docker check bench bench-http lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ up: setup ## Run everything here until Ctrl-C: Supabase, Prefect, a worker, the 
 # Two processes: the suite waits more than it works. One is easier to read: ARGS="-n 0 -k name".
 test: setup $(NODE_TESTS:%=%/$(NODE_MODULES)) ## Run the whole suite, against a real stack: ARGS="-n 0 -k name" for less
 	@$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+
+test-docker: setup ## Build the image and run it in a Docker work pool, with podman: needs root, podman, runc, debootstrap
+	@$(BIN)/python -m pytest tests/docker/work_pool.py $(ARGS)
 
 check: setup ## Lint, formatting and types
 	@$(BIN)/ruff check

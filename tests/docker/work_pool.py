@@ -1,0 +1,190 @@
+"""Runs in containers of the very image: `make test-docker`, for it takes minutes.
+
+Not collected otherwise: the file's name does not start with `test_`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import docker
+import pytest
+from docker.models.containers import Container
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelling, Scheduled
+
+from media_enricher.local import LocalStack
+from media_enricher.local.prefect_server import PrefectServer
+from tests.docker.conftest import IMAGE
+from tests.docker.podman import Podman
+from tests.flows.conftest import SLOWLY, FilledBucket
+
+RESULTS = "media-enricher-results"
+# The local stack and Prefect listen on this machine's loopback interface alone.
+HERE = {"networks": [], "network_mode": "host"}
+
+
+class Runs:
+    """Runs of a deployment in the work pool, started through Prefect's API as its UI does."""
+
+    def __init__(self, prefect: SyncPrefectClient, containers: docker.DockerClient) -> None:
+        self.prefect = prefect
+        self._containers = containers
+
+    def start(self, bucket: FilledBucket, **env: str) -> UUID:
+        deployment = self.prefect.read_deployment_by_name("backfill/backfill")
+        run = self.prefect.create_flow_run_from_deployment(
+            deployment.id,
+            parameters={"bucket": bucket.name},
+            state=Scheduled(),
+            job_variables=HERE | ({"env": env} if env else {}),
+        )
+        return run.id
+
+    def wait_for_end(self, run_id: UUID) -> State[Any]:
+        state = self._wait(lambda: self._final_state(run_id), "the run does not end")
+        assert isinstance(state, State)
+        return state
+
+    def container_of(self, run_id: UUID) -> Container:
+        return self._wait(lambda: self._container(run_id), "the run has no container")
+
+    def wait_until_removed(self, run_id: UUID) -> None:
+        self._wait(lambda: self._container(run_id) is None, "the container is not removed", 30)
+
+    def _final_state(self, run_id: UUID) -> State[Any] | None:
+        state = self.prefect.read_flow_run(run_id).state
+        return state if state and state.is_final() else None
+
+    def _container(self, run_id: UUID) -> Container | None:
+        found = self._containers.containers.list(
+            all=True,
+            ignore_removed=True,
+            filters={"label": f"io.prefect.flow-run-id={run_id}"},
+        )
+        return found[0] if found else None
+
+    @staticmethod
+    def _wait(condition: Callable[[], Any], otherwise: str, seconds: float = 120) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, otherwise
+            time.sleep(0.1)
+        return found
+
+
+@pytest.fixture
+def runs(work_pool: SyncPrefectClient, containers: docker.DockerClient) -> Runs:
+    return Runs(work_pool, containers)
+
+
+def test_the_image_has_little_in_it_and_may_little(engine: Podman) -> None:
+    image = engine.inspect(IMAGE)
+    assert image["User"] == "10001"
+    assert image["Labels"]["org.opencontainers.image.version"] == IMAGE.partition(":")[2]
+    assert "PIP_" not in str(image["Config"]["Env"])
+    compilers = engine.run(IMAGE, "sh", "-c", "command -v cc gcc g++ make; true")
+    assert compilers == ""
+    build_settings = engine.run(IMAGE, "sh", "-c", "cat /etc/pip.conf; true")
+    assert build_settings == ""
+    files = engine.run(IMAGE, "sh", "-c", "touch file; ls -A . deployments").split()
+    assert {"flows", "sql", "prefect.yaml", "work_pools"} < set(files)
+    assert not {"file", ".env", ".git", ".venv", "tests", "shared"} & set(files)
+
+
+def test_what_was_read_outlives_the_container_that_read_it(
+    runs: Runs, bucket: FilledBucket
+) -> None:
+    bucket.fill(30)
+    bucket.block_writes()
+    try:
+        failed = runs.start(bucket)
+        assert runs.wait_for_end(failed).is_failed()
+    finally:
+        bucket.allow_writes()
+    assert bucket.rows() == {}
+    assert bucket.downloads().total() == 30
+    (results,) = bucket.query("select count(*) from storage.objects where bucket_id = $1", RESULTS)
+    assert results["count"] > 0
+    runs.wait_until_removed(failed)
+
+    completed = runs.start(bucket)
+    state = runs.wait_for_end(completed)
+    assert state.is_completed(), state
+    assert str(state.message).startswith("30 enriched of 30")
+    assert {row["status"] for row in bucket.rows().values()} == {"enriched"}
+    assert len(bucket.rows()) == 30
+    assert bucket.downloads().total() == 0
+    row = bucket.run(completed)
+    assert (row["status"], row["trigger"], row["succeeded"]) == ("completed", "manual", 30)
+    runs.wait_until_removed(completed)
+
+
+def test_no_key_is_where_prefect_shows_it(
+    runs: Runs, migrated_stack: LocalStack, own_prefect: PrefectServer, bucket: FilledBucket
+) -> None:
+    run_id = runs.start(bucket, MEDIA_ENRICHER_LANES="1")
+    container = runs.container_of(run_id)
+    assert container.attrs["HostConfig"]["Memory"] == 2 * 1024**3
+    given = dict(line.split("=", 1) for line in container.attrs["Config"]["Env"])
+    assert given["SUPABASE_SECRET_KEY"] == migrated_stack.service_key
+    assert given["MEDIA_ENRICHER_LANES"] == "1"
+    runs.wait_for_end(run_id)
+
+    keys = (migrated_stack.service_key, migrated_stack.service_role_jwt, own_prefect.auth_string)
+    shown = [
+        runs.prefect.read_work_pool("media-enricher").model_dump_json(),
+        runs.prefect.read_deployment_by_name("backfill/backfill").model_dump_json(),
+        runs.prefect.read_flow_run(run_id).model_dump_json(),
+        *(log.message for log in runs.prefect.read_logs()),
+        str(container.labels),
+    ]
+    assert not [text for text in shown if any(key in text for key in keys)]
+
+
+def test_cancelling_takes_seconds_and_keeps_what_is_done(runs: Runs, bucket: FilledBucket) -> None:
+    bucket.fill(1_500)
+    run_id = runs.start(bucket, **SLOWLY)
+    bucket.wait_for_downloads(300)
+    asked = time.monotonic()
+    runs.prefect.set_flow_run_state(run_id, Cancelling())
+    assert runs.wait_for_end(run_id).is_cancelled()
+    assert time.monotonic() - asked < 10
+    runs.wait_until_removed(run_id)
+    row = bucket.run(run_id)
+    assert row["status"] == "cancelled"
+    assert len(bucket.rows()) >= row["processed_files"]
+
+
+def test_a_container_that_is_stopped_hands_its_run_to_the_next(
+    runs: Runs, bucket: FilledBucket
+) -> None:
+    bucket.fill(1_500)
+    run_id = runs.start(bucket, **SLOWLY)
+    bucket.wait_for_downloads(300)
+    stopped = runs.container_of(run_id)
+    stopped.stop(timeout=20)  # as Docker does when the machine shuts down
+    assert runs.wait_for_end(run_id).is_completed()
+    assert len(bucket.rows()) == 1_500
+    assert bucket.run(run_id)["status"] == "completed"
+    assert runs.prefect.read_flow_run(run_id).run_count == 2
+
+
+def test_a_second_set_up_finds_all_and_keeps_what_an_operator_chose(
+    runs: Runs, set_up: Callable[[], str]
+) -> None:
+    pool = runs.prefect.read_work_pool("media-enricher")
+    pool.base_job_template["variables"]["properties"]["mem_limit"]["default"] = "3g"
+    runs.prefect.update_work_pool(
+        "media-enricher", WorkPoolUpdate(base_job_template=pool.base_job_template)
+    )
+    said = set_up()
+    assert "made" not in said
+    assert "updated" not in said
+    now = runs.prefect.read_work_pool("media-enricher").base_job_template
+    assert now["variables"]["properties"]["mem_limit"]["default"] == "3g"
