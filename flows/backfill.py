@@ -41,6 +41,8 @@ def backfill(
     mode: Mode = Mode.MISSING,
     depth: Depth = Depth.FULL,
     dry_run: bool = False,
+    after: str = "",
+    until: str = "",
 ) -> State[Any]:
     """Enrich the objects of a Supabase Storage bucket into `public.media_assets`.
 
@@ -56,8 +58,12 @@ def backfill(
             all: everything.
         depth: header: a first range of each object, no pixels. full: each object whole, once.
         dry_run: Count what would be done, and do nothing.
+        after: Only objects whose path comes after this one, in the order of their bytes.
+        until: Only objects up to this path, itself included; empty for all to the last.
     """
-    selection = Selection(bucket=bucket, prefix=prefix, mode=mode, depth=depth)
+    selection = Selection(
+        bucket=bucket, prefix=prefix, mode=mode, depth=depth, after=after, until=until
+    )
     if dry_run:
         would_be_done = plan(selection, limit=limit, dry_run=True)
         return Completed(message=f"Dry run: {would_be_done.sentence()}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from media_enricher.processes import follow_parent
-from media_enricher.settings import Settings, TaskRunnerName, settings
+from media_enricher.settings import Settings, SettingsError, TaskRunnerName, settings
+
+LOOPBACK = "127.0.0.1"
 
 
 def _threads(ours: Settings) -> TaskRunner[Any]:
@@ -20,9 +23,36 @@ def _processes(ours: Settings) -> TaskRunner[Any]:
     return ProcessPoolTaskRunner(max_workers=ours.lanes, initializer=follow_parent)
 
 
+def _dask(ours: Settings) -> TaskRunner[Any]:
+    from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - slow, and an extra
+
+    if ours.dask_address:
+        return DaskTaskRunner(address=ours.dask_address)
+    return DaskTaskRunner(
+        cluster_kwargs={
+            "n_workers": ours.lanes,
+            "threads_per_worker": 2,  # while one hands a batch back, the lane has the next
+            "dashboard_address": f"{LOOPBACK}:0",  # by default, anybody could look at it
+        }
+    )
+
+
+def _ray(ours: Settings) -> TaskRunner[Any]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a run tells nobody that it runs
+    from prefect_ray.task_runners import RayTaskRunner  # noqa: PLC0415 - slow, and an extra
+
+    here = {"num_cpus": ours.lanes, "include_dashboard": False}
+    runner: TaskRunner[Any] = RayTaskRunner(
+        address=ours.ray_address, init_kwargs=None if ours.ray_address else here
+    )
+    return runner
+
+
 _RUNNERS: dict[TaskRunnerName, Callable[[Settings], TaskRunner[Any]]] = {
     TaskRunnerName.THREADS: _threads,
     TaskRunnerName.PROCESSES: _processes,
+    TaskRunnerName.DASK: _dask,
+    TaskRunnerName.RAY: _ray,
 }
 
 
@@ -30,7 +60,14 @@ def task_runner() -> TaskRunner[Any]:
     """The runner for the mapped `enrich` task runs, by `MEDIA_ENRICHER_TASK_RUNNER`.
 
     Raises:
-        SettingsError: a setting is invalid.
+        SettingsError: a setting is invalid, or the runner is not installed.
     """
     ours = settings()
-    return _RUNNERS[ours.task_runner](ours)
+    name = ours.task_runner
+    try:
+        return _RUNNERS[name](ours)
+    except ModuleNotFoundError as missing:
+        raise SettingsError(
+            f"MEDIA_ENRICHER_TASK_RUNNER = {name.value!r} needs {missing.name}, which is not "
+            f"installed: pip install 'media-enricher[{name.value}]'"
+        ) from None

@@ -170,7 +170,8 @@ class Enrichment:
         interrupted = kind is not None and not issubclass(kind, Exception)
         try:
             if interrupted:
-                kill_workers()  # of the process runner; under threads there are none
+                if settings().task_runner is TaskRunnerName.PROCESSES:
+                    kill_workers()  # a cluster is left by itself, and lets go of what it was given
             else:
                 while self._in_flight:
                     self._next_finished()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 from supabase import Client
@@ -15,6 +16,9 @@ from media_enricher.supabase.client import connect
 from media_enricher.supabase.requested_objects import RequestedObjects
 from media_enricher.supabase.requests import RunRequests
 from media_enricher.supabase.runs import RunTable
+
+_IDLE_SECONDS = 5.0
+_opening_engine = threading.RLock()  # a signal's handler may close while this thread opens
 
 
 @lru_cache
@@ -58,27 +62,34 @@ def bucket(name: str) -> Bucket:
 def engine_options() -> EngineOptions:
     """How this process downloads and decodes.
 
-    Under threads all task runs share one set of lanes. Under the process runner each process has
-    one lane of its own: a process more, so that an object that kills its decoder costs one row.
+    Under threads all task runs share one set of lanes. Under the other runners each worker process
+    has one lane of its own: a process more, so that an object that kills its decoder costs one row.
     """
     ours = settings()
-    if ours.task_runner is TaskRunnerName.PROCESSES:
+    if ours.task_runner is not TaskRunnerName.THREADS:
         share = max(16, ours.memory_mb // ours.lanes)
         ours = ours.model_copy(update={"lanes": 1, "memory_mb": share})
     return EngineOptions.from_settings(ours, supabase_settings())
 
 
-@lru_cache
 def engine() -> EnrichPool:
     """The process's lanes; started at the first use, closed by `close_engine`."""
-    return EnrichPool(engine_options())
+    with _opening_engine:
+        return _engine()
 
 
 def close_engine() -> None:
     """Stop the lanes at once; whoever waits for them gets `PoolClosed`. Harmless when not open."""
-    if engine.cache_info().currsize:
+    if _engine.cache_info().currsize:
         engine().close()
-        engine.cache_clear()
+        _engine.cache_clear()
+
+
+@lru_cache
+def _engine() -> EnrichPool:
+    is_in_cluster = settings().task_runner in (TaskRunnerName.DASK, TaskRunnerName.RAY)
+    # A worker of a cluster outlives the run, and nobody tells it that the run has ended.
+    return EnrichPool(engine_options(), idle_seconds=_IDLE_SECONDS if is_in_cluster else None)
 
 
 def forget() -> None:

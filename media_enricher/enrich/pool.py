@@ -23,9 +23,18 @@ class EnrichPool:
     child needs a pool of its own.
     """
 
-    def __init__(self, options: EngineOptions) -> None:
-        """Nothing is started yet."""
+    def __init__(self, options: EngineOptions, *, idle_seconds: float | None = None) -> None:
+        """Nothing is started yet.
+
+        Args:
+            options: how the lanes work.
+            idle_seconds: after so long without work the lanes end, and start again with the next;
+                None keeps them. For a process that goes on when those who use it have gone.
+        """
         self._options = options
+        self._idle_seconds = idle_seconds
+        self._callers = 0
+        self._idle: threading.Timer | None = None
         self._lock = threading.RLock()  # a signal's handler may close while this thread starts
         self._lanes: Crew | LaneThread | None = None
         self._is_closed = False
@@ -65,18 +74,47 @@ class EnrichPool:
             PoolClosed: `close` was called, before or meanwhile.
             LaneStartError: the lane processes cannot start.
         """
-        lanes = self._started()
-        if not objects:
-            return []
-        call = Call(objects, depth)
-        lanes.submit(call)
-        return call.wait()
+        lanes = self._engaged()
+        try:
+            if not objects:
+                return []
+            call = Call(objects, depth)
+            lanes.submit(call)
+            return call.wait()
+        finally:
+            self._disengage()
 
     def close(self) -> None:
         """Kill the lanes at once and free whoever waits in `enrich` with `PoolClosed`."""
         with self._lock:
             self._is_closed = True
             lanes = self._lanes
+        if lanes is not None:
+            lanes.close()
+
+    def _engaged(self) -> Crew | LaneThread:
+        """The lanes, which do not end for want of work before `_disengage` is called."""
+        with self._lock:
+            lanes = self._started()
+            self._callers += 1
+            if self._idle is not None:
+                self._idle.cancel()
+            return lanes
+
+    def _disengage(self) -> None:
+        with self._lock:
+            self._callers -= 1
+            if not self._callers and self._idle_seconds is not None:
+                self._idle = threading.Timer(self._idle_seconds, self._rest)
+                self._idle.daemon = True
+                self._idle.start()
+
+    def _rest(self) -> None:
+        """End the lanes, unless somebody has work for them after all."""
+        with self._lock:
+            if self._callers or self._idle is not threading.current_thread():
+                return
+            lanes, self._lanes = self._lanes, None
         if lanes is not None:
             lanes.close()
 

@@ -53,7 +53,7 @@ def make_pool(storage: FaultyStorage) -> Iterator[MakePool]:
     """Make pools over the faulty server; in-process unless asked otherwise."""
     pools: list[EnrichPool] = []
 
-    def make(**options: Any) -> EnrichPool:
+    def make(*, idle_seconds: float | None = None, **options: Any) -> EnrichPool:
         probe = ProbeOptions(max_pixels=10_000_000, location=False, exif_tags=("Make",))
         defaults: dict[str, Any] = {
             "supabase_url": storage.url,
@@ -62,7 +62,7 @@ def make_pool(storage: FaultyStorage) -> Iterator[MakePool]:
             "probe": probe,
             "silence_seconds": 5.0,
         }
-        pools.append(EnrichPool(EngineOptions(**(defaults | options))))
+        pools.append(EnrichPool(EngineOptions(**(defaults | options)), idle_seconds=idle_seconds))
         return pools[-1]
 
     yield make

@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from media_enricher.enrich import EnrichPool, PoolClosed
@@ -138,3 +139,29 @@ def _enrich_until_closed(pool: EnrichPool, one: StorageObject) -> str:
             pool.enrich([one], Depth.HEADER)
     except PoolClosed:
         return "closed"
+
+
+def test_lanes_without_work_end_and_start_again_with_the_next(
+    lanes: int, make_pool: MakePool, put: Put
+) -> None:
+    one = put("a.png", png(7))
+    pool = make_pool(lanes=lanes, idle_seconds=0.2)
+    pool.enrich([one], Depth.FULL)
+    first = pool.lane_pids
+    deadline = time.monotonic() + 10
+    while any(map(psutil.pid_exists, first)):
+        assert time.monotonic() < deadline, "the lanes do not end"
+        time.sleep(0.01)
+    assert [outcome.asset.width for outcome in pool.enrich([one], Depth.FULL)] == [7]
+    assert len(pool.lane_pids) == lanes
+    assert not set(pool.lane_pids) & set(first)
+
+
+def test_lanes_at_work_do_not_end_however_long_it_takes(
+    lanes: int, make_pool: MakePool, put: Put, storage: FaultyStorage
+) -> None:
+    pool = make_pool(lanes=lanes, idle_seconds=0.1)
+    pool.enrich([put("warm.png", png(1))], Depth.FULL)
+    storage.delay_seconds = 0.5
+    (outcome,) = pool.enrich([put("slow.png", png(2))], Depth.FULL)
+    assert outcome.asset.width == 2

@@ -108,6 +108,16 @@ def test_a_prefix_is_literal(bucket: FilledBucket) -> None:
     assert sorted(bucket.rows()) == ["a_b/1.jpg", "a_b/2.jpg"]
 
 
+def test_a_range_is_what_comes_after_a_path_up_to_another(bucket: FilledBucket) -> None:
+    bucket.fill(7)
+    run(bucket, after="photos/00002.jpg", until="photos/00004.jpg")
+    assert sorted(bucket.rows()) == ["photos/00003.jpg", "photos/00004.jpg"]
+    bucket.delete("photos/00003.jpg")
+    assert run(bucket, until="photos/00002.jpg", limit=1).is_completed()
+    assert bucket.rows()["photos/00003.jpg"]["gone_at"] is None, "it is in another range"
+    assert len(bucket.rows()) == 3
+
+
 def test_a_header_run_reads_a_part_and_a_full_run_deepens_it(bucket: FilledBucket) -> None:
     bucket.put("large.jpg", photo(3, (3000, 2000)) + b"\0" * 500_000)
     run(bucket, depth="header")
@@ -312,7 +322,9 @@ def test_the_process_runner_gives_the_same_rows(
 
 def test_the_form_in_the_prefect_ui_explains_itself() -> None:
     properties = backfill.parameters.properties
-    assert set(properties) == {"bucket", "prefix", "limit", "mode", "depth", "dry_run"}
+    assert set(properties) == {
+        *("bucket", "prefix", "limit", "mode", "depth", "dry_run", "after", "until")
+    }
     assert all(len(described["description"]) > 20 for described in properties.values())
 
 

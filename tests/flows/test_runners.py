@@ -1,0 +1,166 @@
+"""Runs over a cluster: the same rows as by threads, and nothing left of them afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from zlib import crc32
+
+import psutil
+import pytest
+
+from flows.runners import task_runner
+from media_enricher.batching import LIMITS
+from media_enricher.local import LocalStack
+from media_enricher.local.ports import HOST, free_port
+from media_enricher.models import Depth
+from media_enricher.settings import SettingsError, settings
+from tests.flows.conftest import FilledBucket, FlowProcess, photo
+from tests.flows.test_backfill import findings, run
+
+LANE = "media_enricher.enrich.lane"
+BATCHES = 6
+
+
+def in_several_batches(bucket: FilledBucket, objects: int) -> None:
+    """Put so many photographs into each of six batches, and two odd files."""
+    last_of_batches: list[int] = []
+    for number in range(objects, 99_999):
+        is_cut = crc32(path_of(number).encode()) % LIMITS[Depth.FULL].cut_every == 0
+        if is_cut and number - objects >= (last_of_batches or [0])[-1]:
+            last_of_batches.append(number)
+    numbers = [
+        number
+        for last in last_of_batches[:BATCHES]
+        for number in range(last - objects + 1, last + 1)
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: bucket.put(path_of(number), photo(number)), numbers))
+    bucket.put("broken.jpg", photo(1)[:300])
+    bucket.put("notes.txt", b"not an image at all", "text/plain")
+
+
+def path_of(number: int) -> str:
+    return f"photos/{number:05}.jpg"
+
+
+def lanes_below(process: psutil.Process) -> list[psutil.Process]:
+    """The lanes of a process and of all that it has started."""
+    found = []
+    for each in process.children(recursive=True):
+        try:
+            if LANE in each.cmdline():
+                found.append(each)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@pytest.fixture
+def dask(migrated_stack: LocalStack, tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The address of a scheduler, and what has started its two workers, as on other machines.
+
+    The workers know where the project is, and its keys, by their own environment alone.
+    """
+    address = f"tcp://{HOST}:{free_port()}"
+    quiet = {"DASK_LOGGING__DISTRIBUTED": "error"}
+    common = ["--no-dashboard"]
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", address, *common],
+        env=os.environ | quiet,
+        cwd=tmp_path,
+    )
+    workers = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "distributed.cli.dask_worker", address, *common),
+            *("--nworkers", "2", "--nthreads", "2"),
+        ],
+        env=os.environ | quiet | migrated_stack.environment() | two("dask"),
+        cwd=tmp_path,
+    )
+    yield address, psutil.Process(workers.pid)
+    for process in (workers, scheduler):
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def two(runner: str) -> dict[str, str]:
+    """An environment for two processes that enrich."""
+    return {"MEDIA_ENRICHER_TASK_RUNNER": runner, "MEDIA_ENRICHER_LANES": "2"}
+
+
+def test_two_dask_workers_give_the_same_table_as_threads_and_keep_no_lane(
+    bucket: FilledBucket,
+    start_flow: Callable[..., FlowProcess],
+    dask: tuple[str, psutil.Process],
+) -> None:
+    in_several_batches(bucket, 30)
+    assert run(bucket).is_completed()
+    by_threads = findings(bucket)
+    address, workers = dask
+    flow = start_flow(
+        two("dask") | {"MEDIA_ENRICHER_DASK_ADDRESS": address}, bucket=bucket.name, mode="all"
+    )
+    flow.wait_for_run_id()
+    bucket.wait_until(lambda: len(lanes_below(workers)) == 2)
+    exit_code, last = flow.result()
+    assert exit_code == 0, last
+    assert last["message"].startswith("180 enriched, 1 failed, 1 unsupported of 182")
+    assert findings(bucket) == by_threads
+    bucket.wait_until(lambda: not lanes_below(workers))
+    assert len(workers.children(recursive=True)) >= 2, "the workers are not ours to end"
+
+
+def test_ray_gives_the_same_table_as_threads_and_leaves_no_process(
+    bucket: FilledBucket, start_flow: Callable[..., FlowProcess]
+) -> None:
+    in_several_batches(bucket, 30)
+    assert run(bucket).is_completed()
+    by_threads = findings(bucket)
+    flow = start_flow(two("ray"), bucket=bucket.name, mode="all")
+    flow.wait_for_run_id()
+    bucket.wait_until(lambda: len(lanes_below(psutil.Process(flow.process.pid))) == 2)
+    started = psutil.Process(flow.process.pid).children(recursive=True)
+    exit_code, last = flow.result()
+    assert exit_code == 0, last
+    assert last["message"].startswith("180 enriched, 1 failed, 1 unsupported of 182")
+    assert findings(bucket) == by_threads
+    bucket.wait_until_gone(started)
+
+
+@pytest.mark.parametrize("runner", ["dask", "ray"])
+def test_a_cancellation_stops_a_local_cluster_within_seconds(
+    bucket: FilledBucket, start_flow: Callable[..., FlowProcess], runner: str
+) -> None:
+    in_several_batches(bucket, 200)
+    one_at_a_time = {"MEDIA_ENRICHER_DOWNLOADS_PER_LANE": "1"}
+    flow = start_flow(two(runner) | one_at_a_time, bucket=bucket.name)
+    run_id = flow.wait_for_run_id()
+    bucket.wait_for_downloads(50)
+    started = psutil.Process(flow.process.pid).children(recursive=True)
+    assert flow.cancel_through_prefect() < 10
+    assert flow.result()[1]["state"] == "CANCELLED"
+    bucket.wait_until_gone(started)
+    assert bucket.run(run_id)["status"] == "cancelled"
+
+
+def test_a_runner_that_is_not_installed_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MEDIA_ENRICHER_TASK_RUNNER", "dask")
+    monkeypatch.setitem(sys.modules, "prefect_dask", None)
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match=r"pip install 'media-enricher\[dask\]'"):
+        task_runner()
+
+
+def test_a_cluster_is_imported_by_those_who_use_it_alone() -> None:
+    code = "import sys, flows.backfill; print({'distributed', 'ray'} & set(sys.modules))"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed == "set()\n"
