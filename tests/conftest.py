@@ -35,7 +35,13 @@ def pytest_configure(config: pytest.Config) -> None:
         mixed_corpus(1)
 
 
-SHARING_THE_SITE = ("tests/browser/", "tests/examples/", "tests/supabase_js/")
+SHARING_THE_SITE = (
+    "tests/browser/",
+    "tests/cli/test_up.py",
+    "tests/examples/",
+    "tests/setup/",
+    "tests/supabase_js/",
+)
 """Where the fixture `site` is used, which takes half a minute to start."""
 
 

@@ -1,0 +1,183 @@
+"""`media-enricher setup`: made once, then found; and what it says when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from media_enricher.local.site import Site
+from tests.prefect_api import PrefectApi
+from tests.setup.conftest import Operator
+
+DEPLOYMENTS = {
+    "backfill/backfill": "backfills",
+    "backfill/backfill-nightly": "backfills",
+    "enrich-object/enrich-object": "objects",
+    "sweep/sweep": "coordination",
+}
+AUTOMATIONS = {"media-enricher-backfill-on-request", "media-enricher-crash-zombies"}
+
+
+def outcomes(said: str) -> dict[str, str]:
+    """What became of each thing, as the command printed it."""
+    lines = [line for line in said.splitlines() if line]
+    return {" ".join(line[9:].split("  ")[0].split()): line[:9].strip() for line in lines}
+
+
+def things(prefect: PrefectApi) -> dict[str, Any]:
+    """All that a set-up makes: ids, and when each was last changed."""
+    found = [
+        prefect.ask("GET", "/work_pools/media-enricher"),
+        *prefect.ask("POST", "/work_pools/media-enricher/queues/filter", {}),
+        *prefect.ask("POST", "/block_documents/filter", {}),
+        *prefect.ask("POST", "/deployments/filter", {}),
+        *prefect.ask("POST", "/automations/filter", {}),
+    ]
+    # Of queues and deployments Prefect itself notes when a worker last asked for work.
+    return {each["id"]: None if "last_polled" in each else each["updated"] for each in found}
+
+
+def test_on_an_empty_server_all_of_it_is_made(site: Site, prefect: PrefectApi) -> None:
+    made = outcomes((site.logs / "setup.log").read_text())
+
+    assert made.pop("block webhook/media-enricher-notifications") == "left out"
+    assert made.pop("automation media-enricher-notify-of-failures") == "left out"
+    assert made.pop("variable media_enricher_nightly_bucket") == "left out"
+    assert set(made.values()) == {"made"}
+    assert {f"deployment {name.partition('/')[2]}" for name in DEPLOYMENTS} <= set(made)
+    assert {f"automation {name}" for name in AUTOMATIONS} <= set(made)
+    for name, queue in DEPLOYMENTS.items():
+        deployment = prefect.deployment(name)
+        assert (deployment["work_pool_name"], deployment["work_queue_name"]) == (
+            "media-enricher",
+            queue,
+        )
+        assert deployment["global_concurrency_limit"]["limit"] >= 1
+    queues = prefect.ask("POST", "/work_pools/media-enricher/queues/filter", {})
+    priorities = {queue["name"]: queue["priority"] for queue in queues}
+    assert priorities["objects"] == 1 < priorities["coordination"] < priorities["backfills"]
+
+
+def test_the_second_time_all_of_it_is_found_and_nothing_changes(
+    operator: Operator, prefect: PrefectApi
+) -> None:
+    operator.run("media-enricher", "setup")  # for other tests may have changed something
+    before = things(prefect)
+
+    again = outcomes(operator.run("media-enricher", "setup"))
+
+    assert set(again.values()) <= {"found", "left out"}
+    assert things(prefect) == before
+
+
+def test_keys_are_shown_to_nobody(operator: Operator, prefect: PrefectApi, site: Site) -> None:
+    secret = site.environment()["SUPABASE_SECRET_KEY"]
+
+    documents = prefect.ask("POST", "/block_documents/filter", {})
+    jobs = prefect.ask("POST", "/deployments/filter", {})
+    pool = prefect.ask("GET", "/work_pools/media-enricher")
+    said = operator.run("media-enricher", "setup")
+
+    assert "supabase-credentials" in json.dumps(documents)
+    assert secret not in json.dumps([documents, jobs, pool]) + said
+
+
+def test_the_nightly_backfill_is_off_until_it_has_a_bucket_and_stays_paused_if_it_was(
+    operator: Operator, prefect: PrefectApi
+) -> None:
+    def nightly() -> tuple[str, bool, str | None]:
+        deployment = prefect.deployment("backfill/backfill-nightly")
+        (schedule,) = deployment["schedules"]
+        return schedule["id"], schedule["active"], deployment["parameters"].get("bucket")
+
+    first, is_active, bucket = nightly()
+    assert (is_active, bucket) == (False, None)
+
+    operator.run("media-enricher", "setup", "--nightly", "photos")
+    assert nightly() == (first, True, "photos")
+
+    operator.run("prefect", "deployment", "schedule", "pause", "backfill/backfill-nightly", first)
+    operator.run("media-enricher", "setup", "--nightly", "others")
+    assert nightly() == (first, False, "others")
+
+    prefect.ask("DELETE", "/variables/name/media_enricher_nightly_bucket")
+    operator.run("prefect", "--no-prompt", "deploy", "--name", "backfill-nightly")
+    assert nightly() == (first, False, None)
+
+
+def test_a_deployment_that_was_changed_by_hand_is_set_right(
+    operator: Operator, prefect: PrefectApi
+) -> None:
+    operator.run("prefect", "--no-prompt", "deploy", "--all")
+    backfill = prefect.deployment("backfill/backfill")
+    assert "+" not in backfill["version"]
+
+    assert outcomes(operator.run("media-enricher", "setup"))["deployment backfill"] == "updated"
+    again = prefect.deployment("backfill/backfill")
+    assert again["id"] == backfill["id"]
+    assert again["version"].startswith(f"{backfill['version']}+")
+
+
+def test_a_pool_of_another_type_is_not_touched(operator: Operator) -> None:
+    code, said = operator.try_to_run("media-enricher", "setup", "--work-pool", "docker")
+
+    assert code == 1
+    assert "is of type process" in said
+    assert "prefect work-pool delete media-enricher" in said
+
+
+@pytest.mark.parametrize(
+    ("environment", "complaint", "code"),
+    [
+        ({"PREFECT_API_AUTH_STRING": "prefect:wrong"}, "PREFECT_API_AUTH_STRING", 1),
+        ({"PREFECT_API_URL": "http://127.0.0.1:{free}/api"}, "does not answer", 1),
+        ({"PREFECT_API_URL": "", "PREFECT_HOME": "{folder}"}, "PREFECT_API_URL is not set", 1),
+        (
+            {"SUPABASE_SECRET_KEY": "", "SUPABASE_SERVICE_ROLE_KEY": ""},
+            "SUPABASE_SECRET_KEY is not set",
+            2,
+        ),
+        ({"MEDIA_ENRICHER_NOTIFICATION_URL": "ftp://secret"}, "must start with http", 2),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(
+    environment: dict[str, str], complaint: str, code: int, operator: Operator, tmp_path: Path
+) -> None:
+    with socket.socket() as taken:  # bound, and not listening: nobody answers here
+        taken.bind(("127.0.0.1", 0))
+        values = {"free": taken.getsockname()[1], "folder": tmp_path}
+        filled = {name: value.format(**values) for name, value in environment.items()}
+        exit_code, said = operator.try_to_run("media-enricher", "setup", **filled)
+
+    assert (exit_code, complaint in said) == (code, True), said
+    assert "wrong" not in said
+    assert "ftp://secret" not in said
+
+
+def test_a_docker_pool_has_our_template_and_gets_the_next_one(
+    prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect import get_client
+    from prefect.client.schemas.actions import WorkPoolUpdate
+
+    from media_enricher.setup import work_pool
+    from media_enricher.setup.things import PoolType
+
+    monkeypatch.setattr(work_pool, "POOL", "of-docker")
+
+    async def make_three_times() -> list[str]:
+        async with get_client() as client:
+            made = await work_pool.make_work_pool(client, PoolType.DOCKER)
+            found = await work_pool.make_work_pool(client, None)
+            template = (await client.read_work_pool("of-docker")).base_job_template
+            template["variables"]["properties"]["image"]["default"] = "older"
+            await client.update_work_pool("of-docker", WorkPoolUpdate(base_job_template=template))
+            updated = await work_pool.make_work_pool(client, None)
+            return [made.outcome, found.outcome, updated.outcome]
+
+    assert asyncio.run(make_three_times()) == ["made", "found", "updated"]
