@@ -236,6 +236,11 @@ def test_what_is_missing_from_a_bucket_gets_one_run(
     bucket: FilledBucket, deployments: Deployments
 ) -> None:
     bucket.fill(2)
+    elsewhere_in_it = str(uuid4())
+    resources.run_table().record(elsewhere_in_it, bucket=bucket.name, prefix="a/", status="running")
+    assert swept(bucket).message == "Nothing to do"
+    resources.run_table().record(elsewhere_in_it, status="completed")
+
     assert "enriches what is missing" in str(swept(bucket).message)
     (started,) = deployments.started()
     assert started.parameters == {
@@ -244,10 +249,18 @@ def test_what_is_missing_from_a_bucket_gets_one_run(
     assert started.tags == ["schedule"]
     row = bucket.run(started.id)
     assert (row["status"], row["trigger"], row["flow"]) == ("queued", "schedule", "backfill")
-
-    # It is under way, wherever in the bucket the next one would begin.
     assert swept(bucket).message == "Nothing to do"
     assert len(deployments.started()) == 1
+
+
+def test_snapshots_are_not_what_the_next_run_is_for(
+    bucket: FilledBucket, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.fill(1)
+    monkeypatch.setenv("MEDIA_ENRICHER_SNAPSHOT", f"bucket:{bucket.name}")
+    settings.cache_clear()
+    assert swept(bucket).message == "Nothing to do"
+    assert deployments.started() == []
 
 
 def test_two_at_once_start_one_run(bucket: FilledBucket, deployments: Deployments) -> None:
