@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 
 from media_enricher.local import children
-from media_enricher.local.errors import LocalStackError
 from media_enricher.local.ports import HOST
-
-_START_SECONDS = 60.0
-_STOP_SECONDS = 5.0
+from media_enricher.local.program import Program
 
 
-class GatewayProcess:
+class GatewayProcess(Program):
     """A running gateway. Make it with `GatewayProcess.start`.
 
     Attributes:
@@ -27,10 +22,11 @@ class GatewayProcess:
         log: its output.
     """
 
+    what = "The gateway"
+
     def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-        self._process = process
+        super().__init__(process, log)
         self.url = url
-        self.log = log
 
     @classmethod
     def start(cls, port: int, log: Path, environment: Mapping[str, str]) -> GatewayProcess:
@@ -52,26 +48,13 @@ class GatewayProcess:
         )
         return cls(process, f"http://{HOST}:{port}", log)
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the gateway is gone, for whatever reason."""
-        return self._process.poll() is not None
-
     def wait_until_ready(self) -> None:
         """Wait until it answers.
 
         Raises:
             LocalStackError: it ended instead, or takes too long.
         """
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._answers():
-            if self.has_ended or time.monotonic() > deadline:
-                raise LocalStackError(f"The gateway did not start. Its log: {self.log}")
-            time.sleep(0.05)
-
-    def stop(self) -> None:
-        """End the gateway and wait for its end."""
-        children.stop(self._process, signal.SIGTERM, patience=_STOP_SECONDS)
+        self._wait_until(self._answers)
 
     def _answers(self) -> bool:
         try:

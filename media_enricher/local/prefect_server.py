@@ -9,20 +9,15 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import httpx
 import msgspec
 
 from media_enricher.local import children
-from media_enricher.local.errors import LocalStackError
 from media_enricher.local.ports import HOST, free_port
+from media_enricher.local.program import Program
 
-START_SECONDS = 120.0
-STOP_SECONDS = 10.0
 _LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 """Who holds which slot of a deployment. In memory, a restart would leave slots taken for ever."""
 
@@ -34,7 +29,7 @@ class _Access(msgspec.Struct, frozen=True):
     auth_string: str
 
 
-class PrefectServer:
+class PrefectServer(Program):
     """A running server. Make it with `PrefectServer.start`; leave its block, and it has ended.
 
     Attributes:
@@ -43,12 +38,15 @@ class PrefectServer:
         log: its output.
     """
 
+    what = "The Prefect server"
+    stop_seconds = 10.0
+    stop_signals = (signal.SIGINT, signal.SIGTERM)
+
     def __init__(self, process: subprocess.Popen[bytes], folder: Path, access: _Access) -> None:
-        self._process = process
+        super().__init__(process, folder / "server.log")
         self._folder = folder
         self.url = f"http://{HOST}:{access.port}"
         self.auth_string = access.auth_string
-        self.log = folder / "server.log"
 
     @classmethod
     def start(cls, folder: Path) -> PrefectServer:
@@ -78,27 +76,13 @@ class PrefectServer:
         )
         return cls(process, folder, access)
 
-    @property
-    def pid(self) -> int:
-        """The server's process."""
-        return self._process.pid
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the server is gone, for whatever reason."""
-        return self._process.poll() is not None
-
     def wait_until_ready(self) -> None:
         """Wait until the API answers.
 
         Raises:
             LocalStackError: it ended instead, or takes too long.
         """
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if self.has_ended or time.monotonic() > deadline:
-                raise LocalStackError(f"The Prefect server did not start. Its log: {self.log}")
-            time.sleep(0.1)
+        self._wait_until(self._answers)
 
     def environment(self) -> dict[str, str]:
         """The environment variables that make Prefect use this server."""
@@ -108,21 +92,6 @@ class PrefectServer:
             "PREFECT_API_AUTH_STRING": self.auth_string,
             "DO_NOT_TRACK": "1",
         }
-
-    def stop(self) -> None:
-        """End the server and wait for its end. Its data stays."""
-        children.stop(self._process, signal.SIGINT, signal.SIGTERM, patience=STOP_SECONDS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _answers(self) -> bool:
         try:

@@ -16,7 +16,7 @@ from media_enricher.local.errors import LocalStackError
 from media_enricher.local.gateway_process import GatewayProcess
 from media_enricher.local.locks import FolderLock, HeldError
 from media_enricher.local.ports import HOST, free_port, is_free
-from media_enricher.local.prefect_server import START_SECONDS, PrefectServer
+from media_enricher.local.prefect_server import PrefectServer
 from media_enricher.local.setup_process import SetupProcess
 from media_enricher.local.stack import LocalStack
 from media_enricher.local.work_pool import WorkPool
@@ -154,8 +154,9 @@ class Site:
         setup = self._start_setup()
         if self.stack:
             migrations.apply(self.stack.database_url)
-        gateway = GatewayProcess.start(gateway_port, self.logs / "gateway.log", self._environment)
-        self._cleanup.callback(gateway.stop)
+        gateway = self._cleanup.enter_context(
+            GatewayProcess.start(gateway_port, self.logs / "gateway.log", self._environment)
+        )
         self._gateway, self.gateway_url = gateway, gateway.url
         if prepare and self.stack:
             prepare(self.stack)
@@ -205,7 +206,7 @@ class Site:
         setup = SetupProcess.start(
             self.logs / "setup.log",
             self._environment,
-            wait_seconds=START_SECONDS if self._prefect else 0,
+            wait_seconds=PrefectServer.start_seconds if self._prefect else 0,
         )
         self._cleanup.callback(setup.stop)
         return setup
@@ -214,7 +215,8 @@ class Site:
         """Start it while the deployments are made: both spend seconds on importing Prefect."""
         with WorkPool(self._environment) as pool:
             setup.wait_for_pool(pool)
-            self._worker = Worker.start(self.logs / "worker.log", self._environment)
-            self._cleanup.callback(self._worker.stop)
+            self._worker = self._cleanup.enter_context(
+                Worker.start(self.logs / "worker.log", self._environment)
+            )
             setup.wait()
             self._worker.wait_until_ready(pool)

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from media_enricher.local import children, process_group
-from media_enricher.local.errors import LocalStackError
+from media_enricher.local.program import Program
 from media_enricher.local.work_pool import WorkPool
 from media_enricher.setup.things import POOL
 
 QUERY_SECONDS = 0.5
 """How often it looks for runs. A run's own start takes 3 s; looking should add little to it."""
-_START_SECONDS = 120.0
 
 
-class Worker:
+class Worker(Program):
     """A running worker. Make it with `Worker.start`.
+
+    With it end its runs: they are cancelled, and say so if they can.
 
     Attributes:
         log: the output of the worker and of all its runs.
     """
 
+    what = "The Prefect worker"
+    stop_seconds = process_group.STOP_SECONDS + 2
+
     def __init__(self, process: subprocess.Popen[bytes], name: str, log: Path) -> None:
-        self._process = process
+        super().__init__(process, log)
         self._name = name
         self._started = datetime.now(UTC)
-        self.log = log
 
     @classmethod
     def start(cls, log: Path, environment: Mapping[str, str]) -> Worker:
@@ -61,23 +62,10 @@ class Worker:
         )
         return cls(process, name, log)
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the worker is gone, for whatever reason."""
-        return self._process.poll() is not None
-
     def wait_until_ready(self, pool: WorkPool) -> None:
         """Wait until it reports to the work pool.
 
         Raises:
             LocalStackError: it ended instead, or takes too long.
         """
-        deadline = time.monotonic() + _START_SECONDS
-        while not pool.has_heard_of(self._name, self._started):
-            if self.has_ended or time.monotonic() > deadline:
-                raise LocalStackError(f"The Prefect worker did not start. Its log: {self.log}")
-            time.sleep(0.1)
-
-    def stop(self) -> None:
-        """End the worker, and its runs with it: they are cancelled, and say so if they can."""
-        children.stop(self._process, signal.SIGTERM, patience=process_group.STOP_SECONDS + 2)
+        self._wait_until(lambda: pool.has_heard_of(self._name, self._started))
