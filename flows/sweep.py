@@ -46,7 +46,8 @@ def sweep(buckets: list[BucketName] | None = None) -> State[Any]:
 
 def _conclusion(states: list[State[list[str]]]) -> State[Any]:
     """The final state; its message says what was done and what went wrong."""
-    failures = [str(state.message) for state in states if not state.is_completed()]
-    done = [each for state in states if state.is_completed() for each in state.result()]
+    results = [state.result(raise_on_failure=False) for state in states]
+    failures = [str(each) for each in results if isinstance(each, BaseException)]
+    done = [each for result in results if isinstance(result, list) for each in result]
     message = "; ".join(failures + done) or "Nothing to do"
     return Failed(message=message) if failures else Completed(message=message)
