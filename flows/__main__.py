@@ -24,11 +24,13 @@ from prefect.exceptions import PrefectException
 from prefect.logging.loggers import flow_run_logger
 
 from flows.backfill import backfill
+from flows.backfill_sharded import backfill_sharded
 from flows.enrich_object import enrich_object
 from media_enricher.models import FlowName
 
 FLOWS: dict[str, Flow[..., Any]] = {
     FlowName.BACKFILL: backfill,
+    FlowName.BACKFILL_SHARDED: backfill_sharded,
     FlowName.ENRICH_OBJECT: enrich_object,
 }
 LISTEN_SECONDS = 2.0

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from media_enricher.models import RunStatus
 from tasks import resources
-from tasks.run import Run
+
+
+class Concludable(Protocol):
+    """A run under way, as far as its end is concerned.
+
+    Attributes:
+        id: that of the Prefect flow run.
+    """
+
+    id: str
+
+    def sentence(self) -> str:
+        """What the run did, for people."""
+
+    def verdict(self) -> str | None:
+        """Why the run is to end failed, or None."""
 
 
 class Conclusion:
@@ -19,7 +34,7 @@ class Conclusion:
     It takes a KeyboardInterrupt for what it is, a person's wish, and lets every error through.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Concludable) -> None:
         self._run = run
         self._was_interrupted = False
 
@@ -41,7 +56,7 @@ class Conclusion:
         Raises:
             SupabaseError: the run table does not take a cancellation.
         """
-        did = self._run.account.sentence()
+        did = self._run.sentence()
         if self._was_interrupted:
             return self._cancelled(f"Cancelled: {did}")
         if reason := self._run.verdict():

@@ -10,8 +10,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
+import httpx
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import PrefectException
 from prefect.flows import FlowStateHook
 from prefect.logging.loggers import flow_run_logger
 
@@ -20,6 +22,7 @@ from media_enricher.models import RunStatus, Trigger
 from media_enricher.settings import SettingsError
 from media_enricher.supabase.errors import SupabaseError
 from tasks import resources
+from tasks.shards import cancel_shards
 
 
 def on_running(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -54,6 +57,14 @@ def on_crashed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> No
     _record(flow, flow_run, status=RunStatus.CRASHED, error=state.message)
 
 
+def cancel_its_shards(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Cancel the shards of a sharded run, in case its own process did not live to do so."""
+    try:
+        cancel_shards(str(flow_run.id))
+    except (httpx.HTTPError, PrefectException, SupabaseError, SettingsError) as error:
+        flow_run_logger(flow_run, flow).error("not all shards could be cancelled: %s", error)
+
+
 class StateHooks(TypedDict):
     """The hooks of a flow, by the names that `@flow` takes them by."""
 
@@ -73,6 +84,9 @@ ALL = StateHooks(
 )
 """What keeps the row of a run true, for every flow that has one: `@flow(…, **hooks.ALL)`."""
 
+OF_SHARDED: StateHooks = {**ALL, "on_cancellation": [cancel_its_shards, on_cancellation]}
+"""The same for a run that has others do the work."""
+
 
 def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
     parameters = flow_run.parameters
@@ -91,6 +105,7 @@ def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
             trigger=trigger_of(flow_run),
             requested_by=flow_run.labels.get(labels.REQUESTED_BY),
             tenant_id=flow_run.labels.get(labels.TENANT_ID),
+            parent_run_id=flow_run.labels.get(labels.PARENT_RUN_ID),
             **changes,
         )
     except (SupabaseError, SettingsError) as error:

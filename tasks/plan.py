@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prefect import get_run_logger, task
 
 from media_enricher.metrics import Stage
-from media_enricher.models import PendingCount, Selection, StorageObject
+from media_enricher.models import PendingCount, Selection, Share, StorageObject
 from tasks import resources
 
 
@@ -42,6 +42,16 @@ def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCo
         logger.info("marked %s assets as gone: their objects were deleted", f"{gone:,}")
     logger.info("%s (mode %s, depth %s)", pending.sentence(), selection.mode, selection.depth)
     return pending
+
+
+@task(name="split", task_run_name="split", persist_result=False)
+def split(selection: Selection, shards: int) -> list[Share]:
+    """Cut what the selection leaves to do into at most so many ranges of about the same work.
+
+    Raises:
+        SupabaseError: the database did not answer.
+    """
+    return resources.asset_table().split_pending(selection, shards)
 
 
 def pending_objects(selection: Selection, *, limit: int | None) -> Iterator[StorageObject]:

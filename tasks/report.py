@@ -15,7 +15,11 @@ from prefect.artifacts import (
 )
 
 from media_enricher.accounting import Account
+from media_enricher.tally import Tally
+from tasks import resources
 from tasks.run import Run
+from tasks.sharded_run import ShardedRun
+from tasks.shards import Shard
 
 PROGRESS_SECONDS = 3.0
 
@@ -23,7 +27,7 @@ PROGRESS_SECONDS = 3.0
 class Progress:
     """The run's progress bar, moved at most every few seconds: each move is a call to Prefect."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account | Tally) -> None:
         """Show the bar at its start."""
         self._account = account
         # Prefect's functions are typed for async callers too; here they have returned.
@@ -64,6 +68,64 @@ def report(run: Run, *, reused: int) -> None:
             description="Failures by reason, with examples",
             table=_failure_table(account),
         )
+
+
+@task(name="report", task_run_name="report", persist_result=False)
+def report_shards(run: ShardedRun) -> None:
+    """Leave the summary of a sharded run, and its failures by reason, those of all its shards.
+
+    Raises:
+        SupabaseError: the database did not answer.
+    """
+    create_markdown_artifact(
+        key="media-enricher-summary",
+        description="What the shards did",
+        markdown=_summary_of_shards(run),
+    )
+    failures = resources.asset_table().failures_by_reason(run.id)
+    if failures:
+        create_table_artifact(
+            key="media-enricher-failures",
+            description="Failures by reason, with an example each",
+            table=[
+                {
+                    "error_code": reason.error_code,
+                    "objects": reason.objects,
+                    "example": reason.path,
+                    "error_message": reason.error_message,
+                }
+                for reason in failures
+            ],
+        )
+
+
+def _summary_of_shards(run: ShardedRun) -> str:
+    selection, tally = run.selection, run.tally
+    lines = [
+        f"# {selection.bucket}/{selection.prefix}",
+        "",
+        f"**{tally.sentence()}** (mode `{selection.mode}`, depth `{selection.depth}`)",
+        "",
+        f"- {tally.per_second:,.1f} objects a second, {tally.bytes_read / 2**20:,.1f} MiB read",
+    ]
+    if run.shards:
+        lines += ["", "| shard | after | until | run | ended |", "| ---: | --- | --- | --- | --- |"]
+        lines += [
+            f"| {shard.number} | {_path(shard.after)} | {_path(shard.until)} | {shard.flow_run.id}"
+            f" | {shard.flow_run.state_name}: {_message(shard)} |"
+            for shard in run.shards
+        ]
+    return "\n".join(lines)
+
+
+def _path(path: str) -> str:
+    """In a cell of a table."""
+    return f"`{path.replace('|', '')}`" if path else ""
+
+
+def _message(shard: Shard) -> str:
+    state = shard.flow_run.state
+    return (state.message or "" if state else "").replace("|", "").replace("\n", " ")
 
 
 def _failure_table(account: Account) -> list[dict[str, object]]:

@@ -52,6 +52,10 @@ class Run:
             self.id, snapshot_path=self.snapshot.path, **self.account.counters()
         )
 
+    def sentence(self) -> str:
+        """What the run did, for people."""
+        return self.account.sentence()
+
     def verdict(self) -> str | None:
         """Why the run is to end failed, or None."""
         ours = settings()

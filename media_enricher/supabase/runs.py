@@ -94,6 +94,10 @@ class RunTable:
         rows = self._select(lambda query: query.eq("id", run_id))
         return rows[0] if rows else None
 
+    def shards(self, parent_run_id: str) -> list[EnrichRun]:
+        """The runs that are parts of a sharded one."""
+        return self._select(lambda query: query.eq("parent_run_id", parent_run_id))
+
     def recent(
         self,
         limit: int = 20,

@@ -17,6 +17,7 @@ from tests.setup.conftest import Operator
 DEPLOYMENTS = {
     "backfill/backfill": "backfills",
     "backfill/backfill-nightly": "backfills",
+    "backfill-sharded/backfill-sharded": "coordination",
     "enrich-object/enrich-object": "objects",
     "sweep/sweep": "coordination",
 }

@@ -1,0 +1,91 @@
+"""The main job for a very large bucket: several backfills at once, each on a range of the paths."""
+
+# No `from __future__ import annotations` here: Prefect loads a deployment's flow from its file, as
+# a module that nobody can look up, and then could not tell what the parameters' types are.
+
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
+from prefect.exceptions import MissingContextError
+from prefect.states import Completed
+from pydantic import Field
+
+from flows import hooks
+from flows.conclusion import Conclusion
+from flows.vital_signs import heartbeat
+from media_enricher import labels
+from media_enricher.models import Depth, Mode, Selection
+from tasks.plan import plan
+from tasks.report import Progress, report_shards
+from tasks.sharded_run import ShardedRun
+
+# Prefect's form in the UI shows these rules, and takes the descriptions from the docstring.
+BucketName = Annotated[str, Field(min_length=1, pattern="^[^/]+$")]
+Shards = Annotated[int, Field(ge=1, le=100)]
+
+
+@flow(
+    name="backfill-sharded",
+    flow_run_name="{bucket}/{prefix} {mode} {depth}",
+    persist_result=False,
+    **hooks.OF_SHARDED,
+)
+def backfill_sharded(
+    bucket: BucketName,
+    prefix: str = "",
+    shards: Shards = 4,
+    mode: Mode = Mode.MISSING,
+    depth: Depth = Depth.FULL,
+    dry_run: bool = False,
+) -> State[Any]:
+    """Enrich a very large bucket by several runs of `backfill` at once, and add them up.
+
+    What there is to do is cut into ranges of paths that take about as long as each other. Each is
+    worked on by a run of its own, wherever the work pool has a worker. A retry of this run finds
+    those that were started, and starts again those alone that failed.
+
+    Args:
+        bucket: The Storage bucket to work on.
+        prefix: Only objects whose path starts with this, literally, as in `images/`.
+        shards: How many runs share the work, at most.
+        mode: missing: what has no row yet, changed, is shallower than asked, or failed for reasons
+            that pass. failed: every failure once more. stale: rows of an older enricher version.
+            all: everything.
+        depth: header: a first range of each object, no pixels. full: each object whole, once.
+        dry_run: Count what would be done, and do nothing.
+    """
+    selection = Selection(bucket=bucket, prefix=prefix, mode=mode, depth=depth)
+    if dry_run:
+        would_be_done = plan(selection, limit=None, dry_run=True)
+        return Completed(message=f"Dry run: {would_be_done.sentence()}")
+
+    this = _this_run()
+    run = ShardedRun(str(this.id), selection, _inherited(this), attempt=this.run_count)
+    with Conclusion(run) as conclusion:
+        with heartbeat(run.id), run:
+            run.start(shards)
+            progress = Progress(run.tally)
+            for _ in run.watch():
+                progress.move()
+            progress.show()
+        report_shards(run)
+    return conclusion.state()
+
+
+def _this_run() -> FlowRun:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise MissingContextError("a sharded backfill is started as a flow run")
+    return context.flow_run
+
+
+def _inherited(flow_run: FlowRun) -> dict[str, str]:
+    """The labels that tell of the shards what is known of their parent."""
+    told = {
+        name: str(flow_run.labels[name])
+        for name in (labels.REQUESTED_BY, labels.TENANT_ID)
+        if name in flow_run.labels
+    }
+    return told | {labels.TRIGGER: hooks.trigger_of(flow_run).value}
