@@ -19,7 +19,6 @@ from media_enricher.tally import Tally
 from tasks import resources
 from tasks.run import Run
 from tasks.sharded_run import ShardedRun
-from tasks.shards import Shard
 
 PROGRESS_SECONDS = 3.0
 
@@ -111,21 +110,23 @@ def _summary_of_shards(run: ShardedRun) -> str:
     if run.shards:
         lines += ["", "| shard | after | until | run | ended |", "| ---: | --- | --- | --- | --- |"]
         lines += [
-            f"| {shard.number} | {_path(shard.after)} | {_path(shard.until)} | {shard.flow_run.id}"
-            f" | {shard.flow_run.state_name}: {_message(shard)} |"
+            "| "
+            + " | ".join(
+                _cell(text)
+                for text in (
+                    *(str(shard.number), shard.after, shard.until),
+                    *(str(shard.flow_run.id), shard.outcome),
+                )
+            )
+            + " |"
             for shard in run.shards
         ]
     return "\n".join(lines)
 
 
-def _path(path: str) -> str:
-    """In a cell of a table."""
-    return f"`{path.replace('|', '')}`" if path else ""
-
-
-def _message(shard: Shard) -> str:
-    state = shard.flow_run.state
-    return (state.message or "" if state else "").replace("|", "").replace("\n", " ")
+def _cell(text: str) -> str:
+    """As it stands in a cell of a table."""
+    return text.replace("\n", " ").replace("|", "\\|")
 
 
 def _failure_table(account: Account) -> list[dict[str, object]]:

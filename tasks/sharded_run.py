@@ -27,6 +27,7 @@ from tasks.shards import (
 
 _LOOK_SECONDS = 2.0
 _NAMED = 3
+_AWAY = (httpx.HTTPError, PrefectException, SupabaseError)
 
 
 class ShardedRun:
@@ -69,9 +70,12 @@ class ShardedRun:
     ) -> None:
         if kind is None or issubclass(kind, Exception):
             return
-        # A supervisor cancels by a signal that may as well mean the end of the machine.
-        if kind is KeyboardInterrupt or is_being_cancelled(self.id):
-            cancel_shards(self.id)
+        try:
+            # A supervisor cancels by a signal that may as well mean the end of the machine.
+            if kind is KeyboardInterrupt or is_being_cancelled(self.id):
+                cancel_shards(self.id)
+        except _AWAY as error:
+            get_run_logger().error("not all shards could be cancelled: %s", error)
 
     def start(self, shards: int) -> None:
         """Start so many shards, less those that an earlier attempt has started.
@@ -111,9 +115,7 @@ class ShardedRun:
         if not lost:
             return None
         named = [
-            f"shard {shard.number} of {len(self.shards)} {shard.flow_run.state_name}"
-            f" ({shard.flow_run.state.message if shard.flow_run.state else 'no message'})"
-            for shard in lost[:_NAMED]
+            f"shard {shard.number} of {len(self.shards)} {shard.outcome}" for shard in lost[:_NAMED]
         ]
         return "; ".join(named + [f"and {len(lost) - _NAMED} more"] * (len(lost) > _NAMED))
 
@@ -158,7 +160,7 @@ class ShardedRun:
             for row in rows:
                 if row.status is RunStatus.QUEUED and row.id in ended:
                     self._settle(ended[row.id])
-        except (httpx.HTTPError, PrefectException, SupabaseError) as error:
+        except _AWAY as error:
             get_run_logger().warning("cannot see how the shards get on: %s", error)
 
     @staticmethod

@@ -56,6 +56,14 @@ class Shard(NamedTuple):
         """Whether its range is done."""
         return self.flow_run.state is not None and self.flow_run.state.is_completed()
 
+    @property
+    def outcome(self) -> str:
+        """For people: `failed (none of 12 objects could be read)`."""
+        state = self.flow_run.state
+        if state is None:
+            return "without a state"
+        return f"{state.type.value.lower()} ({state.message or 'no message'})"
+
 
 def find_shards(parent_id: str) -> list[Shard]:
     """The shards of a run that were started so far, by any attempt at it.
