@@ -31,9 +31,9 @@ def on_running(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> No
         flow,
         flow_run,
         status=RunStatus.RUNNING,
-        started_at=flow_run.start_time or datetime.now(UTC),
+        started_at=_plain(flow_run.start_time) or datetime.now(UTC),
         heartbeat_at=datetime.now(UTC),
-        restart=flow_run.run_count > 1,
+        restart=flow_run.run_count > 0,  # of the times before this one
     )
 
 
@@ -86,6 +86,11 @@ ALL = StateHooks(
 
 OF_SHARDED: StateHooks = {**ALL, "on_cancellation": [cancel_its_shards, on_cancellation]}
 """The same for a run that has others do the work."""
+
+
+def _plain(moment: datetime | None) -> datetime | None:
+    """A moment without what Prefect adds to it on a retry, which no encoder knows."""
+    return moment and datetime.fromtimestamp(moment.timestamp(), UTC)
 
 
 def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
