@@ -18,9 +18,9 @@ PROJECT := $(VENV)/.project
 NODE_MODULES := node_modules/.package-lock.json
 
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --no-header --no-annotate
+	--generate-hashes --no-strip-extras --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-docker check bench bench-http lock clean
+.PHONY: help setup demo up test test-docker check bench bench-http bench-dask lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -50,6 +50,9 @@ bench: setup ## Measure against a bare loop and a plain script: ARGS="--quick" o
 
 bench-http: setup ## Measure how soon the gateway answers, and a run begins: ARGS="--rounds N" or "--json FILE"
 	@$(BIN)/python -m tests.bench.http_trigger $(ARGS)
+
+bench-dask: setup ## Measure the flow over one Dask worker process, and over several: ARGS="--quick" or "--json FILE"
+	@$(BIN)/python -m tests.bench.dask $(ARGS)
 
 lock: $(PACKAGES) ## Pin all dependencies in requirements*.txt: ARGS=--upgrade for newer versions
 	@$(BIN)/python -m pip install --quiet uv

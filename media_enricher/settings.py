@@ -160,7 +160,7 @@ class Settings(BaseSettings):
 
     task_runner: TaskRunnerName = Field(
         default=TaskRunnerName.THREADS,
-        description="`threads` or `processes` of the run's own machine; `dask` or `ray`, a cluster.",
+        description="`threads` or `processes` of one machine; `dask` or `ray`, a cluster.",
     )
     dask_address: str | None = Field(
         default=None,

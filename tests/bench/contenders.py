@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -53,8 +54,16 @@ class IncompleteError(Exception):
     """A contender left something out, so its speed says nothing."""
 
 
-def measure(stage: Stage, name: Name, each: Round) -> Measured:
+def measure(
+    stage: Stage, name: Name, each: Round, settings: Mapping[str, str] | None = None
+) -> Measured:
     """Run a contender on a clean slate.
+
+    Args:
+        stage: where.
+        name: of the contender.
+        each: what is read.
+        settings: environment variables for the flow.
 
     Raises:
         IncompleteError: not every image was described.
@@ -66,7 +75,9 @@ def measure(stage: Stage, name: Name, each: Round) -> Measured:
         sampler.cpu_seconds_of(stage.prefect.pid) as prefect_cpu,
     ):
         started, first, last, usage = (
-            _flow(stage, each, environment) if name == "flow" else _program(stage, name, each)
+            _flow(stage, each, environment | dict(settings or {}))
+            if name == "flow"
+            else _program(stage, name, each)
         )
     return Measured(
         contender=name,

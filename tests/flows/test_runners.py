@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,9 +15,9 @@ import pytest
 from flows.runners import task_runner
 from media_enricher.batching import LIMITS
 from media_enricher.local import LocalStack
-from media_enricher.local.ports import HOST, free_port
 from media_enricher.models import Depth
 from media_enricher.settings import SettingsError, settings
+from tests.dask_cluster import DaskCluster, dask_cluster
 from tests.flows.conftest import FilledBucket, FlowProcess, photo
 from tests.flows.test_backfill import findings, run
 
@@ -61,31 +60,11 @@ def lanes_below(process: psutil.Process) -> list[psutil.Process]:
 
 
 @pytest.fixture
-def dask(migrated_stack: LocalStack, tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """The address of a scheduler, and what has started its two workers, as on other machines.
-
-    The workers know where the project is, and its keys, by their own environment alone.
-    """
-    address = f"tcp://{HOST}:{free_port()}"
-    quiet = {"DASK_LOGGING__DISTRIBUTED": "error"}
-    common = ["--no-dashboard"]
-    scheduler = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", address, *common],
-        env=os.environ | quiet,
-        cwd=tmp_path,
-    )
-    workers = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "distributed.cli.dask_worker", address, *common),
-            *("--nworkers", "2", "--nthreads", "2"),
-        ],
-        env=os.environ | quiet | migrated_stack.environment() | two("dask"),
-        cwd=tmp_path,
-    )
-    yield address, psutil.Process(workers.pid)
-    for process in (workers, scheduler):
-        process.terminate()
-        process.wait(timeout=30)
+def dask(migrated_stack: LocalStack, tmp_path: Path) -> Iterator[DaskCluster]:
+    """Two workers, who know the project by their own environment alone."""
+    environment = migrated_stack.environment() | two("dask")
+    with dask_cluster(environment, workers=2, folder=tmp_path) as running:
+        yield running
 
 
 def two(runner: str) -> dict[str, str]:
@@ -96,23 +75,22 @@ def two(runner: str) -> dict[str, str]:
 def test_two_dask_workers_give_the_same_table_as_threads_and_keep_no_lane(
     bucket: FilledBucket,
     start_flow: Callable[..., FlowProcess],
-    dask: tuple[str, psutil.Process],
+    dask: DaskCluster,
 ) -> None:
     in_several_batches(bucket, 30)
     assert run(bucket).is_completed()
     by_threads = findings(bucket)
-    address, workers = dask
     flow = start_flow(
-        two("dask") | {"MEDIA_ENRICHER_DASK_ADDRESS": address}, bucket=bucket.name, mode="all"
+        two("dask") | {"MEDIA_ENRICHER_DASK_ADDRESS": dask.address}, bucket=bucket.name, mode="all"
     )
     flow.wait_for_run_id()
-    bucket.wait_until(lambda: len(lanes_below(workers)) == 2)
+    bucket.wait_until(lambda: len(lanes_below(dask.workers)) == 2)
     exit_code, last = flow.result()
     assert exit_code == 0, last
     assert last["message"].startswith("180 enriched, 1 failed, 1 unsupported of 182")
     assert findings(bucket) == by_threads
-    bucket.wait_until(lambda: not lanes_below(workers))
-    assert len(workers.children(recursive=True)) >= 2, "the workers are not ours to end"
+    bucket.wait_until(lambda: not lanes_below(dask.workers))
+    assert len(dask.workers.children(recursive=True)) >= 2, "the workers are not ours to end"
 
 
 def test_ray_gives_the_same_table_as_threads_and_leaves_no_process(
