@@ -1,37 +1,49 @@
-"""Podman, the image built from the checkout, and a Docker worker between Prefect and Supabase."""
+"""The compose file's services, with the image built from the checkout, beside a local Supabase."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import docker
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from media_enricher.local import LocalStack, children
-from media_enricher.local.prefect_server import PrefectServer
+from media_enricher.local import LocalStack
+from media_enricher.local.ports import HOST, free_port
 from tests.conftest import Put
 from tests.corpora import KEPT
-from tests.docker import podman
-from tests.docker.podman import Podman
+from tests.docker import podman, stand_ins
+from tests.docker.composed import Composed
+from tests.docker.forwarding import forwarded
+from tests.docker.indexes import pip_settings
+from tests.docker.podman import ROOT, SOCKET_GROUP, Podman
 from tests.flows.conftest import FilledBucket
 
 IMAGE = "media-enricher:0.1.0"
 """By the name that the work pool has for it."""
+NETWORK = "media-enricher"
+AUTH_STRING = "prefect:a-password"
+_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+_THIS_MACHINE = "host.containers.internal"
 
 
 @pytest.fixture(scope="session")
 def engine() -> Podman:
-    """An engine that has the image."""
+    """An engine that has the images."""
     if reason := podman.missing():
         pytest.skip(f"NOTHING OF THE DOCKER WORK POOL IS TESTED: {reason}")
     engine = Podman(KEPT / "podman")
-    engine.build(IMAGE)
+    stand_ins.make_base(engine)
+    stand_ins.make_database(engine)
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as pip:
+        pip.write(pip_settings())
+        pip.flush()
+        secrets = (f"--secret=id=pip,src={pip.name}", f"--secret=id=ca,src={_CERTIFICATES}")
+        engine.build(stand_ins.DOCKERFILE, IMAGE, ROOT, *secrets)
     return engine
 
 
@@ -43,65 +55,59 @@ def containers(engine: Podman) -> Iterator[docker.DockerClient]:
 
 
 @pytest.fixture(scope="session")
-def own_prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """A Prefect server that has been told nothing yet."""
-    with PrefectServer.start(tmp_path_factory.mktemp("prefect")) as server:
-        server.wait_until_ready()
-        yield server
+def ports() -> dict[str, int]:
+    """Of this machine, for the services that are published."""
+    return {"PREFECT_PORT": free_port(), "GATEWAY_PORT": free_port()}
 
 
 @pytest.fixture(scope="session")
-def set_up(own_prefect: PrefectServer, migrated_stack: LocalStack) -> Callable[[], str]:
-    """Does `media-enricher setup` for a Docker work pool, and returns what it says."""
-
-    def run() -> str:
-        done = subprocess.run(
-            [Path(sys.executable).with_name("media-enricher"), "setup", "--work-pool", "docker"],
-            env=os.environ | own_prefect.environment() | migrated_stack.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def work_pool(
+def composed(
     engine: Podman,
     containers: docker.DockerClient,
-    own_prefect: PrefectServer,
-    set_up: Callable[[], str],
+    migrated_stack: LocalStack,
+    ports: dict[str, int],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[SyncPrefectClient]:
-    """A Docker work pool, as `media-enricher setup` makes it, and a worker; yields Prefect."""
-    logs = tmp_path_factory.mktemp("logs")
-    with temporary_settings(
-        {
-            PREFECT_API_URL: f"{own_prefect.url}/api",
-            PREFECT_API_AUTH_STRING: own_prefect.auth_string,
-        }
+) -> Iterator[Composed]:
+    """All of the services, started in the order that they need."""
+
+    def from_containers(url: str) -> str:
+        return url.replace(HOST, _THIS_MACHINE)
+
+    env = {
+        "SUPABASE_URL": from_containers(migrated_stack.url),
+        "SUPABASE_SECRET_KEY": migrated_stack.service_key,
+        "SUPABASE_PUBLISHABLE_KEY": migrated_stack.anon_key,
+        "DATABASE_URL": from_containers(migrated_stack.database_url),
+        "PREFECT_AUTH_STRING": AUTH_STRING,
+        "POSTGRES_PASSWORD": "another-password",
+        "DOCKER_GROUP": str(SOCKET_GROUP),
+        "DOCKER_SOCKET": str(engine.socket),
+        **{name: str(port) for name, port in ports.items()},
+    }
+    composed = Composed(engine, tmp_path_factory.mktemp("composed"), env)
+    used = [urlsplit(url).port or 0 for url in (migrated_stack.url, migrated_stack.database_url)]
+    try:
+        composed.start("database")
+        composed.start("prefect")
+        with forwarded(engine.gateway_of(NETWORK), *used):
+            composed.run("migrate")
+            composed.run("setup")
+            composed.start("worker")
+            composed.start("gateway")
+            yield composed
+    finally:
+        composed.stop()
+
+
+@pytest.fixture(scope="session")
+def prefect(composed: Composed, ports: dict[str, int]) -> Iterator[SyncPrefectClient]:
+    """Prefect's API, as the machine's own browser reaches it."""
+    api_url = f"http://{HOST}:{ports['PREFECT_PORT']}/api"
+    with (
+        temporary_settings({PREFECT_API_URL: api_url, PREFECT_API_AUTH_STRING: AUTH_STRING}),
+        get_client(sync_client=True) as client,
     ):
-        set_up()
-        worker = children.spawn(
-            [
-                *(sys.executable, "-m", "prefect", "worker", "start"),
-                *("--pool", "media-enricher", "--type", "docker"),
-            ],
-            log=logs / "worker.log",
-            # Of Supabase it knows nothing: what a run needs of it comes from blocks.
-            environment=own_prefect.environment()
-            | engine.environment
-            | {"PREFECT_WORKER_QUERY_SECONDS": "1"},
-        )
-        try:
-            with get_client(sync_client=True) as client:
-                yield client
-        finally:
-            children.stop(worker)
-            print((logs / "worker.log").read_text())  # noqa: T201 - shown where a test failed
+        yield client
 
 
 @pytest.fixture

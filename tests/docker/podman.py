@@ -1,19 +1,17 @@
-"""A container engine of the tests' own: Debian's podman, which speaks Docker's API.
+"""A container engine of the tests' own: Debian's podman, which also speaks Docker's API.
 
-It works as root where no Docker may be had, and no image be pulled: a base image is made of
-Debian's own packages, in the name of the one that the Dockerfile starts from.
+It works as root on a machine where no Docker may be had: set up by a file of its own, with runc for
+the containers, and netavark for networks in which they find each other by name.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,17 +19,25 @@ from typing import Any
 import docker
 
 from media_enricher.local import children
-from tests.docker.indexes import pip_settings
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = ROOT / "deployments" / "Dockerfile"
-PROGRAMS = ("podman", "runc", "debootstrap")
-_BASE_PACKAGES = "python3,python3-venv,ca-certificates"
-_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+SOCKET_GROUP = 4_242
+"""Whose members may use the engine's socket."""
+_PROGRAMS = {  # each with its package
+    "podman": "podman",
+    "runc": "runc",
+    "/usr/lib/podman/netavark": "netavark",
+    "/usr/lib/podman/aardvark-dns": "aardvark-dns",
+    "catatonit": "catatonit",
+    "debootstrap": "debootstrap",
+}
 _CONFIGURATION = """\
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
-netns = "host"
+
+[network]
+network_backend = "netavark"
+network_config_dir = "{folder}/networks"
 
 [engine]
 runtime = "runc"
@@ -43,122 +49,105 @@ tmp_dir = "{folder}/tmp"
 
 def missing() -> str:
     """Why there can be no engine here; empty if there can."""
-    absent = [program for program in PROGRAMS if shutil.which(program) is None]
+    absent = [package for program, package in _PROGRAMS.items() if not shutil.which(program)]
     if absent:
-        return f"not installed: {', '.join(absent)} (Debian: apt-get install {' '.join(PROGRAMS)})"
+        return f"what is missing comes with `apt-get install {' '.join(absent)}`"
     if os.geteuid() != 0:
         return "podman is set up here for root alone, and debootstrap needs root"
     return ""
 
 
-def base_image() -> str:
-    """The image that the Dockerfile starts from."""
-    found = re.search(r"^FROM (\S+) AS python$", DOCKERFILE.read_text(), re.MULTILINE)
-    assert found, "the Dockerfile's first stage is named python"
-    return found[1]
-
-
 class Podman:
-    """An engine with its images and containers in a folder, which may be kept from test to test."""
+    """An engine with its images in a folder, which may be kept from one test run to the next.
+
+    Attributes:
+        options: of each call of podman, for others that call it.
+        configuration: the environment variables of each call.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
-        self._configuration = self._folder / "containers.conf"
-        for state in ("run", "tmp"):  # of the last time, and of processes that are gone
+        self.options = ["--root", f"{self._folder}/images", "--runroot", f"{self._folder}/run"]
+        file = self._folder / "containers.conf"
+        self.configuration = {"CONTAINERS_CONF": str(file)}
+        for state in ("run", "tmp", "networks"):  # of the last time, whose processes are gone
             shutil.rmtree(self._folder / state, ignore_errors=True)
             (self._folder / state).mkdir(parents=True)
-        (self._folder / "podman.sock").unlink(missing_ok=True)
-        self._configuration.write_text(_CONFIGURATION.format(folder=self._folder))
+        file.write_text(_CONFIGURATION.format(folder=self._folder))
 
     @property
-    def environment(self) -> dict[str, str]:
-        """What makes Docker's clients use this engine, while it serves."""
-        return {"DOCKER_HOST": f"unix://{self._folder}/podman.sock"}
+    def socket(self) -> Path:
+        """Where Docker's API is spoken, in a `serving` block."""
+        return self._folder / "podman.sock"
 
-    def build(self, tag: str) -> None:
-        """Build the Dockerfile, as it is, on a base image made here."""
-        if self._run("image", "exists", base_image(), check=False).returncode != 0:
-            self._make_base_image()
-        with tempfile.TemporaryDirectory() as secrets:
-            pip = Path(secrets) / "pip.conf"
-            pip.write_text(pip_settings())
-            # On the host's network, for that is where an index or a proxy of this machine is.
-            self._run(
-                *("build", "--format", "docker", "--network", "host", "--tag", tag),
-                *("--file", DOCKERFILE),
-                *("--secret", f"id=pip,src={pip}", "--secret", f"id=ca,src={_CERTIFICATES}"),
-                ROOT,
-            )
+    def podman(self, *arguments: str | Path, check: bool = True) -> str:
+        """Call podman; what it printed.
+
+        Args:
+            arguments: of the command line.
+            check: fail the test if it fails.
+        """
+        done = self._podman(*arguments)
+        assert not check or done.returncode == 0, f"podman {arguments[0]}: {done.stderr[-4_000:]}"
+        return done.stdout
+
+    def has_image(self, image: str) -> bool:
+        """Whether it is there."""
+        return self._podman("image", "exists", image).returncode == 0
+
+    def build(self, dockerfile: Path, tag: str, context: Path, *options: str) -> None:
+        """Build an image."""
+        # On the host's network, for that is where an index or a proxy of this machine is.
+        build = ("build", "--format", "docker", "--network", "host", "--tag", tag, *options)
+        self.podman(*build, "--file", dockerfile, context)
 
     def inspect(self, image: str) -> dict[str, Any]:
         """All about an image."""
-        (found,) = json.loads(self._run("image", "inspect", image).stdout)
+        (found,) = json.loads(self.podman("image", "inspect", image))
         assert isinstance(found, dict)
         return found
 
-    def run(self, image: str, *command: str, **environment: str) -> str:
-        """Run a command in a container of its own, on this machine's network; what it printed."""
-        variables = [f"--env={name}={value}" for name, value in environment.items()]
-        return self._run("run", "--rm", "--no-healthcheck", *variables, image, *command).stdout
+    def run(self, image: str, script: str) -> str:
+        """Run a shell script in a container of its own; what it printed."""
+        return self.podman("run", "--rm", "--no-healthcheck", image, "sh", "-c", script)
+
+    def is_healthy(self, container: str) -> bool:
+        """Run the container's health check."""
+        return self._podman("healthcheck", "run", container).returncode == 0
+
+    def gateway_of(self, network: str) -> str:
+        """The address at which containers of a network reach this machine."""
+        (found,) = json.loads(self.podman("network", "inspect", network))
+        return str(found["subnets"][0]["gateway"])
 
     @contextmanager
     def serving(self) -> Iterator[docker.DockerClient]:
-        """Speak Docker's API at a socket while the block runs; no container outlives it."""
+        """Speak Docker's API while the block runs; no container outlives it."""
+        self.socket.unlink(missing_ok=True)
         service = children.spawn(
-            [
-                *self._command(),
-                "system",
-                "service",
-                "--time=0",
-                f"unix://{self._folder}/podman.sock",
-            ],
+            ["podman", *self.options, "system", "service", "--time=0", f"unix://{self.socket}"],
             log=self._folder / "service.log",
-            environment=self._environment(),
+            environment=self.configuration,
         )
         try:
-            self._wait_until_serving(service)
-            client = docker.DockerClient(base_url=self.environment["DOCKER_HOST"], timeout=60)
+            while not self.socket.exists():
+                assert service.poll() is None, (self._folder / "service.log").read_text()
+                time.sleep(0.05)
+            os.chown(self.socket, 0, SOCKET_GROUP)
+            self.socket.chmod(0o660)
+            client = docker.DockerClient(base_url=f"unix://{self.socket}", timeout=60)
             yield client
             client.close()
         finally:
-            self._run("rm", "--all", "--force", "--time", "1", check=False)
+            self.podman("rm", "--all", "--force", "--time", "1", check=False)
+            self.podman("network", "prune", "--force", check=False)
             children.stop(service)
 
-    def _wait_until_serving(self, service: subprocess.Popen[bytes]) -> None:
-        while not (self._folder / "podman.sock").exists():
-            assert service.poll() is None, (self._folder / "service.log").read_text()
-            time.sleep(0.05)
-
-    def _make_base_image(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            system = Path(folder) / "system"
-            subprocess.run(
-                [
-                    *("debootstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}"),
-                    *("bookworm", str(system)),
-                ],
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
-            for unused in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc"):
-                shutil.rmtree(system / unused)
-            archive = Path(folder) / "system.tar"
-            subprocess.run(["tar", "-C", str(system), "-cf", str(archive), "."], check=True)
-            self._run("import", archive, base_image())
-
-    def _run(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*self._command(), *(str(argument) for argument in arguments)],
-            env=os.environ | self._environment(),
+    def _podman(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["podman", *self.options, *(str(argument) for argument in arguments)],
+            env=os.environ | self.configuration,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert not check or done.returncode == 0, f"podman {arguments[0]}: {done.stderr[-4_000:]}"
-        return done
-
-    def _command(self) -> list[str]:
-        return ["podman", "--root", f"{self._folder}/images", "--runroot", f"{self._folder}/run"]
-
-    def _environment(self) -> Mapping[str, str]:
-        return {"CONTAINERS_CONF": str(self._configuration)}

@@ -27,10 +27,10 @@ from media_enricher.settings import (
 from media_enricher.setup.blocks import CREDENTIALS, RESULTS
 from media_enricher.setup.things import POOL
 from tests.docker.conftest import IMAGE
-from tests.docker.podman import DOCKERFILE, ROOT
+from tests.docker.podman import ROOT
+from tests.docker.stand_ins import COMPOSE, DOCKERFILE
 from tests.test_readme import names
 
-COMPOSE = ROOT / "deployments" / "compose.yaml"
 EXAMPLE = ROOT / "deployments" / ".env.example"
 TEMPLATE = json.loads((ROOT / "deployments" / "work_pools" / "docker.json").read_text())
 VARIABLES = TEMPLATE["variables"]["properties"]

@@ -19,14 +19,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelling, Scheduled
 
 from media_enricher.local import LocalStack
-from media_enricher.local.prefect_server import PrefectServer
-from tests.docker.conftest import IMAGE
+from tests.docker.composed import Composed
+from tests.docker.conftest import AUTH_STRING, IMAGE
 from tests.docker.podman import Podman
 from tests.flows.conftest import SLOWLY, FilledBucket
 
 RESULTS = "media-enricher-results"
-# The local stack and Prefect listen on this machine's loopback interface alone.
-HERE = {"networks": [], "network_mode": "host"}
 
 
 class Runs:
@@ -42,7 +40,7 @@ class Runs:
             deployment.id,
             parameters={"bucket": bucket.name},
             state=Scheduled(),
-            job_variables=HERE | ({"env": env} if env else {}),
+            job_variables={"env": env} if env else {},
         )
         return run.id
 
@@ -79,8 +77,8 @@ class Runs:
 
 
 @pytest.fixture
-def runs(work_pool: SyncPrefectClient, containers: docker.DockerClient) -> Runs:
-    return Runs(work_pool, containers)
+def runs(prefect: SyncPrefectClient, containers: docker.DockerClient) -> Runs:
+    return Runs(prefect, containers)
 
 
 def test_the_image_has_little_in_it_and_may_little(engine: Podman) -> None:
@@ -88,11 +86,11 @@ def test_the_image_has_little_in_it_and_may_little(engine: Podman) -> None:
     assert image["User"] == "10001"
     assert image["Labels"]["org.opencontainers.image.version"] == IMAGE.partition(":")[2]
     assert "PIP_" not in str(image["Config"]["Env"])
-    compilers = engine.run(IMAGE, "sh", "-c", "command -v cc gcc g++ make; true")
+    compilers = engine.run(IMAGE, "command -v cc gcc g++ make; true")
     assert compilers == ""
-    build_settings = engine.run(IMAGE, "sh", "-c", "cat /etc/pip.conf; true")
+    build_settings = engine.run(IMAGE, "cat /etc/pip.conf; true")
     assert build_settings == ""
-    files = engine.run(IMAGE, "sh", "-c", "touch file; ls -A . deployments").split()
+    files = engine.run(IMAGE, "touch file; ls -A . deployments").split()
     assert {"flows", "sql", "prefect.yaml", "work_pools"} < set(files)
     assert not {"file", ".env", ".git", ".venv", "tests", "shared"} & set(files)
 
@@ -126,7 +124,7 @@ def test_what_was_read_outlives_the_container_that_read_it(
 
 
 def test_no_key_is_where_prefect_shows_it(
-    runs: Runs, migrated_stack: LocalStack, own_prefect: PrefectServer, bucket: FilledBucket
+    runs: Runs, migrated_stack: LocalStack, bucket: FilledBucket
 ) -> None:
     run_id = runs.start(bucket, MEDIA_ENRICHER_LANES="1")
     container = runs.container_of(run_id)
@@ -136,7 +134,7 @@ def test_no_key_is_where_prefect_shows_it(
     assert given["MEDIA_ENRICHER_LANES"] == "1"
     runs.wait_for_end(run_id)
 
-    keys = (migrated_stack.service_key, migrated_stack.service_role_jwt, own_prefect.auth_string)
+    keys = (migrated_stack.service_key, migrated_stack.service_role_jwt, AUTH_STRING)
     shown = [
         runs.prefect.read_work_pool("media-enricher").model_dump_json(),
         runs.prefect.read_deployment_by_name("backfill/backfill").model_dump_json(),
@@ -176,14 +174,14 @@ def test_a_container_that_is_stopped_hands_its_run_to_the_next(
 
 
 def test_a_second_set_up_finds_all_and_keeps_what_an_operator_chose(
-    runs: Runs, set_up: Callable[[], str]
+    runs: Runs, composed: Composed
 ) -> None:
     pool = runs.prefect.read_work_pool("media-enricher")
     pool.base_job_template["variables"]["properties"]["mem_limit"]["default"] = "3g"
     runs.prefect.update_work_pool(
         "media-enricher", WorkPoolUpdate(base_job_template=pool.base_job_template)
     )
-    said = set_up()
+    said = composed.run("setup")
     assert "made" not in said
     assert "updated" not in said
     now = runs.prefect.read_work_pool("media-enricher").base_job_template
