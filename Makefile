@@ -17,6 +17,7 @@ PACKAGES := $(VENV)/.requirements
 PROJECT := $(VENV)/.project
 NODE_MODULES := node_modules/.package-lock.json
 
+# With the extras of a pin: pip does not take a plain pin that is not the newest for one with extras.
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-strip-extras --no-emit-index-url --no-header --no-annotate
 
