@@ -135,6 +135,7 @@ def _details(run: EnrichRun, failures: list[FailureReason]) -> Table:
     lines = {
         "run": f"[bold]{run.id}[/]",
         "status": _status(run),
+        "a shard of": run.parent_run_id,
         "bucket": escape(f"{run.bucket}/{run.prefix}"),
         "asked for": f"mode {run.mode}, depth {run.depth}"
         + (f", at most {run.max_files:,} objects" if run.max_files is not None else ""),

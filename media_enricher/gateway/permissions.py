@@ -18,6 +18,7 @@ from media_enricher.settings import GatewaySettings, WhoMayTrigger
 
 PROGRESS_COLUMNS = (
     "id",
+    "parent_run_id",
     "status",
     "total_files",
     "processed_files",

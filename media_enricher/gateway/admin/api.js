@@ -19,6 +19,7 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string | null} depth
  * @property {string | null} trigger
  * @property {string | null} requested_by
+ * @property {string | null} parent_run_id
  * @property {RunStatus} status
  * @property {number} total_files
  * @property {number} processed_files

@@ -132,6 +132,7 @@ function facts(run, reader) {
     ["Started", date(run.started_at)],
     ["Finished", run.finished_at && date(run.finished_at)],
     ["Run", run.id],
+    ["A shard of", run.parent_run_id],
   ];
   return known
     .filter(([, value]) => value)

@@ -63,8 +63,15 @@ function amount(run) {
 }
 
 /** @param {Run} run */
+function kind(run) {
+  if (run.flow === "enrich-object") return ["single objects"];
+  if (run.flow === "backfill-sharded") return ["in shards"];
+  return run.parent_run_id ? ["a shard"] : [];
+}
+
+/** @param {Run} run */
 function pace(run) {
-  const words = run.flow === "enrich-object" ? ["single objects"] : [];
+  const words = kind(run);
   if (run.status === "running") {
     if (run.objects_per_second) words.push(rate(run.objects_per_second));
     if (run.seconds_left !== null) words.push(`about ${duration(run.seconds_left)} left`);
