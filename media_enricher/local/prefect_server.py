@@ -69,6 +69,7 @@ class PrefectServer(Program):
                 "PREFECT_SERVER_API_AUTH_STRING": access.auth_string,
                 "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASES,
                 "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+                "PREFECT_UI_URL": f"http://{HOST}:{access.port}",  # for links in notifications
                 "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
                 "DO_NOT_TRACK": "1",
             },
