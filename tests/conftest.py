@@ -147,12 +147,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         asyncio.run(allow_uploads(stack.database_url))
         fill(stack, chosen)
 
-    with Site.start(
-        tmp_path_factory.mktemp("site"),
-        port=free_port(),  # the usual one may be that of a site in use
-        settings={"MEDIA_ENRICHER_ACTIVE_RUNS": "100"},  # of all the tests
-        prepare=prepare,
-    ) as running:
+    with pytest.MonkeyPatch.context() as environment:
+        # Prefect looks once a minute which schedules were resumed; a test waits for that.
+        environment.setenv("PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS", "3")
+        started = Site.start(
+            tmp_path_factory.mktemp("site"),
+            port=free_port(),  # the usual one may be that of a site in use
+            settings={"MEDIA_ENRICHER_ACTIVE_RUNS": "100"},  # of all the tests
+            prepare=prepare,
+        )
+    with started as running:
         yield running
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -19,7 +18,9 @@ import psutil
 import pytest
 
 from media_enricher.local import LocalStack
+from media_enricher.local.site import Site
 from tests.flows.conftest import SLOWLY, photo
+from tests.prefect_api import PrefectApi
 
 MANY = 600
 
@@ -58,35 +59,9 @@ class Up:
         """All processes below it."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def prefect(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask Prefect's API as its clients do: again, while its database is locked."""
-        user, _, password = self.said["Prefect's password"].partition(":")
-        url = f"{self.said['Prefect']}/api{path}"
-        for _ in range(100):
-            answer = httpx.request(method, url, json=body, auth=(user, password), timeout=60)
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                break
-            time.sleep(0.1)
-        answer.raise_for_status()
-        return answer.json()
-
-    def start_run(self, deployment: str, **parameters: object) -> str:
-        found = self.prefect("GET", f"/deployments/name/{deployment}")
-        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
-        run = self.prefect("POST", f"/deployments/{found['id']}/create_flow_run", body)
-        return str(run["id"])
-
-    def state_of(self, run_id: str) -> dict[str, Any]:
-        state: dict[str, Any] = self.prefect("GET", f"/flow_runs/{run_id}")["state"]
-        return state
-
-    def wait_for_state(self, run_id: str, *wanted: str, seconds: float = 120) -> float:
-        """Wait until a run is in one of these states; return how long that took."""
-        started = time.monotonic()
-        while (state := self.state_of(run_id))["type"] not in wanted:
-            assert time.monotonic() - started < seconds, state
-            time.sleep(0.05)
-        return time.monotonic() - started
+    @property
+    def prefect(self) -> PrefectApi:
+        return PrefectApi(self.said["Prefect"], self.said["Prefect's password"])
 
 
 @pytest.fixture(scope="module")
@@ -159,19 +134,6 @@ def test_it_says_where_everything_is(running: Up, stack: LocalStack) -> None:
     assert httpx.get(f"{running.said['Prefect']}/api/flows/count").status_code == 401
 
 
-def test_deployments_wait_on_queues_of_their_own(running: Up) -> None:
-    queues = {}
-    for name in ("backfill/backfill", "enrich-object/enrich-object"):
-        deployment = running.prefect("GET", f"/deployments/name/{name}")
-        assert deployment["work_pool_name"] == "media-enricher"
-        assert "bucket" in deployment["parameter_openapi_schema"]["required"]
-        queues[name] = deployment["work_queue_name"]
-    assert queues == {"backfill/backfill": "backfills", "enrich-object/enrich-object": "objects"}
-    found = running.prefect("POST", "/work_pools/media-enricher/queues/filter", {})
-    priorities = {queue["name"]: queue["priority"] for queue in found}
-    assert priorities["objects"] == 1 < priorities["backfills"]
-
-
 def seconds_to_import_the_flow() -> float:
     """What most of a run's start is spent on, as it is now: others may be using the machine."""
     started = time.monotonic()
@@ -180,15 +142,15 @@ def seconds_to_import_the_flow() -> float:
 
 
 def test_runs_are_running_soon(running: Up, stack: LocalStack) -> None:
-    run_id = running.start_run("backfill/backfill", bucket="many", limit=3)
-    took = running.wait_for_state(run_id, "RUNNING", "COMPLETED")
+    run_id = running.prefect.start_run("backfill/backfill", bucket="many", limit=3)
+    took = running.prefect.wait_for_state(run_id, "RUNNING", "COMPLETED")
     assert took < max(5, 3 * seconds_to_import_the_flow())
-    running.wait_for_state(run_id, "COMPLETED")
+    running.prefect.wait_for_state(run_id, "COMPLETED")
     row = row_of(stack, run_id)
     assert (row["flow"], row["status"], row["succeeded"]) == ("backfill", "completed", 3)
 
-    run_id = running.start_run("enrich-object/enrich-object", bucket="many")
-    running.wait_for_state(run_id, "COMPLETED")
+    run_id = running.prefect.start_run("enrich-object/enrich-object", bucket="many")
+    running.prefect.wait_for_state(run_id, "COMPLETED")
     assert row_of(stack, run_id)["flow"] == "enrich-object"
 
 
@@ -210,7 +172,7 @@ def test_a_port_that_is_taken_is_refused(running: Up, tmp_path: Path) -> None:
 def test_ctrl_c_cancels_the_run_under_way_and_leaves_no_process(
     running: Up, stack: LocalStack, folder: Path
 ) -> None:
-    run_id = running.start_run("backfill/backfill", bucket="many", mode="all")
+    run_id = running.prefect.start_run("backfill/backfill", bucket="many", mode="all")
     wait_until_at_work(stack, run_id)
     members = running.members()
     commands = " ".join(" ".join(member.cmdline()) for member in members)
@@ -232,8 +194,8 @@ def test_started_again_it_is_where_it_was_and_a_killed_one_leaves_no_process(
     again = Up(folder)
     again.wait_until_running()
     assert again.said == running.said
-    run_id = again.start_run("backfill/backfill", bucket="many", mode="all")
-    again.wait_for_state(run_id, "RUNNING")
+    run_id = again.prefect.start_run("backfill/backfill", bucket="many", mode="all")
+    again.prefect.wait_for_state(run_id, "RUNNING")
     members = again.members()
 
     again.process.kill()
@@ -242,10 +204,28 @@ def test_started_again_it_is_where_it_was_and_a_killed_one_leaves_no_process(
     assert alive == []
 
 
-def test_a_server_that_ends_by_itself_is_named_and_the_rest_ends(folder: Path) -> None:
-    up = Up(folder)
-    up.wait_until_running()
+def test_what_the_environment_names_is_used_as_it_is_and_a_server_that_ends_is_named(
+    folder: Path, site: Site, site_stack: LocalStack
+) -> None:
+    environment = site.environment() | {"PREFECT_HOME": str(folder / "home")}
+    (folder.parent / ".env").write_text(
+        "\n".join(f"{name}={value}" for name, value in environment.items())
+    )
+    try:
+        up = Up(folder)
+        up.wait_until_running()
+    finally:
+        (folder.parent / ".env").unlink()
+    assert up.said["Supabase"].startswith(f"{site_stack.url}, which SUPABASE_URL names")
+    assert up.said["Prefect"] == site.prefect_url
     members = up.members()
+    commands = [" ".join(member.cmdline()) for member in members]
+    assert not [command for command in commands if "postgres" in command or "server" in command]
+    me = httpx.get(
+        f"{up.said['gateway']}/me", headers={"authorization": f"Bearer {site_stack.service_key}"}
+    )
+    assert me.json()["may_trigger"], "the gateway works with the project that was named"
+
     (gateway,) = (member for member in members if "serve" in member.cmdline())
     gateway.kill()
     output, _ = up.process.communicate(timeout=60)
@@ -254,29 +234,6 @@ def test_a_server_that_ends_by_itself_is_named_and_the_rest_ends(folder: Path) -
     assert "gateway.log" in output
     _, alive = psutil.wait_procs(members, timeout=5)
     assert alive == []
-
-
-def test_a_project_that_the_environment_names_is_used_as_it_is(
-    folder: Path, migrated_stack: LocalStack
-) -> None:
-    environment = migrated_stack.environment()
-    (folder.parent / ".env").write_text(
-        "\n".join(f"{name}={value}" for name, value in environment.items())
-    )
-    try:
-        up = Up(folder)
-        up.wait_until_running()
-        try:
-            assert up.said["Supabase"].startswith(f"{migrated_stack.url}, which SUPABASE_URL names")
-            assert "postgres" not in " ".join(member.name() for member in up.members())
-            run_id = up.start_run("backfill/backfill", bucket="no-such-bucket")
-            up.wait_for_state(run_id, "FAILED")
-            assert "no bucket 'no-such-bucket'" in json.dumps(up.state_of(run_id))
-        finally:
-            up.process.send_signal(signal.SIGTERM)
-            assert up.process.wait(timeout=60) == 0
-    finally:
-        (folder.parent / ".env").unlink()
 
 
 def test_a_project_without_its_key_is_refused_before_anything_starts(folder: Path) -> None:
