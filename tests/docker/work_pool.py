@@ -152,7 +152,7 @@ def test_cancelling_takes_seconds_and_keeps_what_is_done(runs: Runs, bucket: Fil
     asked = time.monotonic()
     runs.prefect.set_flow_run_state(run_id, Cancelling())
     assert runs.wait_for_end(run_id).is_cancelled()
-    assert time.monotonic() - asked < 10
+    assert time.monotonic() - asked < 20
     runs.wait_until_removed(run_id)
     row = bucket.run(run_id)
     assert row["status"] == "cancelled"
