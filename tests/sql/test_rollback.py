@@ -64,3 +64,14 @@ def test_what_a_version_uses_is_there_after_each_later_one(
         }
     database.close()
     assert used_calls
+
+
+def test_an_older_version_says_nothing_of_migrations_that_it_does_not_know(
+    fresh_postgres: Postgres, tmp_path: Path
+) -> None:
+    url = fresh_postgres.url()
+    migrations.apply(url)
+    for file in migrations.FOLDER.glob(f"{VERSIONS[0]}*.sql"):
+        shutil.copy(file, tmp_path)
+    assert migrations.pending(url, tmp_path) == []
+    assert migrations.apply(url, tmp_path) == []
