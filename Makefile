@@ -55,9 +55,9 @@ bench-http: setup ## Measure how soon the gateway answers, and a run begins: ARG
 bench-dask: setup ## Measure the flow over one Dask worker process, and over several: ARGS="--quick" or "--json FILE"
 	@$(BIN)/python -m tests.bench.dask $(ARGS)
 
-lock: $(PACKAGES) ## Pin all dependencies in requirements*.txt: ARGS=--upgrade for newer versions
+lock: | $(BIN)/python ## Pin all dependencies in requirements*.txt: ARGS=--upgrade for newer versions
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/$(LOCK) $(ARGS) --output-file requirements.txt
+	@$(BIN)/$(LOCK) $(ARGS) --extra metrics --output-file requirements.txt
 	@$(BIN)/$(LOCK) $(ARGS) --all-extras --constraints requirements.txt --output-file requirements-dev.txt
 
 clean: ## Remove all that was installed or made here, data of the local stack included

@@ -30,7 +30,7 @@ def pinned(file: str) -> set[str]:
 @pytest.mark.parametrize(
     ("file", "extras"),
     [
-        ("requirements.txt", ()),
+        ("requirements.txt", ("metrics",)),
         ("requirements-dev.txt", ("dask", "dev", "local", "metrics", "ray")),
     ],
 )
