@@ -37,11 +37,14 @@ def test_an_event_starts_a_backfill_with_the_parameters_of_its_payload(
     assert {name: parameters[name] for name in asked} == asked
 
 
-def test_a_bucket_is_enough(operator: Operator, prefect: PrefectApi, site_bucket: Any) -> None:
+def test_from_the_command_line_a_bucket_is_enough(operator: Operator, site_bucket: Any) -> None:
     bucket = site_bucket("a.jpg")
-    resource = {"prefect.resource.id": f"media-enricher.bucket.{bucket}"}
 
-    prefect.emit("media-enricher.backfill.requested", resource, {"bucket": bucket})
+    operator.run(
+        *("prefect", "event", "emit", "media-enricher.backfill.requested"),
+        *("--resource-id", f"media-enricher.bucket.{bucket}"),
+        *("--payload", json.dumps({"bucket": bucket})),
+    )
 
     row = operator.wait_for_row(f"bucket=eq.{bucket}&status=eq.completed")
     assert (row["mode"], row["depth"], row["prefix"], row["max_files"]) == (

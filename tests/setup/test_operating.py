@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -72,11 +73,14 @@ def test_a_failed_run_is_retried_under_its_own_id(
 ) -> None:
     bucket = Bucket(connect(settings_of(site_stack)), "made-too-late")
     run_id = prefect.start_run(BACKFILL, bucket=bucket.name)
-    operator.wait_for_row(f"id=eq.{run_id}&status=eq.failed")
-    bucket.create_private()
+    first = operator.wait_for_row(f"id=eq.{run_id}&status=eq.failed")
 
     prefect.set_state(run_id, type="SCHEDULED", name="AwaitingRetry", message="Retry from the UI")
+    later = f"finished_at=gt.{quote(first['finished_at'])}"
+    operator.wait_for_row(f"id=eq.{run_id}&status=eq.failed&{later}")  # it ran, and failed again
 
+    bucket.create_private()
+    operator.run("prefect", "flow-run", "retry", run_id)
     row = operator.wait_for_row(f"id=eq.{run_id}&status=eq.completed")
     assert (row["error"], row["trigger"]) == (None, "manual")
 
