@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+
+from anyio.from_thread import start_blocking_portal
 
 from media_enricher.local.ports import HOST
+
+_Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextmanager
 def forwarded(address: str, *ports: int) -> Iterator[None]:
     """Pass on connections to these ports of an address of this machine, while the block runs."""
-    loop = asyncio.new_event_loop()
-    servers = [
-        loop.run_until_complete(asyncio.start_server(_passing_on(port), address, port))
-        for port in ports
-    ]
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
+    with (
+        start_blocking_portal() as elsewhere,
+        elsewhere.wrap_async_context_manager(_forwarding(address, ports)),
+    ):
         yield
-    finally:
-        for server in servers:
-            loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
 
 
-def _passing_on(port: int):  # type: ignore[no-untyped-def]
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        to_reader, to_writer = await asyncio.open_connection(HOST, port)
-        await asyncio.gather(_copy(reader, to_writer), _copy(to_reader, writer))
+@asynccontextmanager
+async def _forwarding(address: str, ports: tuple[int, ...]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as servers:
+        for port in ports:
+            server = await asyncio.start_server(_passing_on_to(port), address, port)
+            servers.callback(server.close)
+        yield
 
-    return serve
+
+def _passing_on_to(port: int) -> _Handler:
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, requests = await asyncio.open_connection(HOST, port)
+        await asyncio.gather(_copy(reader, requests), _copy(answers, writer))
+
+    return pass_on
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    try:
+    with suppress(ConnectionError):  # either end may go at any time, and then the other goes, too
         while data := await source.read(65_536):
             target.write(data)
             await target.drain()
-    except ConnectionError:
-        pass  # either end may go at any time: so does the other, then
-    finally:
-        target.close()
+    target.close()

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import docker
+import httpx
 import pytest
 from docker.models.containers import Container
 from prefect.client.orchestration import SyncPrefectClient
@@ -19,6 +20,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelling, Scheduled
 
 from media_enricher.local import LocalStack
+from media_enricher.local.ports import HOST
 from tests.docker.composed import Composed
 from tests.docker.conftest import AUTH_STRING, IMAGE
 from tests.docker.podman import Podman
@@ -186,3 +188,24 @@ def test_a_second_set_up_finds_all_and_keeps_what_an_operator_chose(
     assert "updated" not in said
     now = runs.prefect.read_work_pool("media-enricher").base_job_template
     assert now["variables"]["properties"]["mem_limit"]["default"] == "3g"
+
+
+def test_a_request_over_http_becomes_a_run_in_a_container(
+    runs: Runs, bucket: FilledBucket, migrated_stack: LocalStack, ports: dict[str, int]
+) -> None:
+    bucket.fill(3)
+    answer = httpx.post(
+        f"http://{HOST}:{ports['GATEWAY_PORT']}/media-enricher/backfill?bucket={bucket.name}",
+        headers={"authorization": f"Bearer {migrated_stack.service_key}"},
+        timeout=30,
+    )
+    assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+    run_id = UUID(answer.json()["run_id"])
+    assert runs.wait_for_end(run_id).is_completed()
+    row = bucket.run(run_id)
+    assert (row["status"], row["trigger"], row["succeeded"]) == ("completed", "http", 3)
+
+
+def test_prefect_asks_for_its_password(runs: Runs, ports: dict[str, int]) -> None:
+    api = f"http://{HOST}:{ports['PREFECT_PORT']}/api"
+    assert httpx.get(f"{api}/flows/count").status_code == httpx.codes.UNAUTHORIZED
