@@ -130,7 +130,7 @@ def test_no_key_is_where_prefect_shows_it(
 ) -> None:
     run_id = runs.start(bucket, MEDIA_ENRICHER_LANES="1")
     container = runs.container_of(run_id)
-    assert container.attrs["HostConfig"]["Memory"] == 2 * 1024**3
+    assert container.attrs["HostConfig"]["Memory"] == 4 * 1024**3
     given = dict(line.split("=", 1) for line in container.attrs["Config"]["Env"])
     assert given["SUPABASE_SECRET_KEY"] == migrated_stack.service_key
     assert given["MEDIA_ENRICHER_LANES"] == "1"
