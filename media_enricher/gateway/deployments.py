@@ -1,7 +1,7 @@
 """Asking Prefect: to start a deployment, what became of a run, to cancel one.
 
-The only place of `media_enricher` that imports Prefect. It answers in time or not at all: a request
-that Prefect may have taken without our hearing of it is repeated with the same idempotency key.
+The only place of the gateway that imports Prefect. It answers in time or not at all: a request that
+Prefect may have taken without our hearing of it is repeated with the same idempotency key.
 """
 
 from __future__ import annotations
