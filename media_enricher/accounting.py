@@ -42,31 +42,24 @@ class OutageError(Exception):
     """Storage has stopped answering, so going on would only mark one object after another."""
 
 
-class Account:
-    """Counts of what a run did, over every attempt that Prefect made at it.
+class Counts:
+    """What is counted of a run, in the terms of its row.
 
     Attributes:
-        total: objects the run has to do, as expected; grows if more turned up.
-        failures: objects per error code.
-        samples: for each error code, up to five `(path, message)`.
-        formats: enriched objects per format.
+        total: objects the run has to do, as expected; more if more turned up.
+        succeeded: objects that were enriched.
+        failed: objects that were not.
+        skipped: objects of types without a probe, and those that went away.
+        bytes_read: from Storage.
     """
 
     def __init__(self, *, before: EnrichRun | None = None) -> None:
-        """Open an account, on top of what the run did before a retry."""
+        """Begin, on top of what the run did before a retry."""
         self.succeeded = before.succeeded if before else 0
         self.failed = before.failed if before else 0
         self.skipped = before.skipped if before else 0
         self.bytes_read = before.bytes_read if before else 0
         self.total = self.processed
-        self.unsupported = 0
-        self.gone = 0
-        self.transient_failures = 0
-        self._transient_in_a_row = 0
-        self.failures: Counter[str] = Counter()
-        self.samples: dict[str, list[tuple[str, str]]] = {}
-        self.formats: Counter[str] = Counter()
-        self.format_bytes: Counter[str] = Counter()
         self._started = time.monotonic()
 
     @property
@@ -83,6 +76,52 @@ class Account:
     def per_second(self) -> float:
         """Objects per second of this attempt."""
         return self.processed / self.seconds if self.seconds else 0.0
+
+    def counters(self) -> dict[str, int]:
+        """The counters of the run row, absolute, so that saving them twice is harmless."""
+        return {
+            "total_files": self.total,
+            "processed_files": self.processed,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "skipped": self.skipped,
+            "bytes_read": self.bytes_read,
+        }
+
+    def sentence(self) -> str:
+        """What was done: `980 enriched, 20 failed, 3 unsupported of 1,003 in 41 s`."""
+        if not self.total:
+            return "Nothing to do"
+        parts = [f"{self.succeeded:,} enriched"]
+        counts = {"failed": self.failed, **self._reasons_to_skip()}
+        parts += [f"{count:,} {what}" for what, count in counts.items() if count]
+        return f"{', '.join(parts)} of {self.total:,} in {self.seconds:,.0f} s"
+
+    def _reasons_to_skip(self) -> dict[str, int]:
+        """Those that were skipped, by why."""
+        return {"skipped": self.skipped}
+
+
+class Account(Counts):
+    """Counts of what a run did, over every attempt that Prefect made at it.
+
+    Attributes:
+        failures: objects per error code.
+        samples: for each error code, up to five `(path, message)`.
+        formats: enriched objects per format.
+    """
+
+    def __init__(self, *, before: EnrichRun | None = None) -> None:
+        """Open an account, on top of what the run did before a retry."""
+        super().__init__(before=before)
+        self.unsupported = 0
+        self.gone = 0
+        self.transient_failures = 0
+        self._transient_in_a_row = 0
+        self.failures: Counter[str] = Counter()
+        self.samples: dict[str, list[tuple[str, str]]] = {}
+        self.formats: Counter[str] = Counter()
+        self.format_bytes: Counter[str] = Counter()
 
     def expect(self, objects: int) -> None:
         """Take note of how many more objects there are to do."""
@@ -134,30 +173,9 @@ class Account:
     def _reasons(self) -> str:
         return ", ".join(f"{count:,} {code}" for code, count in self.failures.most_common(3))
 
-    def counters(self) -> dict[str, int]:
-        """The counters of the run row, absolute, so that saving them twice is harmless."""
-        return {
-            "total_files": self.total,
-            "processed_files": self.processed,
-            "succeeded": self.succeeded,
-            "failed": self.failed,
-            "skipped": self.skipped,
-            "bytes_read": self.bytes_read,
-        }
-
-    def sentence(self) -> str:
-        """What was done: `980 enriched, 20 failed, 3 unsupported of 1,003 in 41 s`."""
-        if not self.total:
-            return "Nothing to do"
-        parts = [f"{self.succeeded:,} enriched"]
-        counts = {
-            "failed": self.failed,
-            "unsupported": self.unsupported,
-            "gone": self.gone,
-            "skipped before a retry": self.skipped - self.unsupported - self.gone,
-        }
-        parts += [f"{count:,} {what}" for what, count in counts.items() if count]
-        return f"{', '.join(parts)} of {self.total:,} in {self.seconds:,.0f} s"
+    def _reasons_to_skip(self) -> dict[str, int]:
+        known = {"unsupported": self.unsupported, "gone": self.gone}
+        return {**known, "skipped before a retry": self.skipped - sum(known.values())}
 
     def verdict(self, *, threshold: float, minimum: int) -> str | None:
         """Why the run is to end failed, or None if it is a success.

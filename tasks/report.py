@@ -14,8 +14,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from media_enricher.accounting import Account
-from media_enricher.tally import Tally
+from media_enricher.accounting import Account, Counts
 from tasks import resources
 from tasks.run import Run
 from tasks.sharded_run import ShardedRun
@@ -26,7 +25,7 @@ PROGRESS_SECONDS = 3.0
 class Progress:
     """The run's progress bar, moved at most every few seconds: each move is a call to Prefect."""
 
-    def __init__(self, account: Account | Tally) -> None:
+    def __init__(self, account: Counts) -> None:
         """Show the bar at its start."""
         self._account = account
         # Prefect's functions are typed for async callers too; here they have returned.
