@@ -20,7 +20,10 @@ from media_enricher.local.folder import StackFolder
 from media_enricher.local.keys import StackKeys
 from tests.gateway.conftest import Gateway, Tokens
 
-TENANT = str(uuid4())
+# Fixed, for they are part of tests' names, which must not differ between the processes of `-n`.
+TENANT = "ca61e43f-8dc8-4484-8e24-64c9a19c57b4"
+ANOTHER = "198a6a08-5381-4269-b8fb-fde84aeea6e4"
+RUN = "f8b1d73f-e9d6-452d-ae19-0dead42cda84"
 
 
 class Holder:
@@ -149,7 +152,7 @@ def test_a_token_opens_what_it_should(
         (f"{TENANT.upper()}/", 200),
         ("", 403),
         (TENANT, 403),
-        (f"{uuid4()}/", 403),
+        (f"{ANOTHER}/", 403),
         (f"/{TENANT}/", 403),
         (f"../{TENANT}/", 403),
     ],
@@ -173,8 +176,8 @@ def test_a_tenants_admin_stays_in_the_tenants_folder(
 @pytest.mark.parametrize(
     "route",
     [
-        *("/runs", "/buckets", f"/runs/{uuid4()}", f"/runs/{uuid4()}/assets"),
-        f"/runs/{uuid4()}/snapshot",
+        *("/runs", "/buckets", f"/runs/{RUN}", f"/runs/{RUN}/assets"),
+        f"/runs/{RUN}/snapshot",
     ],
 )
 def test_watching_is_for_those_who_may_trigger(
