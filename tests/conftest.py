@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 # A shell's background job ignores Ctrl-C, and with it would all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# A process of `-n` has the size of some terminal in its environment, which commands would keep to.
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
