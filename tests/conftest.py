@@ -87,22 +87,23 @@ def migrated_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSt
 
     with LocalStack.start(tmp_path_factory.mktemp("migrated-stack")) as running:
         migrations.apply(running.database_url)
-        _wait_for_schema(running)
+        _wait_for_functions(running)
         yield running
 
 
-def _wait_for_schema(stack: LocalStack) -> None:
-    """PostgREST reloads its schema in its own time once it is told of the last new column."""
+def _wait_for_functions(stack: LocalStack) -> None:
+    """PostgREST reloads its schema in its own time once it is told of the last new function."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        answer = httpx.get(
-            f"{stack.url}/rest/v1/media_enrich_runs?select=parent_run_id&limit=0",
+        answer = httpx.post(
+            f"{stack.url}/rest/v1/rpc/media_mark_gone",
             headers={"apikey": stack.service_key, "authorization": f"Bearer {stack.service_key}"},
+            json={"p_bucket": "none", "p_prefix": "", "p_after": "", "p_until": ""},
         )
         if answer.is_success:
             return
         time.sleep(0.05)
-    raise AssertionError(f"PostgREST does not know the schema: {answer.text}")
+    raise AssertionError(f"PostgREST does not know the functions: {answer.text}")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,10 @@ from uuid import uuid4
 import httpx
 
 
+PATIENCE_SECONDS = 180.0
+"""On SQLite, Prefect may do nothing for a minute after a run was killed amid one of its requests."""
+
+
 class PrefectApi:
     """The API of a server that asks for a password."""
 
@@ -29,7 +33,7 @@ class PrefectApi:
         """Ask as clients do: again, while its database is locked."""
         for _ in range(100):
             answer = httpx.request(
-                method, f"{self._url}{path}", json=body, auth=self._auth, timeout=60
+                method, f"{self._url}{path}", json=body, auth=self._auth, timeout=PATIENCE_SECONDS
             )
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
@@ -86,7 +90,7 @@ class PrefectApi:
         }
         self.ask("POST", "/events", [told])
 
-    def wait_for_state(self, run_id: str, *wanted: str, seconds: float = 120) -> float:
+    def wait_for_state(self, run_id: str, *wanted: str, seconds: float = PATIENCE_SECONDS) -> float:
         """Wait until a run is in a state of one of these types or names; how long that took."""
         started = time.monotonic()
         while not {(state := self.state_of(run_id))["type"], state["name"]} & set(wanted):

@@ -15,7 +15,7 @@ import pytest
 
 from media_enricher.local import LocalStack
 from media_enricher.local.site import Site
-from tests.prefect_api import PrefectApi
+from tests.prefect_api import PATIENCE_SECONDS, PrefectApi
 
 
 class Operator:
@@ -58,7 +58,7 @@ class Operator:
         (row,) = self.rows(f"id=eq.{run_id}")
         return row
 
-    def wait_for_row(self, query: str, seconds: float = 120) -> dict[str, Any]:
+    def wait_for_row(self, query: str, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Wait until there is a row that the query finds."""
         deadline = time.monotonic() + seconds
         while not (rows := self.rows(query)):
@@ -86,7 +86,7 @@ Wait = Callable[..., Any]
 def wait_for() -> Wait:
     """Waits until a question has an answer that is true, and returns it."""
 
-    def wait(ask: Callable[[], Any], seconds: float = 60) -> Any:
+    def wait(ask: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
         deadline = time.monotonic() + seconds
         while not (answer := ask()):
             assert time.monotonic() < deadline, "what was waited for did not happen"

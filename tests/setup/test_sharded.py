@@ -70,12 +70,11 @@ def test_cancelling_it_cancels_its_shards(
 
     prefect.set_state(run_id, type="CANCELLING")
 
-    operator.wait_for_row(f"id=eq.{run_id}&status=eq.cancelled", seconds=30)
+    operator.wait_for_row(f"id=eq.{run_id}&status=eq.cancelled")
     wait_for(
         lambda: (
             {shard["status"] for shard in shards_of(operator, run_id)} <= {"cancelled", "completed"}
-        ),
-        seconds=30,
+        )
     )
     assert "cancelled" in {shard["status"] for shard in shards_of(operator, run_id)}
 
