@@ -10,9 +10,8 @@ from uuid import uuid4
 
 import httpx
 
-
 PATIENCE_SECONDS = 180.0
-"""On SQLite, Prefect may do nothing for a minute after a run was killed amid one of its requests."""
+"""On SQLite, Prefect may stall for a minute after a run was killed amid one of its requests."""
 
 
 class PrefectApi:
