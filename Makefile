@@ -21,10 +21,10 @@ NODE_MODULES := node_modules/.package-lock.json
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-strip-extras --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-docker check bench bench-http bench-dask lock clean
+.PHONY: help setup demo up test test-docker check bench bench-http bench-dask bench-sweep lock clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 setup: $(PROJECT) $(POSTGREST)/$(NODE_MODULES) ## Install everything into .venv and node_modules
 
@@ -54,6 +54,9 @@ bench-http: setup ## Measure how soon the gateway answers, and a run begins: ARG
 
 bench-dask: setup ## Measure the flow over one Dask worker process, and over several: ARGS="--quick" or "--json FILE"
 	@$(BIN)/python -m tests.bench.dask $(ARGS)
+
+bench-sweep: setup ## Measure a sweep that finds nothing to do for 1,000,000 objects
+	@$(BIN)/python -m tests.bench.sweep $(ARGS)
 
 lock: | $(BIN)/python ## Pin all dependencies in requirements*.txt: ARGS=--upgrade for newer versions
 	@$(BIN)/python -m pip install --quiet uv

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.sweep`: what a sweep costs that finds nothing to do.
+"""`make bench-sweep`: what a sweep costs that finds nothing to do.
 
 The bucket's objects are rows without bytes, each with its asset. All servers run on this machine.
 """
