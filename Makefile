@@ -17,9 +17,8 @@ PACKAGES := $(VENV)/.requirements
 PROJECT := $(VENV)/.project
 NODE_MODULES := node_modules/.package-lock.json
 
-# With the extras of a pin: pip does not take a plain pin that is not the newest for one with extras.
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-	--generate-hashes --no-strip-extras --no-emit-index-url --no-header --no-annotate
+	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .PHONY: help setup demo up test test-docker check bench bench-http bench-dask bench-sweep lock clean
 
@@ -72,8 +71,11 @@ $(BIN)/python:
 		|| { echo "Python 3.11 or later is needed, and $(PYTHON) is $$($(PYTHON) --version). Name another: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# All is pinned, so there is nothing to resolve; where it has to, pip takes a pin that is not the
+# newest for none at all. What the pins lack, the check tells.
 $(PACKAGES): requirements-dev.txt | $(BIN)/python
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement $<
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement $<
+	@$(BIN)/python -m pip check --quiet
 	@touch $@
 
 $(PROJECT): pyproject.toml $(PACKAGES)
