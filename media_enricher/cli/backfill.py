@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import IO, Annotated
 
@@ -136,17 +137,15 @@ def _watch(child: subprocess.Popen[str], said: Mapping[str, str]) -> None:
         disable=not err_console.is_terminal,
     ) as bar:
         shown = bar.add_task("starting", total=None, counts="")
-        while True:
-            try:
-                child.wait(timeout=POLL_SECONDS)
-            except subprocess.TimeoutExpired:
+        while child.poll() is None:
+            try:  # Ctrl-C may come at any point of this
                 if run_id := said.get("run_id"):
                     _show(bar, shown, run_id)
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(timeout=POLL_SECONDS)
             except KeyboardInterrupt:
                 bar.update(shown, description="stopping")
                 child.send_signal(signal.SIGINT)
-            else:
-                return
 
 
 def _show(bar: Progress, shown: TaskID, run_id: str) -> None:
