@@ -22,8 +22,12 @@ time.sleep(60)
 def test_ctrl_c_reaches_the_run_while_its_progress_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    asked: list[object] = []
+
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        asked.append(None)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
 
     child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True)
     assert child.stdout
