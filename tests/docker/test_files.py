@@ -66,7 +66,9 @@ def test_all_speak_of_the_same_version() -> None:
     assert f"media-enricher:{version}" == IMAGE
     assert VARIABLES["image"]["default"] == IMAGE
     assert f"ARG VERSION={version}\n" in DOCKERFILE.read_text()
-    assert set(re.findall(r"media-enricher:(\d[\w.]+)", COMPOSE.read_text())) == {version}
+    for file in (COMPOSE, DOCKERFILE, EXAMPLE, ROOT / "README.md"):
+        told = re.findall(r"media-enricher:(\d[\d.]*\d)", file.read_text())
+        assert set(told) == {version}, file
     assert deployed["definitions"]["defaults"]["version"] == version
 
 
