@@ -236,6 +236,22 @@ def test_what_the_environment_names_is_used_as_it_is_and_a_server_that_ends_is_n
     assert alive == []
 
 
+def test_sigterm_ends_it_as_ctrl_c_does_even_while_it_starts(tmp_path: Path) -> None:
+    up = Up(tmp_path / "up")
+    deadline = time.monotonic() + 60
+    while len(members := up.members()) < 4:  # servers, and what they have started
+        assert time.monotonic() < deadline, "nothing starts"
+        time.sleep(0.05)
+
+    up.process.terminate()
+
+    output, _ = up.process.communicate(timeout=60)
+    assert up.process.returncode == 0
+    assert "Stopped." in output
+    _, alive = psutil.wait_procs(members, timeout=5)
+    assert alive == []
+
+
 def test_a_project_without_its_key_is_refused_before_anything_starts(folder: Path) -> None:
     up = Up(folder, SUPABASE_URL="https://abc.supabase.co")
     output, _ = up.process.communicate(timeout=60)
