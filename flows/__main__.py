@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 import time
-from types import FrameType
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from prefect.logging.loggers import flow_run_logger
 from flows.backfill import backfill
 from flows.backfill_sharded import backfill_sharded
 from flows.enrich_object import enrich_object
+from flows.interruption import StopOnce
 from media_enricher.models import FlowName
 
 FLOWS: dict[str, Flow[..., Any]] = {
@@ -44,25 +44,6 @@ def main(name: str, parameters: str) -> int:
     state: State[Any] = supervised(**json.loads(parameters) | {"return_state": True})
     _print(state=state.type.value, message=state.message)
     return EXIT_CODES.get(state.type, 1)
-
-
-class StopOnce:
-    """A handler of SIGINT that stops the flow's own code, and once.
-
-    Never the engine around it: that would call a run crashed which was just done.
-    """
-
-    def __init__(self, flow: Flow[..., Any]) -> None:
-        self._code = flow.fn.__code__
-        self._is_stopping = False
-
-    def __call__(self, _signal_number: int, frame: FrameType | None) -> None:
-        """Raise KeyboardInterrupt if the flow's function is among those being executed."""
-        while frame is not None and frame.f_code is not self._code:
-            frame = frame.f_back
-        if frame is not None and not self._is_stopping:
-            self._is_stopping = True
-            raise KeyboardInterrupt
 
 
 def _announce(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from flows import hooks
 from flows.conclusion import Conclusion
+from flows.interruption import interruptible
 from flows.runners import task_runner
 from flows.vital_signs import heartbeat
 from media_enricher.batching import batches
@@ -70,7 +71,7 @@ def backfill(
 
     run = Run(str(runtime.flow_run.id), selection, limit)
     with Conclusion(run) as conclusion:
-        with heartbeat(run.id), Enrichment(mode) as enrichment:
+        with heartbeat(run.id), Enrichment(mode) as enrichment, interruptible():
             run.expect(plan(selection, limit=run.limit, dry_run=False).objects)
             progress = Progress(run.account)
             pending = pending_objects(selection, limit=run.limit)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from flows import hooks
 from flows.conclusion import Conclusion
+from flows.interruption import interruptible
 from flows.vital_signs import heartbeat
 from media_enricher import labels
 from media_enricher.models import Depth, Mode, Selection
@@ -64,7 +65,7 @@ def backfill_sharded(
     this = _this_run()
     run = ShardedRun(str(this.id), selection, _inherited(this), attempt=this.run_count)
     with Conclusion(run) as conclusion:
-        with heartbeat(run.id), run:
+        with heartbeat(run.id), run, interruptible():
             run.start(shards)
             progress = Progress(run.tally)
             for _ in run.watch():

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from flows import hooks
 from flows.conclusion import Conclusion
+from flows.interruption import interruptible
 from flows.runners import task_runner
 from flows.vital_signs import heartbeat
 from media_enricher.batching import batches
@@ -47,7 +48,8 @@ def enrich_object(bucket: BucketName, prefix: str = "", depth: Depth = Depth.FUL
     run = Run(str(runtime.flow_run.id), Selection(bucket=bucket, prefix=prefix, depth=depth))
     with Conclusion(run) as conclusion:
         # Each object is read anew, for whoever asks for one wants a fresh look.
-        with heartbeat(run.id), Enrichment(Mode.ALL, start_lanes=False) as enrichment:
+        enrichment = Enrichment(Mode.ALL, start_lanes=False)
+        with heartbeat(run.id), enrichment, interruptible():
             progress = Progress(run.account)
             while not requested.finish(run.id):
                 page = requested.page(depth)
