@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from media_enricher.local.errors import LocalStackError
+from media_enricher.local.kept import keep
 from media_enricher.local.keys import StackKeys, load_or_make_keys
 from media_enricher.local.locks import FolderLock, HeldError
 
@@ -91,9 +92,9 @@ class StackFolder:
 
     def write_running(self, running: Running) -> None:
         """Say what runs, and remember its ports."""
-        self._replace(self._running, running)
+        keep(running, self._running)
         http = int(running.url.rpartition(":")[2])
-        self._replace(self._ports, Ports(http, running.database_port))
+        keep(Ports(http, running.database_port), self._ports)
 
     def last_ports(self) -> Ports:
         """The ports of the last start."""
@@ -107,9 +108,3 @@ class StackFolder:
             return msgspec.json.decode(self._running.read_bytes(), type=Running)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
-
-    @staticmethod
-    def _replace(file: Path, content: msgspec.Struct) -> None:
-        partial = file.with_suffix(".partial")
-        partial.write_bytes(msgspec.json.encode(content))
-        partial.rename(file)

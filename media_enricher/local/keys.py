@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import time
 import uuid
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from media_enricher.local.errors import LocalStackError
+from media_enricher.local.kept import keep
 
 ACCESS_TOKEN_SECONDS = 3600
 _TEN_YEARS = 10 * 365 * 24 * 3600
@@ -115,12 +115,7 @@ def load_or_make_keys(file: Path) -> StackKeys:
         content = file.read_bytes()
     except FileNotFoundError:
         keys = _make_keys()
-        partial = file.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as output:
-            output.write(msgspec.json.encode(keys))
-        partial.rename(file)
+        keep(keys, file)
         return keys
     try:
         return msgspec.json.decode(content, type=StackKeys)
