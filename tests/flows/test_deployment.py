@@ -16,8 +16,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
 from media_enricher.local import LocalStack
-from tests.conftest import prefect_environment
 from tests.flows.conftest import SLOWLY, FilledBucket
+from tests.prefect_here import prefect_environment
 
 SERVE = "from flows.backfill import backfill; backfill.serve(name='test')"
 

@@ -15,8 +15,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
-from tests.conftest import prefect_environment
 from tests.flows.conftest import FilledBucket, FlowProcess, photo
+from tests.prefect_here import prefect_environment
 
 PATHS = ["a.jpg", "b.jpg", "folder/c.jpg"]
 

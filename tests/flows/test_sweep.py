@@ -43,10 +43,10 @@ from media_enricher.settings import settings
 from media_enricher.supabase.runs import RunTable
 from tasks import reconcile as reconciling
 from tasks import resources
-from tests.conftest import prefect_environment
 from tests.flows import test_backfill
 from tests.flows.conftest import SLOWLY, FilledBucket, photo
 from tests.flows.test_enrich_object import TENANT, ask
+from tests.prefect_here import prefect_environment
 
 IMPATIENT = {"MEDIA_ENRICHER_SILENCE_SECONDS": "0.01", "MEDIA_ENRICHER_HEARTBEAT_SECONDS": "0.001"}
 """An environment in which whoever has not been heard of just now is taken for dead."""

@@ -19,11 +19,13 @@ import asyncpg
 import httpx
 import pytest
 from prefect import get_client
+from prefect.client.schemas.sorting import FlowRunSort
 
 from media_enricher.local import LocalStack, User
 from media_enricher.local.folder import StackFolder
 from media_enricher.local.ports import HOST, free_port
-from tests.conftest import Put, prefect_environment
+from tests.conftest import Put
+from tests.prefect_here import prefect_environment
 
 WEBHOOK_SECRET = "a-shared-secret-that-only-the-database-and-the-gateway-know"
 
@@ -40,11 +42,12 @@ class Gateway:
     def post(
         self, route: str, token: str | None = None, *, json: Any = None, **params: Any
     ) -> httpx.Response:
-        """Ask with a token; once more after a 503, as a client should, for machines are busy."""
-        answer = self.post_once(route, token, json=json, **params)
-        if answer.status_code == 503 and "checks" not in answer.json():
-            time.sleep(int(answer.headers["retry-after"]))
+        """Ask with a token; again after a 503, as a client should, for machines are busy."""
+        for _ in range(5):
             answer = self.post_once(route, token, json=json, **params)
+            if answer.status_code != 503 or "checks" in answer.json():
+                break
+            time.sleep(int(answer.headers["retry-after"]))
         return answer
 
     def post_once(
@@ -114,6 +117,14 @@ def gateway_process(
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+def runs_of(bucket: str) -> list[str]:
+    """Prefect's flow runs for a bucket of which there were runs lately."""
+    latest = FlowRunSort.EXPECTED_START_TIME_DESC
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(sort=latest, limit=200)
+    return [str(run.id) for run in runs if run.parameters.get("bucket") == bucket]
 
 
 def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from prefect import get_client
 from prefect.states import Cancelled
 
-from tests.gateway.conftest import Gateway, Tokens
+from tests.gateway.conftest import Gateway, Tokens, runs_of
 
 
 def test_it_answers_202_with_a_run_whose_row_is_there(gateway: Gateway, bucket: str) -> None:
@@ -101,9 +101,7 @@ def test_200_requests_at_once_start_one_run(
     assert {answer.status_code for answer in answers} <= {200, 202}
     (run_id,) = {answer.json()["run_id"] for answer in answers}
     assert len(gateway.query("select from media_enrich_runs where bucket = $1", bucket)) == 1
-    with get_client(sync_client=True) as client:
-        runs = [run for run in client.read_flow_runs(limit=200) if run.parameters]
-    assert [str(run.id) for run in runs if run.parameters["bucket"] == bucket] == [run_id]
+    assert runs_of(bucket) == [run_id]
     audit = gateway.audit(bucket)
     assert len(audit) >= 200
     assert {str(row["run_id"]) for row in audit if row["http_status"] != 503} == {run_id}

@@ -9,11 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from prefect import get_client
 
 from media_enricher.local.ports import HOST, free_port
-from tests.conftest import prefect_environment
-from tests.gateway.conftest import Gateway
+from tests.gateway.conftest import Gateway, runs_of
+from tests.prefect_here import prefect_environment
 
 
 class LossyPrefect:
@@ -84,12 +83,6 @@ def prefect(prefect_server: None) -> Iterator[LossyPrefect]:
     line.start()
     yield line
     line.stop()
-
-
-def runs_of(bucket: str) -> list[str]:
-    with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(limit=200)
-    return [str(run.id) for run in runs if run.parameters.get("bucket") == bucket]
 
 
 def test_a_run_whose_answer_was_lost_is_found_by_a_retry(

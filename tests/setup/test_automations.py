@@ -106,7 +106,7 @@ def test_somebody_is_told_of_a_failed_run_and_of_no_other(
 def impatience(prefect: PrefectApi, site: Site) -> Iterator[None]:
     """The automation that calls zombies crashed, after ten seconds already.
 
-    It is deleted at the end: others' runs need not beat as often, and SQLite does not bear it long.
+    It is deleted at the end, since others' runs need not beat as often.
     """
     described = msgspec.yaml.decode((FOLDER / "crash-zombies.yaml").read_bytes())
     described["name"] += "-soon"
