@@ -42,7 +42,7 @@ def compose_config(folder: Path, env: str) -> subprocess.CompletedProcess[str]:
     (folder / ".env").write_text(env)
     (folder / "compose.yaml").write_text(COMPOSE.read_text())
     return subprocess.run(
-        [Path(sys.executable).with_name("podman-compose"), "config"],
+        [Path(sys.executable).with_name("podman-compose"), "--dry-run", "config"],
         cwd=folder,
         capture_output=True,
         text=True,
