@@ -41,6 +41,7 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,  # as a shell gives each command a process group of its own
         )
         self.said: dict[str, str] = {}
 
@@ -180,7 +181,7 @@ def test_ctrl_c_cancels_the_run_under_way_and_leaves_no_process(
         assert program in commands
     assert "prefect.engine" in commands
 
-    running.process.send_signal(signal.SIGINT)
+    os.killpg(running.process.pid, signal.SIGINT)  # a terminal sends it to the whole group
     assert running.process.wait(timeout=60) == 0
     _, alive = psutil.wait_procs(members, timeout=5)
     assert alive == []
