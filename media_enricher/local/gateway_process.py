@@ -7,8 +7,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
-
 from media_enricher.local import children
 from media_enricher.local.ports import HOST
 from media_enricher.local.program import Program
@@ -54,10 +52,4 @@ class GatewayProcess(Program):
         Raises:
             LocalStackError: it ended instead, or takes too long.
         """
-        self._wait_until(self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/healthz", timeout=5).is_success
-        except httpx.TransportError:
-            return False
+        self._wait_until_it_answers(f"{self.url}/healthz")

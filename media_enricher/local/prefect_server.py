@@ -14,7 +14,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import msgspec
 
 from media_enricher.local import children
@@ -118,7 +117,7 @@ class PrefectServer(Program):
         Raises:
             LocalStackError: it ended instead, or takes too long.
         """
-        self._wait_until(self._answers)
+        self._wait_until_it_answers(f"{self.url}/api/health")
 
     def environment(self) -> dict[str, str]:
         """The environment variables that make Prefect use this server."""
@@ -128,12 +127,6 @@ class PrefectServer(Program):
             "PREFECT_API_AUTH_STRING": self.auth_string,
             "DO_NOT_TRACK": "1",
         }
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/api/health", timeout=5).is_success
-        except httpx.TransportError:
-            return False
 
 
 def _access(file: Path) -> _Access:

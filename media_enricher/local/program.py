@@ -10,10 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+import httpx
+
 from media_enricher.local import children
 from media_enricher.local.errors import LocalStackError
 
 _LOOK_SECONDS = 0.1
+_ANSWER_SECONDS = 5.0
 
 
 class Program:
@@ -59,6 +62,22 @@ class Program:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _wait_until_it_answers(self, url: str) -> None:
+        """Ask until the answer says that all is well.
+
+        Raises:
+            LocalStackError: it ended instead, or takes too long.
+        """
+        with httpx.Client(timeout=_ANSWER_SECONDS) as client:
+
+            def answers() -> bool:
+                try:
+                    return client.get(url).is_success
+                except httpx.TransportError:
+                    return False
+
+            self._wait_until(answers)
 
     def _wait_until(self, is_ready: Callable[[], bool]) -> None:
         """Look until it is ready.

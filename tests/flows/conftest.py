@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from io import BytesIO
 from typing import Any
 from uuid import UUID
@@ -42,6 +43,7 @@ SLOWLY = {"MEDIA_ENRICHER_LANES": "1", "MEDIA_ENRICHER_DOWNLOADS_PER_LANE": "1"}
 """An environment in which a run of 1,500 objects lasts long enough to be interfered with."""
 
 
+@cache
 def photo(seed: int, size: tuple[int, int] = (64, 48), fmt: str = "JPEG") -> bytes:
     """A small real image whose content depends on the seed."""
     picture = Image.linear_gradient("L").resize(size).rotate(seed * 37 % 360)

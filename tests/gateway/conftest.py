@@ -6,8 +6,6 @@ No worker is there, so runs stay queued: what a run does is for the tests of flo
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,7 +21,8 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from media_enricher.local import LocalStack, User
 from media_enricher.local.folder import StackFolder
-from media_enricher.local.ports import HOST, free_port
+from media_enricher.local.gateway_process import GatewayProcess
+from media_enricher.local.ports import free_port
 from tests.conftest import Put
 from tests.prefect_here import prefect_environment
 
@@ -95,28 +94,18 @@ def gateway_process(
 ) -> Iterator[Gateway]:
     """`media-enricher serve`, until the block is left."""
     port = free_port()
-    log = folder / f"gateway-{port}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-c", "from media_enricher.cli import app; app()"),
-                *("serve", "--host", HOST, "--port", str(port)),
-            ],
-            env=prefect_environment()
-            | stack.environment()
-            | {"MEDIA_ENRICHER_WEBHOOK_SECRET": WEBHOOK_SECRET}
-            | {"MEDIA_ENRICHER_ACTIVE_RUNS": "1000"}  # those of all tests
-            | (environment or {}),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        url = f"http://{HOST}:{port}"
-        _wait_until_it_answers(url, process, log)
-        yield Gateway(url, stack, log)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    started = GatewayProcess.start(
+        port,
+        folder / f"gateway-{port}.log",
+        prefect_environment()
+        | stack.environment()
+        | {"MEDIA_ENRICHER_WEBHOOK_SECRET": WEBHOOK_SECRET}
+        | {"MEDIA_ENRICHER_ACTIVE_RUNS": "1000"}  # those of all tests
+        | (environment or {}),
+    )
+    with started as process:
+        process.wait_until_ready()
+        yield Gateway(process.url, stack, process.log)
 
 
 def runs_of(bucket: str) -> list[str]:
@@ -125,18 +114,6 @@ def runs_of(bucket: str) -> list[str]:
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(sort=latest, limit=200)
     return [str(run.id) for run in runs if run.parameters.get("bucket") == bucket]
-
-
-def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
-        assert process.poll() is None, log.read_text()
-        try:
-            httpx.get(f"{url}/healthz").raise_for_status()
-        except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError(f"the gateway does not answer: {log.read_text()}")
 
 
 @pytest.fixture(scope="session")
