@@ -5,7 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# Hundreds of processes are started here: each but the first finds what was compiled.
+# What is imported is compiled then, once, and not all that is installed: most of it never runs.
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
@@ -36,9 +36,9 @@ demo: setup ## Enrich real photographs here: IMAGES=folder for your own, KEEP=1 
 up: setup ## Run everything here until Ctrl-C: Supabase, Prefect, a worker, the gateway: ARGS="--port N --empty"
 	@$(BIN)/media-enricher up $(ARGS)
 
-# Two processes: the suite waits more than it works. One is easier to read: ARGS="-n 0 -k name".
+# Three processes: the suite also waits. One is easier to read: ARGS="-n 0 -k name".
 test: setup $(NODE_TESTS:%=%/$(NODE_MODULES)) ## Run the whole suite, against a real stack: ARGS="-n 0 -k name" for less
-	@$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 $(ARGS)
 
 test-docker: setup ## Build the image and run it in a Docker work pool, with podman: needs root, podman, runc, debootstrap
 	@$(BIN)/python -m pytest tests/docker/work_pool.py $(ARGS)
@@ -77,7 +77,7 @@ $(BIN)/python:
 # All is pinned, so there is nothing to resolve; where it has to, pip takes a pin that is not the
 # newest for none at all. What the pins lack, the check tells.
 $(PACKAGES): requirements-dev.txt | $(BIN)/python
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement $<
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps --require-hashes --requirement $<
 	@$(BIN)/python -m pip check --quiet
 	@touch $@
 

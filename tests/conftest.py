@@ -39,7 +39,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SHARING_THE_SITE = (
-    "tests/browser/",
     "tests/cli/test_up.py",
     "tests/examples/",
     "tests/setup/",

@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 from media_enricher.demo.photographs import demo_photographs
 from media_enricher.local import LocalStack, User
+from media_enricher.local.ports import free_port
 from media_enricher.local.site import Site
 from tests.corpora import CACHE, KEPT
 from tests.flows.conftest import SLOWLY, photo
@@ -36,10 +37,11 @@ expect.set_options(timeout=30_000)  # two cores, shared with all the servers
 
 
 @pytest.fixture(scope="package")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def slow_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Everything that `media-enricher up` starts, in which a run of `MANY` takes a while."""
     with Site.start(
-        tmp_path_factory.mktemp("site"),
+        tmp_path_factory.mktemp("slow-site"),
+        port=free_port(),  # the usual one may be that of a site in use
         settings=SLOWLY,
         prepare=_fill,
     ) as running:
@@ -92,14 +94,14 @@ async def _make_admin(stack: LocalStack, user: User) -> None:
 
 
 @pytest.fixture(scope="package")
-def stack_of_site(site: Site) -> LocalStack:
+def stack_of_site(slow_site: Site) -> LocalStack:
     """The site's Supabase."""
-    assert site.stack
-    return site.stack
+    assert slow_site.stack
+    return slow_site.stack
 
 
 @pytest.fixture(scope="package")
-def browser(site: Site) -> Iterator[Browser]:
+def browser(slow_site: Site) -> Iterator[Browser]:
     """A headless Chromium: in CI it has to be there.
 
     It ends with this package, for its event loop would be in the way of other tests' own.
@@ -214,7 +216,9 @@ OpenWindow = Callable[..., AdminPage]
 
 
 @pytest.fixture
-def open_window(browser: Browser, site: Site, stack_of_site: LocalStack) -> Iterator[OpenWindow]:
+def open_window(
+    browser: Browser, slow_site: Site, stack_of_site: LocalStack
+) -> Iterator[OpenWindow]:
     """Opens windows on the admin page, each with a session of its own.
 
     A complaint in the console of any of them (an error, a breach of the Content-Security-Policy)
@@ -222,7 +226,7 @@ def open_window(browser: Browser, site: Site, stack_of_site: LocalStack) -> Iter
     """
     windows: list[AdminPage] = []
 
-    def open_one(*, base: str = site.gateway_url, **options: Any) -> AdminPage:
+    def open_one(*, base: str = slow_site.gateway_url, **options: Any) -> AdminPage:
         context = browser.new_context(**{"viewport": WIDE, "color_scheme": "light"} | options)
         url = f"{base}/media-enricher/admin"
         windows.append(AdminPage(context.new_page(), url, stack_of_site))

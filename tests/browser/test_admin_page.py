@@ -29,10 +29,10 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="package")
-def finished_run(browser: Any, site: Site, stack_of_site: LocalStack) -> str:
+def finished_run(browser: Any, slow_site: Site, stack_of_site: LocalStack) -> str:
     """A completed run over the photographs, started on the page as anyone would."""
     page = browser.new_page()
-    admin_page = AdminPage(page, f"{site.gateway_url}/media-enricher/admin", stack_of_site)
+    admin_page = AdminPage(page, f"{slow_site.gateway_url}/media-enricher/admin", stack_of_site)
     admin_page.open_as_admin()
     admin_page.ask_for(PHOTOGRAPHS, mode="all")
     run_id = admin_page.start()
@@ -254,11 +254,13 @@ def test_the_snapshot_downloads_as_parquet(admin_page: AdminPage, finished_run: 
 
 
 def test_a_run_leads_to_prefects_own_page_of_it(
-    admin_page: AdminPage, finished_run: str, site: Site
+    admin_page: AdminPage, finished_run: str, slow_site: Site
 ) -> None:
     admin_page.open_as_admin(f"#/runs/{finished_run}")
     link = admin_page.run.get_by_role("link", name="Open in Prefect")
-    expect(link).to_have_attribute("href", re.compile(rf"^{site.prefect_url}.*{finished_run}$"))
+    expect(link).to_have_attribute(
+        "href", re.compile(rf"^{slow_site.prefect_url}.*{finished_run}$")
+    )
 
 
 def test_a_link_to_an_unknown_run_says_so(admin_page: AdminPage) -> None:

@@ -104,10 +104,13 @@ class FilledBucket:
 
     def downloads(self) -> Counter[str]:
         """How often each path was downloaded since the last call, successfully or not."""
-        lines = self.stack.access_log.read_text().splitlines()
-        new, self._seen = lines[self._seen :], len(lines)
+        with self.stack.access_log.open("rb") as log:
+            log.seek(self._seen)
+            new = log.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._seen += len(whole)
         start = f"/object/authenticated/{self.name}/"
-        requests = (json.loads(line) for line in new)
+        requests = (json.loads(line) for line in whole.splitlines())
         return Counter(
             request["path"].removeprefix(start)
             for request in requests
