@@ -146,7 +146,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         started = Site.start(
             tmp_path_factory.mktemp("site"),
             port=free_port(),  # the usual one may be that of a site in use
-            settings={"MEDIA_ENRICHER_ACTIVE_RUNS": "100"},  # of all the tests
+            settings={
+                "MEDIA_ENRICHER_ACTIVE_RUNS": "100",  # of all the tests
+                "MEDIA_ENRICHER_LANES": "1",
+            },
             prepare=prepare,
         )
     with started as running:

@@ -31,9 +31,13 @@ from tests.prefect_here import prefect_environment
 
 @pytest.fixture(autouse=True)
 def _wired(
-    prefect_server: None, migrated_stack: LocalStack, supabase_environment: dict[str, str]
+    prefect_server: None,
+    migrated_stack: LocalStack,
+    supabase_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[None]:
     """Settings of this test's environment, and no connection left from another's."""
+    monkeypatch.setenv("MEDIA_ENRICHER_LANES", "1")  # more cost their start and gain nothing here
     resources.forget()
     yield
     resources.forget()
