@@ -195,6 +195,8 @@ def test_started_again_it_is_where_it_was_and_a_killed_one_leaves_no_process(
     again = Up(folder)
     again.wait_until_running()
     assert again.said == running.said
+    cancelled = {"type": {"any_": ["CANCELLED"]}}
+    assert again.prefect.runs_of("backfill/backfill", state=cancelled), "Prefect was told, too"
     run_id = again.prefect.start_run("backfill/backfill", bucket="many", mode="all")
     again.prefect.wait_for_state(run_id, "RUNNING")
     members = again.members()
