@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from prefect import flow
+from prefect import Flow, flow, get_client
 from pydantic import BaseModel, model_serializer
 from pydantic_core import PydanticSerializationError
 
+from flows.backfill import backfill
+from flows.backfill_sharded import backfill_sharded
+from flows.enrich_object import enrich_object
 from flows.interruption import StopOnce, interruptible
+from tasks.report import Progress
+from tests.flows.conftest import FilledBucket
+from tests.flows.test_backfill import run
+from tests.flows.test_enrich_object import ask
 
 
 class InterruptedMeanwhile(BaseModel):
@@ -74,3 +82,28 @@ def test_it_interrupts_once() -> None:
     with pytest.raises(PydanticSerializationError):
         bare.fn()
     bare.fn()
+
+
+@pytest.mark.parametrize(
+    "stopped", [backfill, enrich_object, backfill_sharded], ids=lambda stopped: stopped.name
+)
+def test_a_run_is_cancelled_and_its_shards_with_it(
+    bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch, stopped: Flow[..., Any]
+) -> None:
+    with get_client(sync_client=True) as client:
+        client.create_deployment(client.create_flow(backfill), name="backfill")
+    bucket.fill(2)
+    asked = ask(bucket, "photos/00001.jpg").request
+    assert asked
+    monkeypatch.setattr(Progress, "move", lambda _: InterruptedMeanwhile().model_dump())
+    signal.signal(signal.SIGINT, StopOnce(stopped))
+
+    assert run(bucket, stopped).is_cancelled()
+    rows = bucket.query(
+        "select flow, status from public.media_enrich_runs where bucket = $1 and id <> $2",
+        bucket.name,
+        asked.id,
+    )
+    shards = 2 * ["backfill"] if stopped is backfill_sharded else []
+    assert sorted(row["flow"] for row in rows) == sorted([stopped.name, *shards])
+    assert {row["status"] for row in rows} == {"cancelled"}
