@@ -1,0 +1,165 @@
+"""How runs work, wherever they are started."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from media_enricher.models import FlowName
+from media_enricher.settings.reading import FromEnvironment
+from media_enricher.settings.values import CommaSeparated, Deployment
+
+SILENT_HEARTBEATS = 6
+"""So many heartbeats missed in a row, and a run may be gone."""
+
+DEFAULT_EXIF_TAGS = (
+    "Make",
+    "Model",
+    "LensMake",
+    "LensModel",
+    "Software",
+    "DateTimeOriginal",
+    "OffsetTimeOriginal",
+    "ExposureTime",
+    "FNumber",
+    "ISOSpeedRatings",
+    "FocalLength",
+    "FocalLengthIn35mmFilm",
+    "ExposureBiasValue",
+    "ExposureProgram",
+    "MeteringMode",
+    "Flash",
+    "WhiteBalance",
+    "ColorSpace",
+)
+
+
+class TaskRunnerName(StrEnum):
+    """How the mapped `enrich` task runs are carried out."""
+
+    THREADS = "threads"
+    PROCESSES = "processes"
+    DASK = "dask"
+    RAY = "ray"
+
+
+class Settings(FromEnvironment):
+    """How Media Enricher works. Every setting has a default; the README lists them."""
+
+    model_config = SettingsConfigDict(env_prefix="MEDIA_ENRICHER_")
+
+    task_runner: TaskRunnerName = Field(
+        default=TaskRunnerName.THREADS,
+        description="`threads` or `processes` of one machine; `dask` or `ray`, a cluster.",
+    )
+    dask_address: str | None = Field(
+        default=None,
+        description="Of the Dask scheduler, as `tcp://scheduler:8786`. Default: a cluster of "
+        "processes on the run's own machine, for the length of the run.",
+    )
+    ray_address: str | None = Field(
+        default=None,
+        description="Of the Ray cluster, as `ray://head:10001`. Default: one on the run's own "
+        "machine, for the length of the run.",
+    )
+    lanes: int = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)),
+        ge=1,
+        le=256,
+        description="Processes that download and decode. Default: the processors.",
+    )
+    downloads_per_lane: int = Field(
+        default=32, ge=1, le=512, description="The most downloads at once in a lane."
+    )
+    memory_mb: int = Field(
+        default=256, ge=16, description="Bytes of objects held in memory by all lanes, in MiB."
+    )
+    request_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="The longest silence while Supabase answers."
+    )
+    retries: int = Field(
+        default=3, ge=0, le=10, description="Retries of a transient failure within a run."
+    )
+    retry_delay_seconds: float = Field(
+        default=1.0, ge=0, description="The delay before the first retry; it doubles from there."
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, description="Runs that try a transiently failing object by themselves."
+    )
+    max_pixels: int = Field(
+        default=100_000_000, ge=1, description="Images with more decoded pixels are not decoded."
+    )
+    failure_threshold: float = Field(
+        default=0.1, ge=0, le=1, description="A run with a larger share of failures ends failed."
+    )
+    failure_threshold_minimum: int = Field(
+        default=10, ge=1, description="Fewer failures than this never fail a run."
+    )
+    heartbeat_seconds: float = Field(
+        default=10.0, gt=0, description="How often a run stamps `heartbeat_at`."
+    )
+    silence_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="A run is taken for dead after so long without a sign of life, and not before "
+        "six heartbeats are missing.",
+    )
+    buckets: CommaSeparated = Field(
+        default=(),
+        description="The buckets that sweeps and webhooks keep current, separated by commas. "
+        "Default: none by sweeps, and all but that of snapshots by webhooks.",
+    )
+    backfill_deployment: Deployment = Field(
+        default="backfill/backfill",
+        description="The Prefect deployment that works on a bucket, as `FLOW/DEPLOYMENT`.",
+    )
+    object_deployment: Deployment = Field(
+        default="enrich-object/enrich-object",
+        description="The Prefect deployment that works on single objects.",
+    )
+    keep_days: float = Field(
+        default=90.0,
+        gt=0,
+        description="The audit of requests to start runs, and what else is kept of them, is "
+        "deleted after so long.",
+    )
+    snapshot: str = Field(
+        default="bucket:media-enricher-snapshots",
+        description="Where snapshots go: `bucket:NAME`, or a folder.",
+    )
+    result_storage: str | None = Field(
+        default=None,
+        description="Where the task cache lives: a folder, or a Prefect block as "
+        "`block:supabase-bucket/media-enricher-results`. Default: `media-enricher` under Prefect's "
+        "own local storage.",
+    )
+    cache_days: float = Field(
+        default=7.0, gt=0, description="Cached results older than this are swept."
+    )
+    location: bool = Field(
+        default=False, description="Whether latitude and longitude are stored (privacy)."
+    )
+    exif_tags: CommaSeparated = Field(
+        default=DEFAULT_EXIF_TAGS,
+        description="The EXIF tags kept in `exif`, separated by commas.",
+    )
+
+    @property
+    def batches_in_flight(self) -> int:
+        """Batches being enriched at once: enough that no lane waits while others are written."""
+        return self.lanes + 2
+
+    @property
+    def dead_after_seconds(self) -> float:
+        """Without a sign of life for so long, a run is taken for dead."""
+        return max(self.silence_seconds, SILENT_HEARTBEATS * self.heartbeat_seconds)
+
+    def deployment(self, flow: FlowName) -> str:
+        """The Prefect deployment that runs a flow, as `FLOW/DEPLOYMENT`."""
+        return {
+            FlowName.BACKFILL: self.backfill_deployment,
+            FlowName.ENRICH_OBJECT: self.object_deployment,
+        }[flow]

@@ -1,0 +1,44 @@
+"""Where the Supabase project is: its API, its keys, its database."""
+
+from __future__ import annotations
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from media_enricher.settings.reading import FromEnvironment
+from media_enricher.settings.values import BareUrl
+
+
+class SupabaseSettings(FromEnvironment):
+    """Where the Supabase project is, and the keys to it."""
+
+    # `SUPABASE_SECRET_KEY=` leaves the other name its say.
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
+    url: BareUrl = Field(
+        validation_alias=AliasChoices("SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"),
+        description="The project's URL, as `https://<ref>.supabase.co`.",
+    )
+    service_key: SecretStr = Field(
+        validation_alias=AliasChoices("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"),
+        description="A secret key (`sb_secret_…`) or the legacy service_role JWT.",
+    )
+    anon_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices(
+            "SUPABASE_PUBLISHABLE_KEY",
+            "NEXT_PUBLIC_SUPABASE_PUBLISHABLE_KEY",
+            "SUPABASE_ANON_KEY",
+            "NEXT_PUBLIC_SUPABASE_ANON_KEY",
+        ),
+        description="The publishable key (`sb_publishable_…`) or the legacy anon JWT.",
+    )
+
+
+class DatabaseSettings(FromEnvironment):
+    """A direct connection to the project's Postgres, which only migrations need."""
+
+    database_url: SecretStr = Field(
+        validation_alias="DATABASE_URL",
+        description="`postgresql://…` of the direct or session-pooled connection (port 5432).",
+    )
