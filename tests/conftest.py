@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
@@ -16,6 +15,7 @@ import pytest
 
 from media_enricher import settings
 from media_enricher.local import LocalStack
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from media_enricher.local.site import Site
@@ -92,17 +92,16 @@ def migrated_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSt
 
 def _wait_for_functions(stack: LocalStack) -> None:
     """PostgREST reloads its schema in its own time once it is told of the last new function."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        answer = httpx.post(
+    key = stack.service_key
+
+    def knows_it() -> bool:
+        return httpx.post(
             f"{stack.url}/rest/v1/rpc/media_mark_gone",
-            headers={"apikey": stack.service_key, "authorization": f"Bearer {stack.service_key}"},
+            headers={"apikey": key, "authorization": f"Bearer {key}"},
             json={"p_bucket": "none", "p_prefix": "", "p_after": "", "p_until": ""},
-        )
-        if answer.is_success:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"PostgREST does not know the functions: {answer.text}")
+        ).is_success
+
+    wait_for(knows_it, "PostgREST does not know the functions")
 
 
 @pytest.fixture(scope="session")

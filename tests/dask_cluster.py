@@ -13,6 +13,7 @@ from typing import NamedTuple
 import psutil
 
 from media_enricher.local.ports import HOST, free_port
+from tests.waiting import PATIENCE_SECONDS
 
 _QUIET = {"DASK_LOGGING__DISTRIBUTED": "error"}
 
@@ -62,4 +63,4 @@ def dask_cluster(
     finally:
         for process in (nannies, scheduler):
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE_SECONDS)

@@ -18,6 +18,7 @@ from media_enricher.cli import app
 from media_enricher.demo import audit
 from media_enricher.demo.packages import images_of
 from tests.corpora import CACHE
+from tests.waiting import PATIENCE_SECONDS, wait_until_gone
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def start(pictures: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
 
 def test_it_shows_the_whole_job_and_checks_it(pictures: Path, folder: Path) -> None:
     process = start(pictures, folder)
-    output, _ = process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=2 * PATIENCE_SECONDS)
     assert process.returncode == 0, output
     for line in (
         "✓ 12 files",
@@ -90,14 +91,13 @@ def test_kept_running_it_stops_whole_with_ctrl_c(
     assert "postgres" in commands
 
     another = start(pictures, folder)
-    output, _ = another.communicate(timeout=60)
+    output, _ = another.communicate(timeout=PATIENCE_SECONDS)
     assert another.returncode == 2
     assert "is running in" in output
 
     kept.send_signal(signal.SIGINT)
-    assert kept.wait(timeout=30) == 0
-    _, alive = psutil.wait_procs(children, timeout=5)
-    assert not alive
+    assert kept.wait(timeout=PATIENCE_SECONDS) == 0
+    wait_until_gone(children)
 
 
 def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:

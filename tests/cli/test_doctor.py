@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from media_enricher import settings
 from media_enricher.cli import app
 from media_enricher.local import LocalStack
 from media_enricher.migrations import FOLDER
+from tests.waiting import wait_for
 
 
 def doctor(*arguments: str) -> Result:
@@ -64,12 +64,14 @@ def changed(stack: LocalStack, change: str, back: str) -> Iterator[None]:
         sql(stack, back)
 
 
-def eventually(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
-    """What is found once PostgREST has noticed the change."""
-    deadline = time.monotonic() + 10
-    while not wanted(found := look()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
+def wait_for_verdict(check: str, verdict: str) -> Any:
+    """The diagnosis of a check once it is so: PostgREST notices a change a moment later."""
+
+    def look() -> Any:
+        diagnosis = diagnoses()[check]
+        return diagnosis if diagnosis["verdict"] == verdict else None
+
+    return wait_for(look, lambda: f"{check} is {diagnoses()[check]}")
 
 
 class TestWithEverythingInPlace:
@@ -262,15 +264,11 @@ class TestTheDatabase:
         self, check: str, change: str, back: str, found: str, migrated_stack: LocalStack
     ) -> None:
         with changed(migrated_stack, change, back):
-            diagnosis = eventually(
-                lambda: diagnoses()[check], lambda diagnosis: diagnosis["verdict"] == "failed"
-            )
+            diagnosis = wait_for_verdict(check, "failed")
 
-        assert diagnosis["verdict"] == "failed"
         assert found in diagnosis["found"]
         assert diagnosis["remedy"]
-        healed = eventually(lambda: diagnoses()[check], lambda found: found["verdict"] == "ok")
-        assert healed["verdict"] == "ok"
+        wait_for_verdict(check, "ok")
 
     def test_a_wrong_database_url_is_told_without_its_password(
         self, migrated_stack: LocalStack, monkeypatch: pytest.MonkeyPatch

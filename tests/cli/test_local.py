@@ -11,12 +11,18 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tests.waiting import PATIENCE_SECONDS, wait_until_gone
+
 COMMAND = [sys.executable, "-c", "from media_enricher.cli import app; app()", "local"]
 
 
 def local(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
 
 
@@ -58,7 +64,6 @@ def test_ctrl_c_stops_a_stack_in_the_foreground(tmp_path: Path) -> None:
 
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=PATIENCE_SECONDS) == 0
     process.stdout.close()
-    _, alive = psutil.wait_procs(children, timeout=5)
-    assert alive == []
+    wait_until_gone(children)

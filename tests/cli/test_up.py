@@ -21,6 +21,7 @@ from media_enricher.local import LocalStack
 from media_enricher.local.site import Site
 from tests.flows.conftest import SLOWLY, photo
 from tests.prefect_api import PrefectApi
+from tests.waiting import PATIENCE_SECONDS, wait_for, wait_until_gone
 
 MANY = 600
 
@@ -117,11 +118,10 @@ def row_of(stack: LocalStack, run_id: str) -> dict[str, Any]:
 
 def wait_until_at_work(stack: LocalStack, run_id: str) -> None:
     """Wait until a run has planned what to do."""
-    for _ in range(1_200):
-        if any(row["total_files"] for row in rows_of(stack, run_id)):
-            return
-        time.sleep(0.1)
-    raise AssertionError("the run does not get to work")
+    wait_for(
+        lambda: any(row["total_files"] for row in rows_of(stack, run_id)),
+        "the run does not get to work",
+    )
 
 
 def test_it_says_where_everything_is(running: Up, stack: LocalStack) -> None:
@@ -157,7 +157,7 @@ def test_runs_are_running_soon(running: Up, stack: LocalStack) -> None:
 
 def test_a_second_one_on_the_same_folder_is_refused(running: Up, folder: Path) -> None:
     second = Up(folder)
-    output, _ = second.process.communicate(timeout=60)
+    output, _ = second.process.communicate(timeout=PATIENCE_SECONDS)
     assert second.process.returncode == 1
     assert "is running in" in output
 
@@ -165,7 +165,7 @@ def test_a_second_one_on_the_same_folder_is_refused(running: Up, folder: Path) -
 def test_a_port_that_is_taken_is_refused(running: Up, tmp_path: Path) -> None:
     port = running.said["gateway"].removesuffix("/media-enricher").rpartition(":")[2]
     second = Up(tmp_path / "up", "--port", port)
-    output, _ = second.process.communicate(timeout=60)
+    output, _ = second.process.communicate(timeout=PATIENCE_SECONDS)
     assert second.process.returncode == 1
     assert f"Port {port} is taken" in output
 
@@ -182,9 +182,8 @@ def test_ctrl_c_cancels_the_run_under_way_and_leaves_no_process(
     assert "prefect.engine" in commands
 
     os.killpg(running.process.pid, signal.SIGINT)  # a terminal sends it to the whole group
-    assert running.process.wait(timeout=60) == 0
-    _, alive = psutil.wait_procs(members, timeout=5)
-    assert alive == []
+    assert running.process.wait(timeout=PATIENCE_SECONDS) == 0
+    wait_until_gone(members)
     with LocalStack.start(folder / "stack") as again:
         assert row_of(again, run_id)["status"] == "cancelled"
 
@@ -203,8 +202,7 @@ def test_started_again_it_is_where_it_was_and_a_killed_one_leaves_no_process(
 
     again.process.kill()
     again.process.wait()
-    _, alive = psutil.wait_procs(members, timeout=30)
-    assert alive == []
+    wait_until_gone(members)
 
 
 def test_what_the_environment_names_is_used_as_it_is_and_a_server_that_ends_is_named(
@@ -231,32 +229,32 @@ def test_what_the_environment_names_is_used_as_it_is_and_a_server_that_ends_is_n
 
     (gateway,) = (member for member in members if "serve" in member.cmdline())
     gateway.kill()
-    output, _ = up.process.communicate(timeout=60)
+    output, _ = up.process.communicate(timeout=PATIENCE_SECONDS)
     assert up.process.returncode == 1
     assert "the gateway ended by itself" in output
     assert "gateway.log" in output
-    _, alive = psutil.wait_procs(members, timeout=5)
-    assert alive == []
+    wait_until_gone(members)
 
 
 def test_sigterm_ends_it_as_ctrl_c_does_even_while_it_starts(tmp_path: Path) -> None:
     up = Up(tmp_path / "up")
-    deadline = time.monotonic() + 60
-    while len(members := up.members()) < 4:  # servers, and what they have started
-        assert time.monotonic() < deadline, "nothing starts"
-        time.sleep(0.05)
+
+    def several() -> list[psutil.Process]:
+        started = up.members()
+        return started if len(started) >= 4 else []  # servers, and what they have started
+
+    members = wait_for(several, "nothing starts")
 
     up.process.terminate()
 
-    output, _ = up.process.communicate(timeout=60)
+    output, _ = up.process.communicate(timeout=PATIENCE_SECONDS)
     assert up.process.returncode == 0
     assert "Stopped." in output
-    _, alive = psutil.wait_procs(members, timeout=5)
-    assert alive == []
+    wait_until_gone(members)
 
 
 def test_a_project_without_its_key_is_refused_before_anything_starts(folder: Path) -> None:
     up = Up(folder, SUPABASE_URL="https://abc.supabase.co")
-    output, _ = up.process.communicate(timeout=60)
+    output, _ = up.process.communicate(timeout=PATIENCE_SECONDS)
     assert up.process.returncode == 2
     assert "SUPABASE_SECRET_KEY is not set" in output

@@ -6,7 +6,6 @@ Not collected otherwise: the file's name does not start with `test_`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +24,7 @@ from tests.docker.composed import Composed
 from tests.docker.conftest import AUTH_STRING, IMAGE
 from tests.docker.podman import Podman
 from tests.flows.conftest import SLOWLY, FilledBucket
+from tests.waiting import wait_for
 
 RESULTS = "media-enricher-results"
 
@@ -47,15 +47,15 @@ class Runs:
         return run.id
 
     def wait_for_end(self, run_id: UUID) -> State[Any]:
-        state = self._wait(lambda: self._final_state(run_id), "the run does not end")
+        state = wait_for(lambda: self._final_state(run_id), "the run does not end")
         assert isinstance(state, State)
         return state
 
     def container_of(self, run_id: UUID) -> Container:
-        return self._wait(lambda: self._container(run_id), "the run has no container")
+        return wait_for(lambda: self._container(run_id), "the run has no container")
 
     def wait_until_removed(self, run_id: UUID) -> None:
-        self._wait(lambda: self._container(run_id) is None, "the container is not removed", 30)
+        wait_for(lambda: self._container(run_id) is None, "the container is not removed")
 
     def _final_state(self, run_id: UUID) -> State[Any] | None:
         state = self.prefect.read_flow_run(run_id).state
@@ -68,14 +68,6 @@ class Runs:
             filters={"label": f"io.prefect.flow-run-id={run_id}"},
         )
         return found[0] if found else None
-
-    @staticmethod
-    def _wait(condition: Callable[[], Any], otherwise: str, seconds: float = 120) -> Any:
-        deadline = time.monotonic() + seconds
-        while not (found := condition()):
-            assert time.monotonic() < deadline, otherwise
-            time.sleep(0.1)
-        return found
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 from media_enricher.doctor.checkup import NothingToCheck
 from media_enricher.doctor.prefect_check import prefect_api_answers
 from media_enricher.doctor.setup import Setup, Trouble
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
             httpx.get(url, timeout=2)

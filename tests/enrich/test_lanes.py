@@ -10,7 +10,6 @@ import textwrap
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -20,16 +19,9 @@ from media_enricher.enrich import EnrichPool, LaneStartError
 from media_enricher.models import AssetStatus, Depth, ErrorCode, Outcome
 from tests.enrich.conftest import MakePool, Put, png
 from tests.enrich.faulty_storage import FaultyStorage
+from tests.waiting import PROMPT_SECONDS, wait_for
 
 KEY = "sb_secret_of_the_tests"
-
-
-def eventually(is_true: Callable[[], bool], *, within: float = 10.0) -> None:
-    """Wait for something that must come true."""
-    deadline = time.monotonic() + within
-    while not is_true():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
 
 
 def codes(outcomes: list[Outcome]) -> Counter[str]:
@@ -120,7 +112,7 @@ def test_a_killed_lane_is_replaced_and_its_work_done_again(
     killer.join()
     assert [outcome.asset.width for outcome in outcomes] == list(range(1, 401))
     assert {outcome.asset.status for outcome in outcomes} == {AssetStatus.ENRICHED}
-    eventually(lambda: len(pool.lane_pids) == 2)
+    wait_for(lambda: len(pool.lane_pids) == 2)
     assert first not in pool.lane_pids
     assert second in pool.lane_pids
     assert len(storage.asked) < 600, "only what the dead lane had in hand is read again"
@@ -222,7 +214,7 @@ def test_no_lane_survives_a_killed_parent(then: str, storage: FaultyStorage, put
     time.sleep(0.3)
     parent.kill()
     parent.wait()
-    eventually(lambda: not any(map(is_running, lanes)), within=2)
+    wait_for(lambda: not any(map(is_running, lanes)), seconds=PROMPT_SECONDS)
 
 
 def test_no_lane_survives_a_parent_that_ends_without_closing(
@@ -231,7 +223,7 @@ def test_no_lane_survives_a_parent_that_ends_without_closing(
     put("a.png", png(1))
     parent, lanes = start_parent(storage, "pass")
     assert parent.wait(10) == 0
-    eventually(lambda: not any(map(is_running, lanes)), within=2)
+    wait_for(lambda: not any(map(is_running, lanes)), seconds=PROMPT_SECONDS)
 
 
 def test_close_leaves_no_lane(make_pool: MakePool, put: Put) -> None:

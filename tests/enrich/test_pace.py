@@ -90,7 +90,7 @@ def test_nothing_is_asked_before_retry_after_is_over() -> None:
         pace.release()
         waited_from = loop.time()
         await asyncio.gather(*(pace.acquire() for _ in range(4)))
-        assert 0.3 <= loop.time() - waited_from < 1.0
+        assert 0.3 <= loop.time() - waited_from < 5.0
 
     asyncio.run(run())
 

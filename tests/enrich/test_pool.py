@@ -13,6 +13,7 @@ from media_enricher.enrich import EnrichPool, PoolClosed
 from media_enricher.models import AssetStatus, Depth, ErrorCode, StorageObject
 from tests.enrich.conftest import MakePool, Put, png
 from tests.enrich.faulty_storage import FaultyStorage, etag_of, silent
+from tests.waiting import PROMPT_SECONDS, wait_for
 
 pytestmark = pytest.mark.parametrize("lanes", [0, 2])
 
@@ -106,9 +107,9 @@ def test_close_frees_callers_at_once(
     closed = time.monotonic()
     pool.close()
     for caller in callers:
-        caller.join(5)
+        caller.join(PROMPT_SECONDS)
     assert len(freed) == 4
-    assert max(freed) - closed < 0.2
+    assert max(freed) - closed < PROMPT_SECONDS
 
 
 def test_a_closed_pool_stays_closed(lanes: int, make_pool: MakePool, put: Put) -> None:
@@ -130,7 +131,7 @@ def test_callers_that_race_with_close_never_hang(lanes: int, make_pool: MakePool
             ends = [callers.submit(_enrich_until_closed, pool, one) for _ in range(4)]
             time.sleep(0.02)
             pool.close()
-            assert [end.result(5) for end in ends] == ["closed"] * 4
+            assert [end.result(PROMPT_SECONDS) for end in ends] == ["closed"] * 4
 
 
 def _enrich_until_closed(pool: EnrichPool, one: StorageObject) -> str:
@@ -148,10 +149,7 @@ def test_lanes_without_work_end_and_start_again_with_the_next(
     pool = make_pool(lanes=lanes, idle_seconds=0.2)
     pool.enrich([one], Depth.FULL)
     first = pool.lane_pids
-    deadline = time.monotonic() + 10
-    while any(map(psutil.pid_exists, first)):
-        assert time.monotonic() < deadline, "the lanes do not end"
-        time.sleep(0.01)
+    wait_for(lambda: not any(map(psutil.pid_exists, first)), "the lanes do not end")
     assert [outcome.asset.width for outcome in pool.enrich([one], Depth.FULL)] == [7]
     assert len(pool.lane_pids) == lanes
     assert not set(pool.lane_pids) & set(first)

@@ -33,6 +33,7 @@ from playwright.sync_api import (
 from media_enricher.local import LocalStack, User
 from media_enricher.local.ports import HOST, free_port
 from tests.javascript import install, node_environment
+from tests.waiting import PATIENCE_SECONDS, wait_for
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nextjs"
 WITH_USERS_TOKEN = "/"
@@ -89,19 +90,17 @@ def started(environment: Mapping[str, str]) -> Iterator[str]:
         yield url
     finally:
         server.terminate()
-        server.wait(timeout=10)
+        server.wait(timeout=PATIENCE_SECONDS)
 
 
 def wait_until_it_answers(url: str) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    def it_answers() -> bool:
         try:
-            httpx.get(url, timeout=5).raise_for_status()
+            return httpx.get(url, timeout=PATIENCE_SECONDS).is_success
         except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError(f"nothing answers at {url}")
+            return False
+
+    wait_for(it_answers, f"nothing answers at {url}")
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from media_enricher.local import LocalStack
 from tasks import resources
 from tests.conftest import Put
 from tests.prefect_here import prefect_environment
+from tests.waiting import PATIENCE_SECONDS, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -139,27 +140,13 @@ class FilledBucket:
     def wait_for_downloads(self, count: int) -> None:
         """Wait until so many downloads were answered since `downloads` was called last."""
         seen = self._seen
-        for _ in range(600):
-            done = sum(self.downloads().values())
+
+        def so_far() -> int:
             self._seen = seen
-            if done >= count:
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"{count} downloads did not happen in 30 s")
+            return sum(self.downloads().values())
 
-    @staticmethod
-    def wait_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
-        """Wait until something is so."""
-        deadline = time.monotonic() + seconds
-        while not is_so():
-            assert time.monotonic() < deadline, f"it is not so within {seconds:g} s"
-            time.sleep(0.05)
-
-    @staticmethod
-    def wait_until_gone(processes: list[psutil.Process]) -> None:
-        """Wait for the end of processes, which must come by itself."""
-        _, alive = psutil.wait_procs(processes, timeout=5)
-        assert not alive
+        wait_for(lambda: so_far() >= count, f"{count} downloads did not happen")
+        self._seen = seen
 
 
 @pytest.fixture
@@ -192,9 +179,9 @@ class FlowProcess:
         self.run_id = str(json.loads(line)["run_id"])
         return self.run_id
 
-    def result(self, timeout: float = 120) -> tuple[int, dict[str, Any]]:
+    def result(self) -> tuple[int, dict[str, Any]]:
         """The exit code and the last line printed."""
-        out, _ = self.process.communicate(timeout=timeout)
+        out, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
         lines = out.strip().splitlines()
         return self.process.returncode, json.loads(lines[-1]) if lines else {}
 
@@ -204,7 +191,7 @@ class FlowProcess:
         asked = time.monotonic()
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(UUID(self.run_id), Cancelling())
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=PATIENCE_SECONDS)
         return time.monotonic() - asked
 
     def kill(self) -> list[psutil.Process]:

@@ -17,6 +17,7 @@ from media_enricher.settings import settings
 from media_enricher.snapshot import open_snapshot
 from tasks import resources
 from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
+from tests.waiting import PROMPT_SECONDS, wait_until_gone
 
 
 def run(filled: FilledBucket, flow: Flow[..., Any] = backfill, **parameters: Any) -> State[Any]:
@@ -246,7 +247,7 @@ def test_killed_in_the_middle_and_started_again(
     bucket.wait_for_downloads(700)
     children = flow.kill()
     assert children
-    bucket.wait_until_gone(children)
+    wait_until_gone(children)
     first = bucket.downloads()
     assert 700 <= len(first) < 1_500
     written = set(bucket.rows())
@@ -294,8 +295,7 @@ def test_a_cancellation_asked_of_prefect_stops_within_seconds(
     flow = start_flow(SLOWLY | {"MEDIA_ENRICHER_TASK_RUNNER": runner}, bucket=bucket.name)
     run_id = flow.wait_for_run_id()
     bucket.wait_for_downloads(100)
-    seconds = flow.cancel_through_prefect()
-    assert seconds < 5
+    assert flow.cancel_through_prefect() < PROMPT_SECONDS
     exit_code, last = flow.result()
     assert exit_code == 130
     assert last["state"] == "CANCELLED"

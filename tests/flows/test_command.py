@@ -13,6 +13,7 @@ import pytest
 
 from tests.flows.conftest import SLOWLY, FilledBucket, photo
 from tests.prefect_here import prefect_environment
+from tests.waiting import PATIENCE_SECONDS
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -41,7 +42,7 @@ def start() -> Iterator[Start]:
 
 def test_a_success_says_what_was_done_and_exits_with_0(bucket: FilledBucket, start: Start) -> None:
     bucket.fill(5)
-    out, _ = (process := start(bucket.name, "--limit", "3")).communicate(timeout=60)
+    out, _ = (process := start(bucket.name, "--limit", "3")).communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     assert re.fullmatch(r"3 enriched of 3 in \d+ s\n", out)
     assert len(bucket.rows()) == 3
@@ -49,7 +50,7 @@ def test_a_success_says_what_was_done_and_exits_with_0(bucket: FilledBucket, sta
 
 def test_a_dry_run_says_what_would_be_done(bucket: FilledBucket, start: Start) -> None:
     bucket.fill(2)
-    out, _ = (process := start(bucket.name, "--dry-run")).communicate(timeout=60)
+    out, _ = (process := start(bucket.name, "--dry-run")).communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     assert out.startswith("Dry run: 2 objects to enrich")
     assert bucket.rows() == {}
@@ -58,7 +59,7 @@ def test_a_dry_run_says_what_would_be_done(bucket: FilledBucket, start: Start) -
 def test_a_failed_run_says_why_and_exits_with_1(bucket: FilledBucket, start: Start) -> None:
     for i in range(10):
         bucket.put(f"{i}.jpg", photo(i)[:300])
-    out, _ = (process := start(bucket.name)).communicate(timeout=60)
+    out, _ = (process := start(bucket.name)).communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     assert "100% failed" in out
 
@@ -67,7 +68,9 @@ def test_a_missing_setting_is_named_and_exits_with_2(
     bucket: FilledBucket, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # away from any .env
-    _, err = (process := start(bucket.name, SUPABASE_URL="nonsense")).communicate(timeout=60)
+    _, err = (process := start(bucket.name, SUPABASE_URL="nonsense")).communicate(
+        timeout=PATIENCE_SECONDS
+    )
     assert process.returncode == 2
     assert "SUPABASE_URL = 'nonsense' is invalid" in err
     assert bucket.stack.service_key not in err
@@ -78,7 +81,7 @@ def test_ctrl_c_cancels_the_run(bucket: FilledBucket, start: Start) -> None:
     process = start(bucket.name, **SLOWLY)
     bucket.wait_for_downloads(50)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=15)
+    out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
     assert out.startswith("Cancelled: ")
     assert bucket.latest_run()["status"] == "cancelled"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
@@ -18,8 +19,17 @@ from prefect.states import Cancelling
 from media_enricher.local import LocalStack
 from tests.flows.conftest import SLOWLY, FilledBucket
 from tests.prefect_here import prefect_environment
+from tests.waiting import PATIENCE_SECONDS, PROMPT_SECONDS, wait_for, wait_until_gone
 
 SERVE = "from flows.backfill import backfill; backfill.serve(name='test')"
+
+
+def is_there(client: SyncPrefectClient, deployment: str) -> bool:
+    try:
+        client.read_deployment_by_name(deployment)
+    except ObjectNotFound:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -31,15 +41,10 @@ def served(migrated_stack: LocalStack) -> Iterator[subprocess.Popen[bytes]]:
         env=prefect_environment() | migrated_stack.environment() | SLOWLY | quickly,
     )
     with get_client(sync_client=True) as client:
-        for _ in range(600):
-            try:
-                client.read_deployment_by_name("backfill/test")
-                break
-            except ObjectNotFound:
-                time.sleep(0.1)
+        wait_for(lambda: is_there(client, "backfill/test"), "it is not deployed")
     yield process
     process.terminate()
-    process.wait(timeout=30)
+    process.wait(timeout=PATIENCE_SECONDS)
 
 
 def test_cancelling_it_takes_seconds_keeps_what_is_done_and_leaves_no_process(
@@ -58,11 +63,9 @@ def test_cancelling_it_takes_seconds_keeps_what_is_done_and_leaves_no_process(
     asked = time.monotonic()
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(started.id, Cancelling())
-    while bucket.run(started.id)["status"] == "running":
-        assert time.monotonic() - asked < 15, "the run does not stop"
-        time.sleep(0.1)
-    assert time.monotonic() - asked < 5
-    bucket.wait_until_gone(children)
+    wait_for(lambda: bucket.run(started.id)["status"] != "running", "the run does not stop")
+    assert time.monotonic() - asked < PROMPT_SECONDS
+    wait_until_gone(children)
     record = bucket.run(started.id)
     assert record["status"] == "cancelled"
     assert record["trigger"] == "manual"

@@ -20,6 +20,7 @@ from media_enricher.settings import SettingsError, settings
 from tests.dask_cluster import DaskCluster, dask_cluster
 from tests.flows.conftest import FilledBucket, FlowProcess, photo
 from tests.flows.test_backfill import findings, run
+from tests.waiting import PROMPT_SECONDS, wait_for, wait_until_gone
 
 LANE = "media_enricher.enrich.lane"
 BATCHES = 6
@@ -84,12 +85,12 @@ def test_two_dask_workers_give_the_same_table_as_threads_and_keep_no_lane(
         two("dask") | {"MEDIA_ENRICHER_DASK_ADDRESS": dask.address}, bucket=bucket.name, mode="all"
     )
     flow.wait_for_run_id()
-    bucket.wait_until(lambda: len(lanes_below(dask.workers)) == 2)
+    wait_for(lambda: len(lanes_below(dask.workers)) == 2)
     exit_code, last = flow.result()
     assert exit_code == 0, last
     assert last["message"].startswith("180 enriched, 1 failed, 1 unsupported of 182")
     assert findings(bucket) == by_threads
-    bucket.wait_until(lambda: not lanes_below(dask.workers))
+    wait_for(lambda: not lanes_below(dask.workers))
     assert len(dask.workers.children(recursive=True)) >= 2, "the workers are not ours to end"
 
 
@@ -101,13 +102,13 @@ def test_ray_gives_the_same_table_as_threads_and_leaves_no_process(
     by_threads = findings(bucket)
     flow = start_flow(two("ray"), bucket=bucket.name, mode="all")
     flow.wait_for_run_id()
-    bucket.wait_until(lambda: len(lanes_below(psutil.Process(flow.process.pid))) == 2)
+    wait_for(lambda: len(lanes_below(psutil.Process(flow.process.pid))) == 2)
     started = psutil.Process(flow.process.pid).children(recursive=True)
     exit_code, last = flow.result()
     assert exit_code == 0, last
     assert last["message"].startswith("180 enriched, 1 failed, 1 unsupported of 182")
     assert findings(bucket) == by_threads
-    bucket.wait_until_gone(started)
+    wait_until_gone(started)
 
 
 @pytest.mark.parametrize("runner", ["dask", "ray"])
@@ -120,9 +121,9 @@ def test_a_cancellation_stops_a_local_cluster_within_seconds(
     run_id = flow.wait_for_run_id()
     bucket.wait_for_downloads(50)
     started = psutil.Process(flow.process.pid).children(recursive=True)
-    assert flow.cancel_through_prefect() < 10
+    assert flow.cancel_through_prefect() < PROMPT_SECONDS
     assert flow.result()[1]["state"] == "CANCELLED"
-    bucket.wait_until_gone(started)
+    wait_until_gone(started)
     assert bucket.run(run_id)["status"] == "cancelled"
 
 

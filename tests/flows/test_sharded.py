@@ -20,6 +20,7 @@ from tasks.sharded_run import ShardedRun
 from tasks.shards import Shard, cancel_shards, find_shards, start_shard
 from tests.flows.conftest import FilledBucket, FlowProcess
 from tests.flows.test_backfill import run
+from tests.waiting import PATIENCE_SECONDS, PROMPT_SECONDS, wait_for
 
 SHARDED = "backfill-sharded"
 
@@ -136,8 +137,8 @@ def test_a_cancelled_run_of_the_command_line_cancels_its_shards(
     bucket.fill(4)
     parent = start_flow(flow=SHARDED, bucket=bucket.name, shards=2)
     run_id = parent.wait_for_run_id()
-    bucket.wait_until(lambda: len(statuses(bucket, run_id)) == 2)
-    assert parent.cancel_through_prefect() < 10
+    wait_for(lambda: len(statuses(bucket, run_id)) == 2)
+    assert parent.cancel_through_prefect() < PROMPT_SECONDS
     assert parent.result()[1]["state"] == "CANCELLED"
     assert bucket.run(run_id)["status"] == "cancelled"
     assert statuses(bucket, run_id) == ["cancelled"] * 2
@@ -149,8 +150,8 @@ def test_shards_go_on_without_a_run_that_was_terminated(
     bucket.fill(4)
     parent = start_flow(flow=SHARDED, bucket=bucket.name, shards=2)
     run_id = parent.wait_for_run_id()
-    bucket.wait_until(lambda: len(statuses(bucket, run_id)) == 2)
+    wait_for(lambda: len(statuses(bucket, run_id)) == 2)
     parent.process.send_signal(signal.SIGTERM)
-    parent.process.wait(timeout=30)
+    parent.process.wait(timeout=PATIENCE_SECONDS)
     assert bucket.run(run_id)["status"] == "crashed"
     assert statuses(bucket, run_id) == ["queued"] * 2

@@ -22,6 +22,7 @@ from media_enricher.models import Trigger
 from media_enricher.settings import settings
 from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
 from tests.flows.test_backfill import run
+from tests.waiting import PATIENCE_SECONDS, wait_until_gone
 
 
 def test_a_run_under_way_stamps_its_heartbeat(
@@ -51,9 +52,9 @@ def test_a_terminated_run_is_crashed_and_leaves_no_process(
     bucket.wait_for_downloads(50)
     children = psutil.Process(flow.process.pid).children(recursive=True)
     flow.process.send_signal(signal.SIGTERM)
-    flow.process.wait(timeout=10)
+    flow.process.wait(timeout=PATIENCE_SECONDS)
     assert flow.process.returncode != 0
-    bucket.wait_until_gone(children)
+    wait_until_gone(children)
     row = bucket.run(run_id)
     assert row["status"] == "crashed"
     assert row["finished_at"]

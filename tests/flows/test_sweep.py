@@ -47,6 +47,7 @@ from tests.flows import test_backfill
 from tests.flows.conftest import SLOWLY, FilledBucket, photo
 from tests.flows.test_enrich_object import TENANT, ask
 from tests.prefect_here import prefect_environment
+from tests.waiting import wait_for, wait_until_gone
 
 IMPATIENT = {"MEDIA_ENRICHER_SILENCE_SECONDS": "0.01", "MEDIA_ENRICHER_HEARTBEAT_SECONDS": "0.001"}
 """An environment in which whoever has not been heard of just now is taken for dead."""
@@ -375,7 +376,7 @@ def kill_all(worker: psutil.Process) -> None:
         for process in family:
             with suppress(psutil.NoSuchProcess):  # it had ended by itself
                 process.send_signal(end)
-    psutil.wait_procs(family, timeout=10)
+    wait_until_gone(family)
 
 
 def test_a_lost_worker_s_run_is_crashed_by_one_sweep_and_the_next_run_finishes_its_job(
@@ -394,14 +395,14 @@ def test_a_lost_worker_s_run_is_crashed_by_one_sweep_and_the_next_run_finishes_i
     bucket.fill(MANY)
     assert swept(bucket).is_completed()
     (lost,) = deployments.started()
-    bucket.wait_until(lambda: len(bucket.rows()) > 0)
+    wait_for(lambda: len(bucket.rows()) > 0)
     kill_all(worker)
     start_worker(beating)
     written = set(bucket.rows())
     assert 0 < len(written) < MANY
     silent_since = bucket.run(lost.id)["heartbeat_at"]
     assert bucket.run(lost.id)["status"] == "running"
-    bucket.wait_until(lambda: datetime.now(UTC) - silent_since > timedelta(seconds=2))
+    wait_for(lambda: datetime.now(UTC) - silent_since > timedelta(seconds=2))
     bucket.downloads()
 
     state = swept(bucket)
@@ -411,6 +412,6 @@ def test_a_lost_worker_s_run_is_crashed_by_one_sweep_and_the_next_run_finishes_i
     assert (row["status"], row["error"][:21]) == ("crashed", "No sign of life since")
     assert prefect.read_flow_run(lost.id).state_type is StateType.CRASHED
     (following,) = (run for run in deployments.started() if run.id != lost.id)
-    bucket.wait_until(lambda: bucket.run(following.id)["status"] == "completed")
+    wait_for(lambda: bucket.run(following.id)["status"] == "completed")
     assert len(bucket.rows()) == 1 + MANY
     assert not written & set(bucket.downloads())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +22,7 @@ from media_enricher.local import LocalStack
 from media_enricher.models import Depth
 from media_enricher.settings import settings
 from tests.flows.conftest import FilledBucket, FlowProcess
+from tests.waiting import wait_for
 
 BATCH = 3
 
@@ -69,15 +69,13 @@ def read_without_writing(filled: FilledBucket) -> None:
 def log_of(state: State[Any], until: Callable[[str], bool]) -> str:
     """The log of a run as Prefect's UI shows it, once it says enough."""
     run_id = cast("UUID", state.state_details.flow_run_id)
-    log = ""
+    of_the_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
     with get_client(sync_client=True) as client:
-        for _ in range(200):
-            entries = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id])))
-            log = "\n".join(entry.message for entry in entries)
-            if until(log):
-                return log
-            time.sleep(0.1)
-    raise AssertionError(f"not in the log:\n{log}")
+
+        def log() -> str:
+            return "\n".join(entry.message for entry in client.read_logs(of_the_run))
+
+        return wait_for(lambda: said if until(said := log()) else "", log)
 
 
 def test_what_one_machine_read_another_need_not_read_again(

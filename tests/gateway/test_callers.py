@@ -322,13 +322,13 @@ def test_the_issuer_is_the_one_that_is_set(project: Project) -> None:
 def test_a_long_header_is_refused_before_any_work(project: Project, door: Door) -> None:
     asked = project.asked
     header = "Bearer " + "a" * 10_000_000
-    began = time.perf_counter()
+    began = time.process_time()
 
     refusal = door.refuse(header)
 
     assert refusal.code == "bad_token"
     assert f"{LONGEST_TOKEN:,}" in refusal.error
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1
     assert project.asked == asked
 
 

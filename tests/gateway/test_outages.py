@@ -94,7 +94,7 @@ def test_a_run_whose_answer_was_lost_is_found_by_a_retry(
 
     assert prefect.lost
     assert (lost.status_code, lost.json()["code"]) == (503, "unavailable")
-    assert lost.elapsed.total_seconds() < 4
+    assert lost.elapsed.total_seconds() < 10
     assert int(lost.headers["retry-after"]) > 0
     assert gateway.audit(bucket)[0]["http_status"] == 503
     prefect.loses_answers = False
@@ -126,7 +126,7 @@ def test_without_the_database_it_says_so(gateway: Gateway, bucket: str) -> None:
     for answer in answers:
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert "database" in answer.json()["error"]
-        assert answer.elapsed.total_seconds() < 4
+        assert answer.elapsed.total_seconds() < 10
         assert int(answer.headers["retry-after"]) > 0
     assert gateway.as_service("/backfill", bucket=bucket).status_code == 202
 

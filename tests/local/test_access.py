@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 
 import asyncpg
@@ -16,6 +15,7 @@ from supabase import Client, create_client
 from supabase_auth.errors import AuthApiError
 
 from media_enricher.local import LocalStack, User
+from tests.waiting import wait_for
 
 POLICIES = """
     create policy own_files_read on storage.objects for select to authenticated
@@ -173,11 +173,11 @@ def notes(stack: LocalStack) -> Iterator[None]:
 def wait_until_known(stack: LocalStack, table: str) -> None:
     """PostgREST hears of a change of the schema a moment later."""
     url, headers = f"{stack.url}/rest/v1/{table}", {"apikey": stack.service_key}
-    deadline = time.monotonic() + 10
     # Until then it answers reads, but an insert with 404.
-    while not httpx.post(url, headers=headers, json=[]).is_success:
-        assert time.monotonic() < deadline, f"PostgREST never heard of {table}"
-        time.sleep(0.02)
+    wait_for(
+        lambda: httpx.post(url, headers=headers, json=[]).is_success,
+        f"PostgREST never heard of {table}",
+    )
 
 
 def test_every_kind_of_key_reaches_postgrest_in_its_role(

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from media_enricher.local import LocalStack, LocalStackError
+from tests.waiting import PROMPT_SECONDS, living, wait_until_gone
 
 # A parent that starts a stack from a thread that ends, and then waits for whatever comes.
 PARENT = """
@@ -48,11 +49,6 @@ def members(leader: int) -> list[psutil.Process]:
         return []
 
 
-def survivors(processes: list[psutil.Process], seconds: float = 5) -> list[psutil.Process]:
-    _, alive = psutil.wait_procs(processes, timeout=seconds)
-    return [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
-
-
 @pytest.fixture
 def parent(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """A process that has started a stack, and the stack's processes."""
@@ -66,7 +62,7 @@ def parent(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.
     process.kill()
     process.wait()
     process.stdout.close()
-    for left in survivors(started, 0):
+    for left in living(started):
         left.kill()
 
 
@@ -78,11 +74,11 @@ def test_no_process_outlives_the_one_that_started_it(
     names = {member.name() for member in started}
     assert {"postgres", "postgrest"} <= names
     time.sleep(1)  # longer than a stack needs to look for its parent: the thread is gone by now
-    assert len(survivors(started, 0)) == len(started)
+    assert len(living(started)) == len(started)
 
     process.send_signal(how)
 
-    assert survivors(started) == []
+    wait_until_gone(started)
 
 
 def test_a_killed_leader_takes_its_servers_along(tmp_path: Path) -> None:
@@ -91,7 +87,7 @@ def test_a_killed_leader_takes_its_servers_along(tmp_path: Path) -> None:
 
     os.kill(stack.pid, signal.SIGKILL)
 
-    assert survivors(started) == []
+    wait_until_gone(started)
     with LocalStack.start(tmp_path) as again:
         assert httpx.get(f"{again.url}/storage/v1/status").status_code == 200
     assert stack.has_ended
@@ -104,12 +100,12 @@ def test_it_comes_back_with_its_data_keys_and_ports(tmp_path: Path) -> None:
         httpx.post(f"{base}/bucket", json={"name": "kept"}, headers=headers).raise_for_status()
         httpx.post(f"{base}/object/kept/a", content=b"bytes", headers=headers).raise_for_status()
         processes = members(first.pid)
-    assert survivors(processes, 0) == []
+    assert living(processes) == []
     assert LocalStack.find(tmp_path) is None
 
     started = time.monotonic()
     with LocalStack.start(tmp_path) as second:
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < PROMPT_SECONDS
         assert second.environment() == first.environment()
         found = LocalStack.find(tmp_path)
         assert found

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ import pytest
 
 from media_enricher.local import LocalStack
 from media_enricher.local.site import Site
-from tests.prefect_api import PATIENCE_SECONDS, PrefectApi
+from tests.prefect_api import PrefectApi
+from tests.waiting import PATIENCE_SECONDS, wait_for
 
 
 class Operator:
@@ -60,11 +59,8 @@ class Operator:
 
     def wait_for_row(self, query: str, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Wait until there is a row that the query finds."""
-        deadline = time.monotonic() + seconds
-        while not (rows := self.rows(query)):
-            assert time.monotonic() < deadline, f"no row of a run with {query}"
-            time.sleep(0.2)
-        return rows[0]
+        otherwise = f"there is no row of a run with {query}"
+        return wait_for(lambda: self.rows(query), otherwise, seconds=seconds, every=0.2)[0]
 
 
 @pytest.fixture(scope="session")
@@ -77,20 +73,3 @@ def prefect(site: Site) -> PrefectApi:
     """The site's Prefect."""
     assert site.auth_string
     return PrefectApi(site.prefect_url, site.auth_string)
-
-
-Wait = Callable[..., Any]
-
-
-@pytest.fixture
-def wait_for() -> Wait:
-    """Waits until a question has an answer that is true, and returns it."""
-
-    def wait(ask: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
-        deadline = time.monotonic() + seconds
-        while not (answer := ask()):
-            assert time.monotonic() < deadline, "what was waited for did not happen"
-            time.sleep(0.2)
-        return answer
-
-    return wait

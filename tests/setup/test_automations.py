@@ -16,7 +16,8 @@ from media_enricher.local.site import Site
 from media_enricher.setup.automations import FOLDER, make_automation
 from media_enricher.setup.things import Thing
 from tests.prefect_api import PrefectApi
-from tests.setup.conftest import Operator, Wait
+from tests.setup.conftest import Operator
+from tests.waiting import wait_for
 
 BACKFILL = "backfill/backfill"
 
@@ -81,7 +82,6 @@ def test_somebody_is_told_of_a_failed_run_and_of_no_other(
     prefect: PrefectApi,
     receiver: tuple[str, list[dict[str, Any]]],
     site_bucket: Callable[..., str],
-    wait_for: Wait,
 ) -> None:
     url, told = receiver
     said = operator.run("media-enricher", "setup", MEDIA_ENRICHER_NOTIFICATION_URL=url)

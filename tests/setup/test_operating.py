@@ -13,7 +13,8 @@ from media_enricher.local import LocalStack
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from tests.prefect_api import PrefectApi
-from tests.setup.conftest import Operator, Wait
+from tests.setup.conftest import Operator
+from tests.waiting import wait_for
 
 BACKFILL = "backfill/backfill"
 NIGHTLY = "backfill/backfill-nightly"
@@ -49,7 +50,7 @@ def nightly(
 
 
 def test_a_schedule_fires_by_itself_can_be_paused_and_resumed(
-    operator: Operator, prefect: PrefectApi, nightly: str, wait_for: Wait
+    operator: Operator, prefect: PrefectApi, nightly: str
 ) -> None:
     bucket = prefect.deployment(NIGHTLY)["parameters"]["bucket"]
     done = f"bucket=eq.{bucket}&status=eq.completed&order=created_at"

