@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zlib import crc32
 
@@ -33,13 +32,13 @@ def in_several_batches(bucket: FilledBucket, objects: int) -> None:
         is_cut = crc32(path_of(number).encode()) % LIMITS[Depth.FULL].cut_every == 0
         if is_cut and number - objects >= (last_of_batches or [0])[-1]:
             last_of_batches.append(number)
-    numbers = [
-        number
-        for last in last_of_batches[:BATCHES]
-        for number in range(last - objects + 1, last + 1)
-    ]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: bucket.put(path_of(number), photo(number)), numbers))
+    bucket.put_all(
+        {
+            path_of(number): photo(number)
+            for last in last_of_batches[:BATCHES]
+            for number in range(last - objects + 1, last + 1)
+        }
+    )
     bucket.put("broken.jpg", photo(1)[:300])
     bucket.put("notes.txt", b"not an image at all", "text/plain")
 
