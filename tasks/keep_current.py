@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from prefect import get_run_logger, task
 
 from media_enricher.models import FlowName, Selection
@@ -30,10 +32,13 @@ def keep_current(bucket: str) -> list[str]:
             "sweep's parameter, or create it"
         )
     assets, everything = resources.asset_table(), Selection(bucket=bucket)
+    with ThreadPoolExecutor() as side_by_side:  # the database reads the whole bucket for each
+        marked = side_by_side.submit(assets.mark_gone, everything)
+        counted = side_by_side.submit(assets.count_pending, everything, limit=1)
     sentences = []
-    if gone := assets.mark_gone(everything):
+    if gone := marked.result():
         sentences.append(f"{gone:,} assets of {bucket} are gone")
-    if assets.count_pending(everything, limit=1).objects:
+    if counted.result().objects:
         run_id = request_run(FlowName.BACKFILL, bucket)
         if run_id is not None:
             sentences.append(f"run {run_id} enriches what is missing from {bucket}")
