@@ -27,6 +27,7 @@ _PROGRAMS = {  # each with its package
     "podman": "podman",
     "runc": "runc",
     "/usr/lib/podman/netavark": "netavark",
+    "iptables": "iptables",  # which netavark calls
     "/usr/lib/podman/aardvark-dns": "aardvark-dns",
     "catatonit": "catatonit",
     "debootstrap": "debootstrap",
