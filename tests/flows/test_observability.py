@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -17,6 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from tests.flows.conftest import FilledBucket, FlowProcess, photo
 from tests.prefect_here import prefect_environment
+from tests.waiting import PROMPT_SECONDS
 
 PATHS = ["a.jpg", "b.jpg", "folder/c.jpg"]
 
@@ -105,7 +107,9 @@ def test_a_collector_that_is_away_costs_a_run_nothing(
 ) -> None:
     away = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     code, said = FlowProcess(supabase_environment | away, bucket=filled.name).result()
+    waited = datetime.now(UTC) - filled.latest_run()["finished_at"]
     assert (code, said["state"]) == (0, "COMPLETED")
+    assert waited < timedelta(seconds=PROMPT_SECONDS), "it tries for 3 s, and not for a minute"
     assert len(filled.rows()) == 4
 
 
