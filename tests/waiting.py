@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
+import httpx
 import psutil
 
 Found = TypeVar("Found")
@@ -40,9 +42,29 @@ def wait_for(
     while not (found := look()):
         if time.monotonic() > deadline:
             said = otherwise if isinstance(otherwise, str) else otherwise()
-            raise AssertionError(f"{said}, within {seconds:g} s")
+            raise AssertionError(f"after {seconds:g} s: {said}")
         time.sleep(every)
     return found
+
+
+def wait_until_it_answers(url: str, log: Path | None = None) -> None:
+    """Wait until a server answers that all is well.
+
+    Args:
+        url: of what is asked for.
+        log: of the server, told if it does not answer.
+    """
+
+    def it_answers() -> bool:
+        try:
+            return httpx.get(url, timeout=PROMPT_SECONDS).is_success
+        except httpx.TransportError:
+            return False
+
+    def silence() -> str:
+        return f"nothing answers at {url}" + (f":\n{log.read_text()}" if log else "")
+
+    wait_for(it_answers, silence, every=0.2)
 
 
 def wait_until_gone(processes: Iterable[psutil.Process]) -> None:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.docker.podman import ROOT, Podman
+from tests.waiting import wait_for
 
 _PROJECT = "media-enricher"
-_START_SECONDS = 120.0
 
 
 class Composed:
@@ -38,10 +37,11 @@ class Composed:
     def start(self, service: str) -> None:
         """Start a service, and wait until its own health check passes."""
         self._compose("up", "--detach", "--no-deps", "--no-build", service)
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._engine.is_healthy(f"{_PROJECT}_{service}_1"):
-            assert time.monotonic() < deadline, f"{service} does not start:\n{self.logs(service)}"
-            time.sleep(0.2)
+        wait_for(
+            lambda: self._engine.is_healthy(f"{_PROJECT}_{service}_1"),
+            lambda: f"{service} does not start:\n{self.logs(service)}",
+            every=0.2,
+        )
 
     def run(self, service: str) -> str:
         """Run a service that ends by itself; what it said."""

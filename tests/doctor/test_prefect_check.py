@@ -6,17 +6,15 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from media_enricher.doctor.checkup import NothingToCheck
 from media_enricher.doctor.prefect_check import prefect_api_answers
 from media_enricher.doctor.setup import Setup, Trouble
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, wait_until_it_answers
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +40,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
     url = f"http://127.0.0.1:{port}/api"
     try:
-        _wait_for(f"{url}/health", process, log)
+        wait_until_it_answers(f"{url}/health", log)
         yield url
     finally:
         process.terminate()
-        process.wait(20)
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            httpx.get(url, timeout=2)
-        except httpx.TransportError:
-            time.sleep(0.2)
-        else:
-            return
-    raise AssertionError(f"the Prefect server did not start: {log.read_text()}")
+        process.wait(PATIENCE_SECONDS)
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ from playwright.sync_api import (
 from media_enricher.local import LocalStack, User
 from media_enricher.local.ports import HOST, free_port
 from tests.javascript import install, node_environment
-from tests.waiting import PATIENCE_SECONDS, wait_for
+from tests.waiting import PATIENCE_SECONDS, wait_until_it_answers
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nextjs"
 WITH_USERS_TOKEN = "/"
@@ -91,16 +91,6 @@ def started(environment: Mapping[str, str]) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(timeout=PATIENCE_SECONDS)
-
-
-def wait_until_it_answers(url: str) -> None:
-    def it_answers() -> bool:
-        try:
-            return httpx.get(url, timeout=PATIENCE_SECONDS).is_success
-        except httpx.TransportError:
-            return False
-
-    wait_for(it_answers, f"nothing answers at {url}")
 
 
 @pytest.fixture(scope="module")
