@@ -1,9 +1,9 @@
-"""Who reads what is theirs: row level security for callers of every kind, whatever their token says."""
+"""Who reads what is theirs: row level security for callers of every kind."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def media(objects: Objects, pipeline: Pipeline) -> str:
 
 
 @pytest.fixture
-def reads(database: Database, media: str) -> Iterator[Reads]:
+def reads(database: Database, media: str) -> Reads:
     """What a signed-in user with these claims reads, as PostgREST asks for it."""
 
     def ask(claims: Any = None, *, raw: str | None = None, role: str = "authenticated") -> set[str]:
@@ -60,7 +60,7 @@ def reads(database: Database, media: str) -> Iterator[Reads]:
         finally:
             database.run("rollback")
 
-    yield ask
+    return ask
 
 
 def claims(sub: object, **changes: Any) -> dict[str, Any]:

@@ -85,17 +85,15 @@ def test_a_content_type_of_any_length_is_enriched_once(
     objects.put(path, content_type="image/jpeg; " + "é" * 8000, owner="ö" * 8000)
     (pending,) = pipeline.pending()
     assert len(pending["declared_content_type"]) == 200
-    assert pipeline.record(
-        found(path, declared_content_type=pending["declared_content_type"])
-    ) == []
+    assert (
+        pipeline.record(found(path, declared_content_type=pending["declared_content_type"])) == []
+    )
     assert pipeline.pending() == []
     assert pipeline.asset(path)["owner_id"] is None
 
 
 @pytest.mark.parametrize("size", [-1, 1e30])
-def test_a_size_that_is_none_is_unknown(
-    objects: Objects, pipeline: Pipeline, size: float
-) -> None:
+def test_a_size_that_is_none_is_unknown(objects: Objects, pipeline: Pipeline, size: float) -> None:
     objects.put("a.jpg", size=size)
     assert [row["size_bytes"] for row in pipeline.pending()] == [None]
     assert pipeline.count() == (1, 0)
