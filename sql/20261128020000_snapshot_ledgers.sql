@@ -18,7 +18,10 @@ create table media_enricher.snapshot_ledgers (
 create index snapshot_ledgers_unsettled_idx on media_enricher.snapshot_ledgers (run_id)
   where open_part is not null or given_up <> '{}';
 alter table media_enricher.snapshot_ledgers enable row level security;
-revoke all on media_enricher.snapshot_ledgers from public, anon, authenticated;
+revoke all on media_enricher.snapshot_ledgers
+  from public, anon, authenticated, service_role;
+create policy "nobody, but through the functions"
+  on media_enricher.snapshot_ledgers for select using (false);
 
 -- Why objects of a run did not succeed, in the run's own record: a later run that takes an object's
 -- row over takes nothing away from here.
@@ -31,7 +34,10 @@ create table media_enricher.run_failures (
   primary key (run_id, error_code)
 );
 alter table media_enricher.run_failures enable row level security;
-revoke all on media_enricher.run_failures from public, anon, authenticated;
+revoke all on media_enricher.run_failures
+  from public, anon, authenticated, service_role;
+create policy "nobody, but through the functions"
+  on media_enricher.run_failures for select using (false);
 
 -- Runs that ended, or run now, are shown what their rows tell of them as they are today.
 insert into media_enricher.run_failures (run_id, error_code, objects, path, error_message)
@@ -234,6 +240,9 @@ end
 $$;
 comment on function public.media_purge_run_records is
   'Forgets why objects of runs failed, and which parts they wrote, so many days after their end.';
+
+-- Rows come with their part and their counts, or not at all.
+revoke execute on function public.media_record_assets from service_role;
 
 revoke execute on function public.media_open_part, public.media_record_part,
   public.media_give_up_parts, public.media_forget_parts, public.media_purge_run_records

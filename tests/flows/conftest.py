@@ -151,7 +151,7 @@ class FilledBucket:
         self._on_recording("grant execute on function {} to service_role")
 
     def _on_recording(self, statement: str) -> None:
-        self.query(statement.format("public.media_record_assets"))
+        self.query(statement.format("public.media_record_part"))
 
     def wait_for_downloads(self, count: int) -> None:
         """Wait until so many downloads were answered since `downloads` was called last."""

@@ -44,9 +44,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "p_enricher_version": 1, "p_transient_codes": [], "p_max_attempts": 3, "p_shards": 2,
     },
     "media_mark_gone": {"p_bucket": "b", "p_prefix": ""},
-    "media_record_assets": {
-        "p_run_id": str(uuid4()), "p_bucket": "b", "p_assets": [], "p_transient_codes": [],
+    "media_record_part": {
+        "p_run_id": str(uuid4()), "p_part": 0, "p_bucket": "b", "p_assets": [],
+        "p_transient_codes": [], "p_bytes_read": 0,
     },
+    "media_give_up_parts": {"p_bucket": "b", "p_silence_seconds": 60},
+    "media_forget_parts": {"p_run_id": str(uuid4()), "p_parts": [0]},
+    "media_purge_run_records": {"p_keep_days": 90},
     "media_record_run": {"p_run": {"id": str(uuid4()), "bucket": "b"}},
     "media_run_failures": {"p_run_id": str(uuid4())},
     "media_request_run": {
