@@ -16,6 +16,7 @@ from media_enricher.models import AssetStatus, Depth, MediaAsset
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.runs import RunTable
 from tests.conftest import Put
+from tests.recording import record
 
 SignIn = Callable[[str | None], Client]
 NO_PERMISSION = "42501"
@@ -94,7 +95,7 @@ def media(
             headers={"authorization": f"Bearer {migrated_stack.service_key}"},
         ).raise_for_status()
     _give(migrated_stack, bucket, "own.jpg", users.ada.id)
-    assets.record(
+    record(assets,
         str(uuid4()),
         [
             MediaAsset(
