@@ -166,7 +166,8 @@ returns table (run_id uuid, snapshot_path text, parts integer[])
 language sql security definer set search_path = '' as $$
   update media_enricher.snapshot_ledgers l set
     given_up = l.given_up || array_remove(array[l.open_part], null),
-    open_part = null
+    open_part = null,
+    touched_at = now() -- those that can't be reached make room for others
   from public.media_enrich_runs r
   where r.id = l.run_id and l.run_id in (
     select u.run_id

@@ -15,6 +15,7 @@ from media_enricher.models import EnrichRun, Outcome
 from media_enricher.snapshot import SnapshotWriter
 from media_enricher.supabase.ledgers import PART_ROWS
 from tasks import resources
+from tasks.settle import settle_snapshots
 
 
 class Recorded(NamedTuple):
@@ -43,13 +44,16 @@ class Recorder:
         self._part: int | None = None
 
     def open(self) -> None:
-        """Make sure that parts can be written; what attempts before left unrecorded is deleted.
+        """Make sure that parts can be written, and that none is left that was never recorded.
+
+        Neither by an attempt before at this run, nor by another run on the bucket that is over.
 
         Raises:
             SnapshotError: there is nowhere to put the snapshot.
             SupabaseError: Supabase does not answer.
         """
         if self._part is None:
+            settle_snapshots(self._bucket)
             self._part = self._open()
 
     def record(self, outcomes: Sequence[Outcome]) -> Iterator[Recorded]:

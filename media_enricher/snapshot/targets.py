@@ -237,3 +237,15 @@ def open_target(setting: str, open_bucket: OpenBucket) -> Target:
     """
     name = bucket_name(setting)
     return FolderTarget(Path(setting)) if name is None else BucketTarget(name, open_bucket)
+
+
+def locate(address: str, open_bucket: OpenBucket) -> tuple[Target, str]:
+    """The place that an address is in, and the path there: of a snapshot, or of one part.
+
+    Of a folder that is the folder itself, and an empty path.
+    """
+    if address.startswith(BUCKET_SCHEME):
+        name, _, folder = address.removeprefix(BUCKET_SCHEME).partition("/")
+        return BucketTarget(name, open_bucket), folder.strip("/")
+    path = Path(address)
+    return (FolderTarget(path.parent), path.name) if path.is_file() else (FolderTarget(path), "")

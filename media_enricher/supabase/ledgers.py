@@ -134,5 +134,13 @@ class SnapshotLedger:
         """Take note that the files of these given up parts are deleted."""
         self._call("media_forget_parts", {"p_run_id": run_id, "p_parts": list(parts)})
 
+    def purge(self, keep_days: float) -> int:
+        """Forget ledgers and failures of runs that ended longer ago.
+
+        Returns:
+            How many rows were deleted: 10,000 of each table at most, and the rest next time.
+        """
+        return int(self._call("media_purge_run_records", {"p_keep_days": keep_days}))
+
     def _call(self, function: str, arguments: dict[str, Any]) -> Any:
         return call(function, lambda: self._client.rpc(function, arguments).execute().data)

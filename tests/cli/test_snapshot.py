@@ -16,7 +16,7 @@ from media_enricher.snapshot import SnapshotWriter
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.runs import RunTable
-from tests.snapshot.records import add, RUN_ID, STARTED_AT, failure, outcome
+from tests.snapshot.records import RUN_ID, STARTED_AT, add, failure, outcome
 
 pytestmark = pytest.mark.usefixtures("migrated_stack", "supabase_environment")
 
