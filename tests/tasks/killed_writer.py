@@ -130,5 +130,5 @@ def _arm(run: Run, death: Death) -> None:
     real_recorded: Callable[..., Any] = recorder.Recorded
     run.snapshot.write = write  # type: ignore[method-assign]
     os.fsync = fsync  # type: ignore[assignment]
-    SnapshotLedger.record = record  # type: ignore[method-assign]
+    SnapshotLedger.record = record  # type: ignore[assignment,method-assign]
     recorder.Recorded = recorded  # type: ignore[assignment,misc]

@@ -22,7 +22,7 @@ import pytest
 from prefect.logging import disable_run_logger
 
 from media_enricher.local import LocalStack
-from media_enricher.models import RunStatus, Selection
+from media_enricher.models import EnrichRun, RunStatus, Selection
 from media_enricher.settings import settings
 from media_enricher.snapshot import SnapshotError, open_snapshot
 from tasks import resources
@@ -98,24 +98,33 @@ class Round:
                 row["path"]: row["status"]
                 for row in resources.asset_table().of_run(run_id, ["path", "status"], limit=1000)
             }
-            try:
-                table = open_snapshot(run.snapshot_path or "", resources.bucket).table
-                told = Counter(dict.fromkeys(table["path"].to_pylist(), 1))
-                status = dict(
-                    zip(table["path"].to_pylist(), table["status"].to_pylist(), strict=True)
-                )
-            except SnapshotError:
-                told, status = Counter(), {}
+            status = _snapshot(run)
             assert rows == status
             ended = Counter(rows.values())
             assert (run.succeeded, run.failed, run.skipped) == (
                 *(ended["enriched"], ended["failed"], ended["unsupported"]),
             )
             assert run.bytes_read == 7 * len(rows)
-            everything += told
+            everything.update(list(status))
         assert set(everything.values()) <= {1}, "an object is in the snapshots of two runs"
         if is_done:
             assert everything.total() == OBJECTS
+
+
+def _snapshot(run: EnrichRun) -> dict[str, str]:
+    """How each object ended, as the snapshot has it, in one of its parts."""
+    try:
+        parts = open_snapshot(run.snapshot_path or "", resources.bucket).parts
+    except SnapshotError:
+        return {}
+    tables = [open_snapshot(part, resources.bucket).table for part in parts]
+    ended = {
+        path: status
+        for table in tables
+        for path, status in zip(table["path"].to_pylist(), table["status"].to_pylist(), strict=True)
+    }
+    assert len(ended) == sum(len(table) for table in tables), "an object is in two parts"
+    return ended
 
 
 @pytest.fixture
