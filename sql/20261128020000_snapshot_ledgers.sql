@@ -114,10 +114,12 @@ begin
   failures as (
     insert into media_enricher.run_failures as f (run_id, error_code, objects, path, error_message)
     select p_run_id, why.code, count(*), (array_agg(g.path order by g.path))[1],
-      (array_agg(g.error_message order by g.path))[1]
+      (array_agg(why.message order by g.path))[1]
     from given g
     cross join lateral (
-      select case when g.is_gone then 'gone' else coalesce(g.error_code, 'unknown') end as code
+      select case when g.is_gone then 'gone' else coalesce(g.error_code, 'unknown') end as code,
+        case when g.is_gone then 'deleted before its row was written' else g.error_message end
+          as message
     ) why
     where g.ended in ('gone', 'failed')
     group by why.code

@@ -78,6 +78,8 @@ FUNCTIONS = {
         "p_prefix": "",
         "p_paths": "{}",
         "p_sequence": "0",
+        "p_run_id": _NO_ID,
+        "p_idle": "{}",
     },
     "media_finish_requests": {"p_run_id": _NO_ID, "p_bucket": "", "p_prefix": ""},
 }

@@ -549,13 +549,16 @@ CALLS = [
     f"select public.media_release_request({NO_ID})",
     f"select public.media_settle_invocation({NO_ID}, 200, '')",
     "select public.media_requested_objects('b', '', 'full', 1, '{}', 3, 1)",
-    "select public.media_fulfil_requests('b', '', '{}', 1)",
+    "select public.media_fulfil_requests('b', '', '{}', 1, null, '{}')",
     f"select public.media_finish_requests({NO_ID}, 'b', '')",
     f"select public.media_run_failures({NO_ID})",
 ]
 TABLES = [
     f"select from media_enricher.{table}"
-    for table in ("run_requests", "idempotency_keys", "requested_objects")
+    for table in (
+        *("run_requests", "idempotency_keys", "requested_objects"),
+        *("snapshot_ledgers", "run_failures"),
+    )
 ]
 HIDDEN = ["select from audit.enricher_invocations", "select flow from public.media_enrich_runs"]
 

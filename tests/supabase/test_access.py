@@ -69,7 +69,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "p_bucket": "b", "p_prefix": "", "p_depth": "full", "p_enricher_version": 1,
         "p_transient_codes": [], "p_max_attempts": 3, "p_limit": 10,
     },
-    "media_fulfil_requests": {"p_bucket": "b", "p_prefix": "", "p_paths": [], "p_sequence": 0},
+    "media_fulfil_requests": {
+        "p_bucket": "b", "p_prefix": "", "p_paths": [], "p_sequence": 0, "p_run_id": str(uuid4()),
+        "p_idle": [],
+    },
     "media_finish_requests": {"p_run_id": str(uuid4()), "p_bucket": "b", "p_prefix": ""},
     "media_tenant_id": {"p_bucket": "b", "p_path": "a.jpg"},
 }  # fmt: skip
