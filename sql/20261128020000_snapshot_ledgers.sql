@@ -244,9 +244,6 @@ $$;
 comment on function public.media_purge_run_records is
   'Forgets why objects of runs failed, and which parts they wrote, so many days after their end.';
 
--- Rows come with their part and their counts, or not at all.
-revoke execute on function public.media_record_assets from service_role;
-
 revoke execute on function public.media_open_part, public.media_record_part,
   public.media_give_up_parts, public.media_forget_parts, public.media_purge_run_records
   from public, anon, authenticated;

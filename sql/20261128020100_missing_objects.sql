@@ -5,7 +5,8 @@ drop function public.media_fulfil_requests;
 -- Those that were asked for again meanwhile, and so after p_sequence, stay. Of the idle ones, for
 -- which there was nothing to do, the run notes those that do not exist.
 create function public.media_fulfil_requests(
-  p_bucket text, p_prefix text, p_paths text[], p_sequence bigint, p_run_id uuid, p_idle text[]
+  p_bucket text, p_prefix text, p_paths text[], p_sequence bigint,
+  p_run_id uuid default null, p_idle text[] default '{}'
 ) returns bigint
 language plpgsql security definer set search_path = '' as $$
 declare

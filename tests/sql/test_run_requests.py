@@ -549,7 +549,7 @@ CALLS = [
     f"select public.media_release_request({NO_ID})",
     f"select public.media_settle_invocation({NO_ID}, 200, '')",
     "select public.media_requested_objects('b', '', 'full', 1, '{}', 3, 1)",
-    "select public.media_fulfil_requests('b', '', '{}', 1, null, '{}')",
+    "select public.media_fulfil_requests('b', '', '{}', 1)",
     f"select public.media_finish_requests({NO_ID}, 'b', '')",
     f"select public.media_run_failures({NO_ID})",
 ]
