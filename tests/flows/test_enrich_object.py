@@ -209,6 +209,8 @@ def test_a_run_killed_amid_its_work_loses_nothing(
     assert set(bucket.rows()) == set(paths)
     assert {row["status"] for row in bucket.rows().values()} == {"enriched"}
     assert left(bucket) == 0
+    for each in bucket.runs():
+        bucket.assert_accounts_agree(each["id"])
 
 
 def test_a_cancelled_run_leaves_the_rest_for_the_next(
