@@ -179,7 +179,7 @@ language sql security definer set search_path = '' as $$
       and (p_bucket is null or d.bucket = p_bucket)
       and (
         d.finished_at is not null
-        or greatest(d.heartbeat_at, d.started_at, u.touched_at)
+        or greatest(d.heartbeat_at, d.started_at)
           < now() - make_interval(secs => p_silence_seconds)
       )
     order by u.touched_at
