@@ -10,6 +10,10 @@ import typer
 
 from media_enricher.cli.console import BAD_INPUT, err_console, fail
 from media_enricher.settings import SettingsError
+from media_enricher.signals import Interruption
+
+STOP_SECONDS = 10
+"""How long requests under way get to end; then they are cut off."""
 
 
 def serve(
@@ -21,6 +25,14 @@ def serve(
     """Serve the HTTP trigger and the admin page."""
     # Prefect's client would retry for minutes; the gateway answers in time, and retries by itself.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")
+    try:
+        with Interruption():
+            _serve(host, port)
+    except KeyboardInterrupt:
+        err_console.print("Stopped.")
+
+
+def _serve(host: str, port: int) -> None:
     import uvicorn  # noqa: PLC0415 - with Prefect behind it, a second that no other command needs
 
     from media_enricher.gateway.app import create_app  # noqa: PLC0415
@@ -32,4 +44,11 @@ def serve(
     except SettingsError as error:
         fail(str(error), BAD_INPUT)
     err_console.print(f"Admin page: http://{host}:{port}/media-enricher/admin", highlight=False)
-    uvicorn.run(app, host=host, port=port, server_header=False, log_config=None)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )

@@ -32,6 +32,11 @@ class Ended(NamedTuple):
     what: str
     log: Path
 
+    @property
+    def reason(self) -> str:
+        """What it said last, as the end of a sentence."""
+        return children.reason(self.log)
+
 
 class Site:
     """Everything, running. Make it with `Site.start`; leave its block, and all of it has ended.
