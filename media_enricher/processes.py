@@ -41,7 +41,7 @@ def spawn(
     arguments = [str(part) for part in command]
     follow = die_with_parent(on_parent_death)
     starting = _starter().submit(
-        subprocess.Popen,
+        _popen,
         arguments,
         preexec_fn=follow,
         **options,
@@ -113,6 +113,10 @@ def kill_workers() -> None:
     """Kill the processes of all pools of this process at once."""
     for worker in multiprocessing.active_children():
         worker.kill()
+
+
+def _popen(arguments: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(arguments, **options)  # noqa: S603 - what we are asked to start
 
 
 def _dismiss(started: Future[subprocess.Popen[bytes]], with_signal: signal.Signals) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 AGAIN_SECONDS = 0.1
+FORWARD_SECONDS = 0.3
 
 
 class Repeater:
@@ -80,7 +81,7 @@ class Repeater:
         self._thread = None
 
     def _watch(self, reading: int) -> None:
-        with open(reading, "rb", buffering=0) as notices:  # noqa: PTH123 - a descriptor
+        with open(reading, "rb", buffering=0) as notices:
             while True:
                 wait = None if self._pending is None else self._every
                 if select.select([notices], [], [], wait)[0]:
@@ -102,9 +103,9 @@ class Repeater:
 class Interruption:
     """A context manager: a signal raises KeyboardInterrupt in its block, and again until it leaves.
 
-    Left by such a signal, it keeps the handlers, which do nothing any more: a second Ctrl-C does not
-    disturb the end that the first asked for. While the exception is on its way through the block's
-    `finally` and `with`, further signals do not get in between.
+    Left by such a signal, it keeps the handlers, which do nothing any more: a second Ctrl-C does
+    not disturb the end that the first asked for. While the exception is on its way through the
+    block's `finally` and `with`, further signals do not get in between.
 
     Attributes:
         is_asked: whether a signal came.
@@ -132,6 +133,10 @@ class Interruption:
         """Raise nothing any more: what was asked for is being done."""
         self.raises = False
         self._repeater.hear()
+
+    def ask(self) -> None:
+        """Do as if a signal had come. For other threads."""
+        send_to_main_thread(self._signals[0])
 
     def __call__(self, _signal_number: int, frame: FrameType | None) -> None:
         """Handle a signal.
@@ -175,6 +180,41 @@ class Interruption:
     def _send_again(self, number: int) -> None:
         if self.raises and not is_leaving(self._main_thread, KeyboardInterrupt):
             send_to_main_thread(number)
+
+
+class Forwarding:
+    """A context manager: a signal in its block raises nothing, and is passed on until it is over.
+
+    Attributes:
+        is_asked: whether a signal came.
+        pass_on: called on a thread of its own, again and again; to be set once there is somebody.
+    """
+
+    def __init__(self, signals: tuple[signal.Signals, ...] = STOPPING) -> None:
+        self.is_asked = False
+        self.pass_on: Callable[[], object] = lambda: None
+        self._signals = signals
+        self._handlers: dict[signal.Signals, Any] = {}
+        self._repeater = Repeater(signals, lambda _: self.pass_on(), every=FORWARD_SECONDS)
+
+    def __enter__(self) -> Self:
+        self._repeater.__enter__()
+        for each in self._signals:
+            self._handlers[each] = signal.signal(each, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._repeater.__exit__(kind, error, trace)
+        for each, handler in self._handlers.items():
+            signal.signal(each, handler)
+
+    def _note(self, _signal_number: int, _frame: FrameType | None) -> None:
+        self.is_asked = True
 
 
 def is_leaving(thread: int | None, *kinds: type[BaseException]) -> bool:
