@@ -13,7 +13,7 @@ from uuid import UUID
 import httpx
 from prefect import Flow, get_client
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.exceptions import PrefectException
+from prefect.exceptions import ParameterTypeError, PrefectException
 from prefect.logging.loggers import flow_run_logger
 from prefect.settings import get_current_settings
 
@@ -54,6 +54,9 @@ def run(name: str, parameters: Mapping[str, object], stop: Interruption) -> int:
     try:
         arguments: dict[str, Any] = {**parameters, "return_state": True}
         state: State[Any] = supervised(**arguments)
+    except ParameterTypeError as error:
+        _print(state="FAILED", message=str(error))
+        return 1
     except (httpx.HTTPError, OSError, PrefectException, RuntimeError) as error:
         # The flow's own errors are in its state: these are of Prefect, or on the way to it.
         _print(state="CRASHED", message=_unreachable(error))
