@@ -103,8 +103,8 @@ class Repeater:
 class Interruption:
     """A context manager: a signal raises KeyboardInterrupt in its block, and again until it leaves.
 
-    Left by such a signal, it keeps the handlers, which do nothing any more: a second Ctrl-C does
-    not disturb the end that the first asked for. While the exception is on its way through the
+    Left after such a signal, the process is about to end, and ignores more of them from then on: a
+    second Ctrl-C does not disturb the end that the first asked for. While the exception is on its way through the
     block's `finally` and `with`, further signals do not get in between.
 
     Attributes:
@@ -123,6 +123,7 @@ class Interruption:
         self.is_asked = False
         self.is_raised = False
         self.raises = True
+        self._is_heard = False
         self.when = when
         self._signals = signals
         self._handlers: dict[signal.Signals, Any] = {}
@@ -130,7 +131,8 @@ class Interruption:
         self._repeater = Repeater(signals, self._send_again)
 
     def hear(self) -> None:
-        """Raise nothing any more: what was asked for is being done."""
+        """Raise nothing any more: what was asked for is being done, or will be."""
+        self._is_heard = True
         self.raises = False
         self._repeater.hear()
 
@@ -163,19 +165,16 @@ class Interruption:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.hear()
+        self.raises = False
         self._repeater.__exit__(kind, error, trace)
         if not self.is_asked:
-            self._hand_back()
+            for each, handler in self._handlers.items():
+                signal.signal(each, handler)
         if self.is_asked:  # also if it came within the last lines
             for each in self._signals:
-                signal.signal(each, self)
-            if kind is None or issubclass(kind, Exception):
+                signal.signal(each, signal.SIG_IGN)
+            if not self._is_heard and (kind is None or issubclass(kind, Exception)):
                 raise KeyboardInterrupt from error
-
-    def _hand_back(self) -> None:
-        for each, handler in self._handlers.items():
-            signal.signal(each, handler)
 
     def _send_again(self, number: int) -> None:
         if self.raises and not is_leaving(self._main_thread, KeyboardInterrupt):

@@ -29,7 +29,7 @@ from rich.progress import (
 )
 
 from media_enricher import processes
-from media_enricher.cli.console import BAD_INPUT, console, err_console, fail
+from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, err_console, fail
 from media_enricher.models import Depth, Mode
 from media_enricher.settings import SettingsError, supabase_settings
 from media_enricher.signals import Forwarding
@@ -38,6 +38,8 @@ from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.runs import RunTable
 
 POLL_SECONDS = 0.5
+EXIT_CODES = {"COMPLETED": 0, "CANCELLED": 130}
+"""By the run's final state."""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -100,8 +102,8 @@ def run_backfill(
     """
     with Forwarding() as signals:  # Ctrl-C asks the run to stop, and asks again
         child = _start(parameters, environment or {}, verbose=verbose)
-        signals.pass_on = lambda: child.send_signal(signal.SIGINT)
         said: dict[str, str] = {}
+        signals.pass_on = lambda: None if "state" in said else child.send_signal(signal.SIGINT)
         readers = [
             threading.Thread(target=_take_note, args=(child.stdout, said), daemon=True),
             threading.Thread(target=_pass_on, args=(child.stderr,), daemon=True),
@@ -117,7 +119,7 @@ def run_backfill(
             reader.join()
     return Ended(
         run_id=said.get("run_id"),
-        exit_code=child.returncode if child.returncode in {0, 130} else 1,
+        exit_code=EXIT_CODES.get(said.get("state", ""), JOB_FAILED),
         message=said.get("message") or f"The flow ended without a word (exit {child.returncode}).",
     )
 
