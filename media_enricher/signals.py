@@ -104,8 +104,8 @@ class Interruption:
     """A context manager: a signal raises KeyboardInterrupt in its block, and again until it leaves.
 
     Left after such a signal, the process is about to end, and ignores more of them from then on: a
-    second Ctrl-C does not disturb the end that the first asked for. While the exception is on its way through the
-    block's `finally` and `with`, further signals do not get in between.
+    second Ctrl-C does not disturb the end that the first asked for. While the exception is on
+    its way through the block's `finally` and `with`, further signals do not get in between.
 
     Attributes:
         is_asked: whether a signal came.

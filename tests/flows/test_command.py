@@ -14,6 +14,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
+from media_enricher import processes
 from media_enricher.local import LocalStack
 from tests.flows.conftest import SLOWLY, FilledBucket, photo
 from tests.prefect_here import prefect_environment
@@ -164,3 +165,25 @@ def test_without_a_prefect_server_one_sentence_says_what_to_do(
     assert told in done.stdout
     assert len((done.stdout + done.stderr).splitlines()) == 1
     assert not marked(mark)
+
+
+def test_nothing_outlives_it_without_a_prefect_server(
+    migrated_stack: LocalStack, tmp_path: Path
+) -> None:
+    """Prefect then starts a server for the run, which is a child of a child."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    mark = uuid4().hex
+    process = processes.spawn(
+        [Path(sys.executable).with_name("media-enricher"), "backfill", "any"],
+        env=clean
+        | migrated_stack.environment()
+        | {"PREFECT_HOME": str(tmp_path), "TEST_MARK": mark},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: len(marked(mark)) > 2, "no server is started")
+
+    process.kill()
+    process.wait()
+
+    wait_for(lambda: not marked(mark), lambda: f"still running: {marked(mark)}")
