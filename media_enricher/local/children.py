@@ -21,6 +21,7 @@ from media_enricher.local.errors import LocalStackError
 
 _STARTED = "--- started "
 _REASON_CHARACTERS = 500
+_NO_REASON = "For further information visit"  # how Pydantic ends, of a wrong setting of Prefect's
 _UNPRIVILEGED_USERS = ("postgres", "nobody")
 
 
@@ -86,7 +87,7 @@ def reason(log: Path) -> str:
     """
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     lines = [line.strip() for line in text.rpartition(_STARTED)[2].splitlines()[1:]]
-    said = [line for line in lines if line]
+    said = [line for line in lines if line and not line.startswith(_NO_REASON)]
     return f": {said[-1][-_REASON_CHARACTERS:].rstrip('.')}" if said else ""
 
 

@@ -18,6 +18,7 @@ import httpx
 import psutil
 import pytest
 
+from media_enricher import processes
 from media_enricher.local import LocalStack
 from media_enricher.local.site import Site
 from tests.flows.conftest import SLOWLY, photo
@@ -43,6 +44,7 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=processes.die_with_parent(signal.SIGKILL),
             start_new_session=True,  # as a shell gives each command a process group of its own
         )
         self.said: dict[str, str] = {}
@@ -265,7 +267,7 @@ def test_a_project_without_its_key_is_refused_before_anything_starts(folder: Pat
 def test_killed_while_it_starts_it_leaves_no_process(tmp_path: Path, count: int) -> None:
     mark = uuid4().hex
     up = Up(tmp_path / "up", TEST_MARK=mark)
-    wait_for(lambda: len(marked(mark)) >= count, "it does not get so far", every=0.01)
+    wait_for(lambda: len(up.members()) >= count, "it does not get so far", every=0.01)
     below = up.members()
 
     up.process.kill()

@@ -35,6 +35,7 @@ def start() -> Iterator[Start]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=processes.die_with_parent(signal.SIGKILL),
         )
         started.append(process)
         return process
