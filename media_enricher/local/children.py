@@ -13,6 +13,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import dropwhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +22,7 @@ from media_enricher.local.errors import LocalStackError
 
 _STARTED = "--- started "
 _REASON_CHARACTERS = 500
-_NO_REASON = "For further information visit"  # how Pydantic ends, of a wrong setting of Prefect's
+_NO_REASON = "For further information visit"  # as Pydantic does, of what is wrong
 _UNPRIVILEGED_USERS = ("postgres", "nobody")
 
 
@@ -86,9 +87,15 @@ def reason(log: Path) -> str:
     Our commands, Python and most servers say last what they ended of.
     """
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    lines = [line.strip() for line in text.rpartition(_STARTED)[2].splitlines()[1:]]
-    said = [line for line in lines if line and not line.startswith(_NO_REASON)]
-    return f": {said[-1][-_REASON_CHARACTERS:].rstrip('.')}" if said else ""
+    lines = text.rpartition(_STARTED)[2].splitlines()[1:]
+    said = [line for line in lines if line.strip() and not line.strip().startswith(_NO_REASON)]
+    traces = [number for number, line in enumerate(said) if line.startswith("Traceback (")]
+    if traces:  # the error is all that follows on the indented frames
+        told = list(dropwhile(lambda line: line.startswith(" "), said[traces[-1] + 1 :]))
+    else:
+        told = said[-1:]
+    sentence = " ".join(line.strip() for line in told)[:_REASON_CHARACTERS].rstrip(". ")
+    return f": {sentence}" if sentence else ""
 
 
 def unprivileged(on_parent_death: signal.Signals = signal.SIGKILL) -> list[str]:
