@@ -22,6 +22,7 @@ from media_enricher.local.errors import LocalStackError
 
 _STARTED = "--- started "
 _REASON_CHARACTERS = 500
+_REASON_LINES = 20
 _NO_REASON = "For further information visit"  # as Pydantic does, of what is wrong
 _UNPRIVILEGED_USERS = ("postgres", "nobody")
 
@@ -90,10 +91,11 @@ def reason(log: Path) -> str:
     lines = text.rpartition(_STARTED)[2].splitlines()[1:]
     said = [line for line in lines if line.strip() and not line.strip().startswith(_NO_REASON)]
     traces = [number for number, line in enumerate(said) if line.startswith("Traceback (")]
-    if traces:  # the error is all that follows on the indented frames
-        told = list(dropwhile(lambda line: line.startswith(" "), said[traces[-1] + 1 :]))
-    else:
-        told = said[-1:]
+    told = said[-1:]
+    if traces:  # its error is all that follows on the indented frames
+        error = list(dropwhile(lambda line: line.startswith(" "), said[traces[-1] + 1 :]))
+        if len(error) <= _REASON_LINES:  # else it went on after that
+            told = error
     sentence = " ".join(line.strip() for line in told)[:_REASON_CHARACTERS].rstrip(". ")
     return f": {sentence}" if sentence else ""
 
