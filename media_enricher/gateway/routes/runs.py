@@ -7,7 +7,7 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from media_enricher.accounting import pace
@@ -145,9 +145,9 @@ OpenedRun = Annotated[EnrichRun, Depends(_opened)]
 
 
 @router.get("/buckets", summary="The buckets that can be worked on")
-async def buckets(desk: AtDesk, _: Admitted) -> Buckets:
-    """All but the one that snapshots are kept in."""
-    return Buckets(buckets=await desk.blocking(desk.buckets))
+async def buckets(request: Request, desk: AtDesk, caller: Admitted) -> Buckets:
+    """All but the one that snapshots are kept in; to who is no admin, those they know of."""
+    return Buckets(buckets=await desk.territory.buckets(request, caller))
 
 
 @router.get("/runs", summary="The latest runs")
