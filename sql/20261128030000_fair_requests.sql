@@ -102,10 +102,15 @@ language sql stable set search_path = '' as $$
       and (q.share = p_share or p_share is null and q.share <> 'service')
       and (p_requested_by is null or q.requested_by = p_requested_by)
   )
-  select least(greatest(ceil(h.seconds_left), 1), 600)::integer from holders h
-  where (select count(*) from holders) >= p_most
-  order by h.seconds_left
-  offset greatest((select count(*) from holders) - p_most, 0) limit 1
+  select least(greatest(ceil(waits.seconds), 1), 600)::integer
+  from (
+    select h.seconds_left as seconds from holders h
+    where (select count(*) from holders) >= p_most
+    union all
+    select 600 where p_most < 1 -- there never is
+    order by 1
+    offset greatest((select count(*) from holders) - p_most, 0) limit 1
+  ) waits
 $$;
 
 -- Which quota of backfills leaves no room for this request, and until when; nothing if there is

@@ -111,6 +111,14 @@ def gateway_process(
         yield Gateway(process.url, stack, process.log)
 
 
+def let_users_read(gateway: Gateway, bucket: str, condition: str = "true") -> None:
+    """A policy of Storage's, as a project's owner writes them."""
+    gateway.query(
+        f"""create policy "users read {bucket} {uuid4()}" on storage.objects
+        for select to authenticated using (bucket_id = '{bucket}' and {condition})"""
+    )
+
+
 def runs_of(bucket: str) -> list[str]:
     """Prefect's flow runs for a bucket of which there were runs lately."""
     latest = FlowRunSort.EXPECTED_START_TIME_DESC
