@@ -418,6 +418,17 @@ $$;
 comment on function public.media_count_unauthenticated is
   'Counts requests without valid credentials in the audit: a row a minute and address.';
 
+-- Whether a request of this user's was answered with a run.
+create function public.media_was_told(p_run_id uuid, p_user_id text) returns boolean
+language sql stable security definer set search_path = '' as $$
+  select exists (
+    select from audit.enricher_invocations i
+    where i.requested_by = p_user_id and i.is_allowed and i.run_id = p_run_id
+  )
+$$;
+comment on function public.media_was_told is
+  'Whether a request of this user''s was answered with a run, which they may then follow.';
+
 -- A request to start a run, given as JSON with what is asked, by whom and from where; null counts
 -- as absent. In this order: one that the gateway refused is only audited; a caller who asked too
 -- often is told when to come again; the bucket must exist; a dry run reserves nothing; a known
@@ -562,5 +573,7 @@ revoke execute on function media_enricher.share_of, media_enricher.covers,
   media_enricher.full_quota, media_enricher.waiting_objects, media_enricher.queue_of,
   media_enricher.reserve_run, media_enricher.counting_id, media_enricher.is_refused_too_often
   from public, anon, authenticated, service_role;
-revoke execute on function public.media_count_unauthenticated from public, anon, authenticated;
-grant execute on function public.media_count_unauthenticated to service_role;
+revoke execute on function public.media_count_unauthenticated, public.media_was_told
+  from public, anon, authenticated;
+grant execute on function public.media_count_unauthenticated, public.media_was_told
+  to service_role;

@@ -115,6 +115,19 @@ class Desk:
             )
         return WEBHOOK
 
+    async def was_told(self, caller: Caller, run_id: str) -> bool:
+        """Whether a run was the answer to a request of this user's, as one that does its work.
+
+        A tenant's user may be told of a run over the whole bucket, and then follows that one.
+
+        Raises:
+            Refusal: 503.
+        """
+        user_id = caller.user_id
+        if user_id is None:
+            return False
+        return await self.blocking(lambda: self._requests.was_told(run_id, user_id))
+
     async def count(self, caller: Caller, selection: Selection, limit: int | None) -> PendingCount:
         """What a run would have to do, of the first `limit` objects.
 

@@ -134,13 +134,11 @@ def visible(run: EnrichRun, caller: Caller) -> View | None:
         return View.WHOLE
     if caller.role is not Role.USER:
         return None
-    if caller.tenant_id is not None and run.tenant_id == caller.tenant_id:
-        return View.WHOLE
+    if caller.tenant_id is not None:
+        return View.WHOLE if run.tenant_id == caller.tenant_id else None
     # Single objects that others ask for are done by the same run: it is not one user's alone.
-    is_shared = run.flow is FlowName.ENRICH_OBJECT
-    if caller.tenant_id is None and run.requested_by == caller.user_id and not is_shared:
+    if run.requested_by == caller.user_id and run.flow is not FlowName.ENRICH_OBJECT:
         return View.WHOLE
-    # Whoever was told that a run over more than they asked for does it, follows that one.
     return View.PROGRESS if run.tenant_id is None else None
 
 

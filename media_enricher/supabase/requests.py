@@ -53,6 +53,11 @@ class RunRequests:
         """
         self._call("media_count_unauthenticated", {"p_requests": dict(requests)})
 
+    def was_told(self, run_id: str, user_id: str) -> bool:
+        """Whether a request of a user's was answered with this run."""
+        told = self._call("media_was_told", {"p_run_id": run_id, "p_user_id": user_id})
+        return bool(told)
+
     def start(self, request_id: str, run_id: str, invocation_id: str | None = None) -> EnrichRun:
         """Say which flow run a request became, and make its row in the table of runs.
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 
 from tests.gateway.conftest import QUOTAS, WEBHOOK_SECRET, Gateway, Tokens
+from tests.waiting import wait_for
 
 DEFAULTS = {"": "10", "TENANT_": "4", "USER_": "4", "SERVICE_": "100"}
 
@@ -233,3 +238,47 @@ def test_a_tenant_may_have_so_many_single_objects_waiting(
     assert answers[-1].json()["code"] == "too_many_objects"
     assert int(answers[-1].headers["retry-after"]) > 0
     assert ask(other, 0).status_code == 202
+
+
+@contextmanager
+def locked(gateway: Gateway, table: str) -> Iterator[None]:
+    """Nobody reads the table until the block is left."""
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(gateway.stack.database_url))
+        transaction = connection.transaction()
+        runner.run(transaction.start())
+        runner.run(connection.execute(f"lock table {table} in access exclusive mode"))
+        try:
+            yield
+        finally:
+            runner.run(transaction.rollback())
+            runner.run(connection.close())
+
+
+def test_who_is_counting_already_waits_and_nobody_else(
+    gateway: Gateway, tokens: Tokens, bucket: str
+) -> None:
+    """A count reads a whole bucket's index, and a gateway makes few at once."""
+    one, another = tokens.admin, tokens.admin
+
+    def count(token: str) -> httpx.Response:
+        return gateway.post_once("/backfill", token, bucket=bucket, dry_run=True)
+
+    def is_counting() -> bool:
+        return bool(
+            gateway.query(
+                "select from pg_stat_activity where wait_event_type = 'Lock'"
+                " and query like '%media_count_pending%'"
+            )
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        with locked(gateway, "public.media_assets"):
+            first = pool.submit(count, one)
+            wait_for(is_counting)
+            again = count(one)
+            second = pool.submit(count, another)
+        assert (again.status_code, again.json()["code"]) == (429, "rate_limited")
+        assert int(again.headers["retry-after"]) > 0
+        assert (first.result().status_code, second.result().status_code) == (200, 200)
+    assert count(one).status_code == 200

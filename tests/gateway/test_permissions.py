@@ -153,14 +153,7 @@ RUNS["single objects, mine and others'"] = EnrichRun(
     id="7", bucket="photos", flow=FlowName.ENRICH_OBJECT, requested_by=ME
 )
 ALL = dict.fromkeys(RUNS, View.WHOLE)
-OF_NO_TENANT = {
-    "of nobody": View.PROGRESS,
-    "of a server": View.PROGRESS,
-    "mine": View.PROGRESS,
-    "single objects, mine and others'": View.PROGRESS,
-}
-# Where a run over the whole bucket does what a tenant asked for, the tenant follows that one.
-OF_MY_TENANT = {"my tenant's": View.WHOLE, **OF_NO_TENANT}
+OF_MY_TENANT = {"my tenant's": View.WHOLE}
 MINE_AND_PROGRESS = {
     "of nobody": View.PROGRESS,
     "of a server": View.PROGRESS,

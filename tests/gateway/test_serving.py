@@ -1,4 +1,4 @@
-"""What the server believes of a connection, how long it waits for a request, and how many it keeps."""
+"""What the server believes of a connection, how long it waits, and how many it keeps."""
 
 from __future__ import annotations
 
@@ -6,16 +6,28 @@ import contextlib
 import json
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from media_enricher.gateway.desk import own_origin
-from tests.gateway.conftest import Gateway
+from media_enricher.local import LocalStack
+from tests.gateway.conftest import Gateway, gateway_process
 from tests.waiting import PATIENCE_SECONDS, PROMPT_SECONDS, wait_for
 
 HEAD = b"POST /media-enricher/backfill HTTP/1.1\r\nhost: gateway\r\n"
+
+
+@pytest.fixture(scope="module")
+def impatient(
+    migrated_stack: LocalStack, deployments: None, gateway_folder: Path
+) -> Iterator[Gateway]:
+    """A gateway that waits a second for a request, so that the tests need not wait for longer."""
+    seconds = {"MEDIA_ENRICHER_REQUEST_SECONDS": "1"}
+    with gateway_process(migrated_stack, gateway_folder, seconds) as running:
+        yield running
 
 
 @contextlib.contextmanager
@@ -46,15 +58,15 @@ def rest(opened: socket.socket) -> bytes:
     ],
     ids=["nothing", "half a line", "half a head", "no body", "half a body", "half a chunk"],
 )
-def test_a_request_that_stops_half_way_is_ended(gateway: Gateway, sent: bytes) -> None:
-    with connection(gateway) as opened:
+def test_a_request_that_stops_half_way_is_ended(impatient: Gateway, sent: bytes) -> None:
+    with connection(impatient) as opened:
         opened.sendall(sent)
         answer = rest(opened)
 
     assert answer.startswith((b"HTTP/1.1 408", b"HTTP/1.1 401"))
 
 
-def test_one_that_is_sent_byte_by_byte_is_ended_all_the_same(gateway: Gateway) -> None:
+def test_one_that_is_sent_byte_by_byte_is_ended_all_the_same(impatient: Gateway) -> None:
     endless = iter(lambda: b"x-a: b\r\n", b"")
 
     def is_ended() -> bool:
@@ -64,18 +76,37 @@ def test_one_that_is_sent_byte_by_byte_is_ended_all_the_same(gateway: Gateway) -
             return True
         return False
 
-    with connection(gateway) as opened:
+    with connection(impatient) as opened:
         opened.sendall(HEAD)
         wait_for(is_ended, "it is still being listened to", seconds=PROMPT_SECONDS, every=0.2)
 
 
-def test_the_second_request_of_a_connection_is_watched_as_the_first(gateway: Gateway) -> None:
-    with connection(gateway) as opened:
-        opened.sendall(b"GET /healthz HTTP/1.1\r\nhost: gateway\r\n\r\n" + HEAD)
+def test_the_second_request_of_a_connection_is_watched_as_the_first(impatient: Gateway) -> None:
+    with connection(impatient) as opened:
+        opened.sendall(b"GET /healthz HTTP/1.1\r\nhost: gateway\r\n\r\n")
+        first = opened.recv(65536)
+        opened.sendall(HEAD)
+        second = rest(opened)
+
+    assert first.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 408" in second
+
+
+def test_of_one_with_a_valid_key_the_audit_tells_and_the_log_does_not_complain(
+    impatient: Gateway, bucket: str
+) -> None:
+    key = impatient.stack.service_key
+    with connection(impatient) as opened:
+        opened.sendall(
+            f"POST /media-enricher/backfill?bucket={bucket} HTTP/1.1\r\nhost: gateway\r\n"
+            f"authorization: Bearer {key}\r\ncontent-length: 100\r\n\r\n{{".encode()
+        )
         answer = rest(opened)
 
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert b"HTTP/1.1 408" in answer
+    assert answer.startswith(b"HTTP/1.1 408")
+    wait_for(lambda: impatient.audit(bucket))
+    assert [row["http_status"] for row in impatient.audit(bucket)] == [408]
+    assert "Traceback" not in impatient.log.read_text()
 
 
 def test_a_whole_request_has_as_long_as_its_answer_takes(
@@ -197,8 +228,8 @@ def test_a_host_is_ours_if_it_names_where_we_listen(host: str, origin: str) -> N
     assert own_origin({**scope, "server": None}) == ""
 
 
-def test_the_answer_to_a_slow_request_is_json(gateway: Gateway) -> None:
-    with connection(gateway) as opened:
+def test_the_answer_to_a_slow_request_is_json(impatient: Gateway) -> None:
+    with connection(impatient) as opened:
         opened.sendall(HEAD)
         _, _, body = rest(opened).partition(b"\r\n\r\n")
 

@@ -117,6 +117,8 @@ async def _seen(run_id: UUID, desk: AtDesk, caller: Admitted) -> Seen:
     """
     found = await desk.blocking(lambda: desk.runs.get(str(run_id)))
     view = visible(found, caller) if found else None
+    if found is not None and view is None and await desk.was_told(caller, found.id):
+        view = View.PROGRESS
     if found is None or view is None:
         raise Refusal(404, "unknown_run", f"There is no run {run_id} that you may see.")
     return Seen(found, view)
