@@ -267,8 +267,8 @@ def test_who_is_counting_already_waits_and_nobody_else(
     def is_counting() -> bool:
         return bool(
             gateway.query(
-                "select from pg_stat_activity where wait_event_type = 'Lock'"
-                " and query like '%media_count_pending%'"
+                "select from pg_locks where not granted"
+                " and relation = 'public.media_assets'::regclass"
             )
         )
 
