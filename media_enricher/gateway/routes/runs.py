@@ -44,7 +44,7 @@ from media_enricher.snapshot.targets import BUCKET_SCHEME
 router = APIRouter(
     prefix="/media-enricher",
     tags=["runs"],
-    responses=documents.errors(401, 403, 422, 503),
+    responses=documents.errors(401, 403, 422, 429, 503),
     dependencies=[documents.BEARER_TOKEN],
 )
 

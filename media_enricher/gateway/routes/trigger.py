@@ -42,7 +42,7 @@ router = APIRouter(
     "/backfill",
     status_code=202,
     summary="Enrich what a bucket leaves to do",
-    responses=documents.errors(400, 401, 403, 404, 413, 422, 429, 503)
+    responses=documents.errors(400, 401, 403, 404, 408, 413, 422, 429, 503)
     | documents.answer(200, RunStarted | Counted, "A run is under way, or it was a dry run."),
     openapi_extra=documents.fields(BackfillRequest),
 )
@@ -76,7 +76,7 @@ async def backfill(
     "/cron",
     status_code=202,
     summary="Sweep a bucket by schedule; without one, a health report",
-    responses=documents.errors(400, 401, 403, 404, 413, 422, 429)
+    responses=documents.errors(400, 401, 403, 404, 408, 413, 422, 429)
     | documents.answer(200, RunStarted | Health, "A run is under way, or all is well.")
     | documents.answer(503, Health | ErrorAnswer, "Something that a run needs is away."),
     openapi_extra=documents.fields(SweepRequest),
@@ -110,7 +110,7 @@ async def cron(
     "/enrich",
     status_code=202,
     summary="Enrich one object, or follow a change in Storage",
-    responses=documents.errors(400, 401, 403, 404, 413, 422, 429, 503)
+    responses=documents.errors(400, 401, 403, 404, 408, 413, 422, 429, 503)
     | documents.answer(200, Ignored, "Nothing is done about this change."),
     openapi_extra=documents.body(ObjectRequest, ObjectChange),
     dependencies=[documents.WEBHOOK_SECRET],
