@@ -12,9 +12,6 @@ from media_enricher.cli.console import BAD_INPUT, err_console, fail
 from media_enricher.settings import SettingsError
 from media_enricher.signals import Interruption
 
-STOP_SECONDS = 10
-"""How long requests under way get to end; then they are cut off."""
-
 
 def serve(
     host: Annotated[
@@ -33,9 +30,10 @@ def serve(
 
 
 def _serve(host: str, port: int) -> None:
-    import uvicorn  # noqa: PLC0415 - with Prefect behind it, a second that no other command needs
-
+    # With Prefect behind it, this takes a second that no other command needs.
     from media_enricher.gateway.app import create_app  # noqa: PLC0415
+    from media_enricher.gateway.serving import serve as serve_app  # noqa: PLC0415
+    from media_enricher.settings import gateway_settings  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -44,11 +42,4 @@ def _serve(host: str, port: int) -> None:
     except SettingsError as error:
         fail(str(error), BAD_INPUT)
     err_console.print(f"Admin page: http://{host}:{port}/media-enricher/admin", highlight=False)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        server_header=False,
-        log_config=None,
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
+    serve_app(app, host, port, gateway_settings())
