@@ -66,6 +66,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "media_fulfil_requests": {"p_bucket": "b", "p_prefix": "", "p_paths": [], "p_sequence": 0},
     "media_finish_requests": {"p_run_id": str(uuid4()), "p_bucket": "b", "p_prefix": ""},
+    "media_own_buckets": {"p_buckets": {}},
     "media_tenant_id": {"p_bucket": "b", "p_path": "a.jpg"},
 }  # fmt: skip
 
