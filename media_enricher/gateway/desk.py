@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 from typing import Annotated, Any
@@ -20,10 +20,10 @@ from media_enricher.gateway.territory import Territory
 from media_enricher.models import FlowName, PendingCount, Selection
 from media_enricher.run_requests import RequestLimits
 from media_enricher.settings import GatewaySettings, Settings, SupabaseSettings
-from media_enricher.snapshot.targets import bucket_name
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.bucket import Bucket, buckets
 from media_enricher.supabase.client import connect
+from media_enricher.supabase.own_buckets import OwnBuckets, configured_buckets, refusal
 from media_enricher.supabase.reading import UserReading
 from media_enricher.supabase.requests import RunRequests
 from media_enricher.supabase.runs import RunTable
@@ -58,7 +58,7 @@ class Desk:
         self.blocking = Blocking()
         self.runs = RunTable(client)
         self.assets = AssetTable(client)
-        self._snapshot_bucket = bucket_name(ours.snapshot)
+        self._own_buckets = OwnBuckets(client, configured_buckets(ours))
         self.deployments = {
             flow: ours.deployment(flow) for flow in (FlowName.BACKFILL, FlowName.ENRICH_OBJECT)
         }
@@ -156,22 +156,38 @@ class Desk:
     async def _count_strangers(self, requests: Mapping[str, int]) -> None:
         await self.blocking(lambda: self._requests.count_unauthenticated(requests), seconds=0)
 
-    def keeps_current(self, bucket: str) -> bool:
-        """Whether a change in this bucket is followed; never in that of our own snapshots.
+    async def refuse_own_bucket(self, bucket: str) -> None:
+        """Let nobody start a run over what runs store themselves.
 
-        Each snapshot that a run writes is such a change, which would start the next run.
+        Raises:
+            Refusal: 400 `own_bucket`, or 503 if the database is away.
         """
-        if bucket == self._snapshot_bucket:
-            return False
-        return not self.kept_current or bucket in self.kept_current
+        if bucket in await self.blocking(self._own_buckets.names):
+            raise Refusal(400, "own_bucket", refusal(bucket), field="bucket", value=bucket)
+
+    async def followed(self, buckets: Iterable[str]) -> set[str]:
+        """Those of these buckets in which a change is followed; never one of our own.
+
+        What a run stores is such a change, which would start the next run.
+
+        Raises:
+            Refusal: 503.
+        """
+        kept = {each for each in buckets if not self.kept_current or each in self.kept_current}
+        return kept - await self.blocking(self._own_buckets.names) if kept else kept
 
     def bucket(self, name: str) -> Bucket:
         """One Storage bucket."""
         return Bucket(self._client, name)
 
     def buckets(self) -> list[str]:
-        """The buckets that can be worked on: all but that of the snapshots."""
-        return [name for name in buckets(self._client) if name != self._snapshot_bucket]
+        """The buckets that can be worked on: all but our own."""
+        own = self._own_buckets.names()
+        return [name for name in self.stored_buckets() if name not in own]
+
+    def stored_buckets(self) -> list[str]:
+        """All buckets that Storage has, our own included."""
+        return buckets(self._client)
 
     def address(self, request: Request, path: str) -> str:
         """The address of a route, as the caller reaches the gateway.

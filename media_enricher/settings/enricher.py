@@ -110,7 +110,7 @@ class Settings(FromEnvironment):
     buckets: CommaSeparated = Field(
         default=(),
         description="The buckets that sweeps and webhooks keep current, separated by commas. "
-        "Default: none by sweeps, and all but that of snapshots by webhooks.",
+        "Default: none by sweeps, and all but those of results and snapshots by webhooks.",
     )
     backfill_deployment: Deployment = Field(
         default="backfill/backfill",

@@ -63,6 +63,7 @@ async def backfill(
     caller = begun.require_caller()
     require_within_tenant(caller, asked.prefix, "prefix")
     await desk.territory.require_prefix(request, caller, asked.bucket, asked.prefix)
+    await desk.refuse_own_bucket(asked.bucket)
     begun.told(mode=asked.mode, max_files=asked.limit, is_dry_run=asked.dry_run)
     if asked.dry_run:
         await begun.record()
@@ -102,6 +103,7 @@ async def cron(
     caller = begun.require_caller()
     require_within_tenant(caller, asked.prefix, "prefix")
     await desk.territory.require_prefix(request, caller, asked.bucket, asked.prefix)
+    await desk.refuse_own_bucket(asked.bucket)
     started = await begun.start(max_files=asked.limit, trigger=Trigger.SCHEDULE, is_exclusive=True)
     return _answer(desk, request, response, started, asked.prefix)
 
@@ -132,6 +134,7 @@ async def enrich(request: Request, response: Response, desk: AtDesk) -> ObjectAc
     asked = parse(ObjectRequest, fields)
     require_within_tenant(caller, asked.path, "path")
     await desk.territory.require_object(request, caller, asked.bucket, asked.path)
+    await desk.refuse_own_bucket(asked.bucket)
     begun.told(idempotency_key=idempotency_key(request))
     started = await begun.start(
         prefix=f"{caller.tenant_id}/" if caller.tenant_id else "",
@@ -146,8 +149,9 @@ async def _follow(
     """Look at the objects of a change. Whether each is there, or gone, is for the run to see."""
     begun.told(trigger=Trigger.EVENT, mode=Mode.MISSING)
     by_bucket: dict[str, list[str]] = {}
+    followed = await desk.followed({each.bucket_id for each in change.objects()})
     for each in change.objects():
-        if desk.keeps_current(each.bucket_id):
+        if each.bucket_id in followed:
             by_bucket.setdefault(each.bucket_id, []).append(each.name)
     if not by_bucket:
         response.status_code = 200
