@@ -139,9 +139,9 @@ def load_block(name: str) -> WritableFileSystem:
     """A block by its `type/name`."""
     kind, _, document = name.partition("/")
     if kind == SupabaseBucket.get_block_type_slug():
-        return cast("SupabaseBucket", SupabaseBucket.load(document, _sync=True))
+        return cast("SupabaseBucket", cast("Any", SupabaseBucket).load(document, _sync=True))
     # Prefect looks for the type in each package it knows of, and imports them all.
-    return cast("WritableFileSystem", Block.load(name, _sync=True))
+    return cast("WritableFileSystem", cast("Any", Block).load(name, _sync=True))
 
 
 def _remade(folder: Path | None, block: str | None) -> SignedResults:

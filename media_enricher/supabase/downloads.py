@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Literal, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -197,7 +197,7 @@ class Downloader:
         wanted: StorageObject,
         *,
         byte_range: str | None = None,
-        route: str = "authenticated",
+        route: Literal["authenticated", "info/authenticated"] = "authenticated",
     ) -> AsyncIterator[_Answer]:
         """Ask for an object; errors of the connection become ours, whenever they come."""
         url = URL(object_url(self._base, wanted.bucket, wanted.path, route=route), encoded=True)
