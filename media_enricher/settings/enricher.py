@@ -96,8 +96,8 @@ class Settings(FromEnvironment):
         default=0.1,
         ge=0,
         le=1,
-        description="A run ends failed if it failed on a larger share of its selection's objects looked "
-        "at so far.",
+        description="A run ends failed if it failed on a larger share of its selection's objects "
+        "looked at so far.",
     )
     failure_threshold_minimum: int = Field(
         default=10, ge=1, description="Fewer failures than this never fail a run."
