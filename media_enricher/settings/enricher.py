@@ -93,7 +93,11 @@ class Settings(FromEnvironment):
         default=100_000_000, ge=1, description="Images with more decoded pixels are not decoded."
     )
     failure_threshold: float = Field(
-        default=0.1, ge=0, le=1, description="A run with a larger share of failures ends failed."
+        default=0.1,
+        ge=0,
+        le=1,
+        description="A run ends failed if it failed on a larger share of its selection's objects "
+        "looked at so far.",
     )
     failure_threshold_minimum: int = Field(
         default=10, ge=1, description="Fewer failures than this never fail a run."
