@@ -3,9 +3,9 @@
 -- the bytes, so the same etag has the same size.
 
 -- The unique index holds all that planning compares, so that a pass over a bucket reads no rows. It
--- is made anew beside the old one. That takes about as long as it took a run to write the rows'
--- index entries: some 3 s for a million rows. Meanwhile rows can be read, and writers wait; the old
--- one is dropped at the end, in no time. It needs room for both.
+-- is made anew beside the old one: 0.5 s for 250,000 rows where it was measured, and in proportion for
+-- more. Meanwhile rows can be read, and writers wait; then the old one is dropped, in no time. Until
+-- the end there is room needed for both (42 MB each for those rows).
 create unique index media_assets_bucket_path_new_key on public.media_assets (bucket, path) include (
   etag, object_id, user_id, owner_id, gone_at, status, depth, error_code, attempts,
   enricher_version, declared_content_type

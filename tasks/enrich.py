@@ -157,9 +157,10 @@ class Enrichment:
             retry_delay_seconds=exponential_backoff(ours.retry_delay_seconds),
             retry_jitter_factor=0.3,
             cache_expiration=timedelta(days=ours.cache_days),
-            result_storage=self._cache.for_task(),
             refresh_cache=mode in (Mode.FAILED, Mode.ALL),
         )
+        # As an option, Prefect takes only a block that its server knows.
+        self._enrich.result_storage = self._cache.for_task()
         self.reused = 0
 
     def __enter__(self) -> Self:

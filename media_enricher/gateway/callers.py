@@ -88,7 +88,7 @@ class Authenticator:
             Refusal: 401 `no_token`, `bad_token`, `expired_token` or `anonymous_key`; or 503, when
                 the project's signing keys can't be had.
         """
-        token = _bearer_token(authorization)
+        token = bearer_token(authorization)
         if self._is_service_key(token):
             return SERVICE
         if token.startswith("sb_publishable_"):
@@ -126,7 +126,12 @@ def is_same_secret(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
-def _bearer_token(authorization: str | None) -> str:
+def bearer_token(authorization: str | None) -> str:
+    """The token that an `Authorization` header holds, which proves nothing yet.
+
+    Raises:
+        Refusal: 401.
+    """
     if not authorization:
         raise _unauthorised("no_token", "There is no Authorization header")
     if len(authorization) > LONGEST_TOKEN:

@@ -110,7 +110,7 @@ def test_whoever_names_one_over_http_is_told_why_not(
 ) -> None:
     """The gateway has no such setting, and loads no block: a run has told the database."""
     bucket.fill(1)
-    assert backfill(bucket.name, return_state=True).is_completed()  # type: ignore[union-attr]
+    assert backfill(bucket.name, return_state=True).is_completed()
     for own in (*stores, "media-enricher-results"):
         for route, body in {
             "/backfill": {"bucket": own},
@@ -152,7 +152,7 @@ def test_a_sweep_leaves_them_alone_and_does_the_rest(
     bucket: FilledBucket, stores: tuple[str, str], gateway: Gateway
 ) -> None:
     bucket.fill(1)
-    assert backfill(bucket.name, return_state=True).is_completed()  # type: ignore[union-attr]
+    assert backfill(bucket.name, return_state=True).is_completed()
     others = asked_for(bucket)
     bucket.fill(1, folder="new")
     state = cast("State[Any]", sweep([*stores, bucket.name], return_state=True))
@@ -165,7 +165,7 @@ def test_one_that_was_used_before_stays_known(
     bucket: FilledBucket, stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.fill(1)
-    assert backfill(bucket.name, return_state=True).is_completed()  # type: ignore[union-attr]
+    assert backfill(bucket.name, return_state=True).is_completed()
     monkeypatch.setenv("MEDIA_ENRICHER_SNAPSHOT", "bucket:media-enricher-snapshots")
     monkeypatch.delenv("MEDIA_ENRICHER_RESULT_STORAGE")
     settings.cache_clear()
