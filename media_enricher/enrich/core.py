@@ -151,6 +151,7 @@ class LaneCore:
                 return await self._read_whole(source, effort, stop, Depth.HEADER)
             rest = await self._read_part(source, held, stop, effort, of_etag=part.etag)
             part.data += rest.data
+            part.length = len(part.data)
 
     async def _read_part(
         self,

@@ -205,12 +205,14 @@ class Decoder:
                 for body in self._frames.feed(data):
                     self._take(body)
         except BlockingIOError:
-            pass
-        except (OSError, msgspec.DecodeError):
+            self._hand_out()
+            return
+        except msgspec.DecodeError:
             self._kill("it sent what is no answer")
-        else:  # it has ended; the template says how
-            asyncio.get_running_loop().remove_reader(self._connection)
-        self._hand_out()
+        except OSError:
+            pass
+        # It has ended, or will; the template says how.
+        asyncio.get_running_loop().remove_reader(self._connection)
 
     def _take(self, body: bytes) -> None:
         if not self._is_ready:
