@@ -2,7 +2,20 @@
 
 A decoder holds more than the picture: planes and canvases of its own, a copy handed over, and the
 conversions we make after. The figures are bytes a pixel at the peak, rounded up from what Pillow 13
-and its libraries allocate.
+and its libraries allocate. Peak resident memory of a whole process, measured just below the limit
+(45 MB of it before the file is opened):
+
+| format, mode | megapixels | MB |
+| --- | --- | --- |
+| PNG RGB | 80 | 350 |
+| PNG RGBA | 36 | 319 |
+| PNG I;16 | 30 | 245 |
+| JPEG progressive, 4:2:0 | 95 | 323 |
+| WebP | 15 | 274 |
+| AVIF RGBA | 14 | 298 |
+| JPEG 2000 RGBA | 8 | 372 |
+| TIFF RGB | 40 | 312 |
+| GIF | 60 | 331 |
 """
 
 from __future__ import annotations
