@@ -97,6 +97,18 @@ GIF = b"GIF89a" + struct.pack("<HHBBB", 10, 10, 0x80, 0, 0) + b"\0\0\0\xff\xff\x
 FRAME = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\2\2\x44\1\0"
 SOF = b"\xff\xc0\0\x11\x08\0\x10\0\x10\3\1\x22\0\2\x11\1\3\x11\1"
 
+WEBP = b"RIFF\xff\xff\xff\0WEBPVP8X\x0a\0\0\0" + b"\0" * 10
+
+
+def gif_comment(n: int) -> bytes:
+    return GIF + b"\x21\xfe" + b"\1A" * n + b"\0" + FRAME + b";"
+
+
+def large_icon(_: int) -> bytes:
+    inner = png(9_990, 9_990, 6)
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 1, 1, 0, 0, 1, 32, len(inner), 22) + inner
+
+
 CATALOGUE: dict[str, tuple[Callable[[int], bytes], int, str]] = {
     "nested XMP": (packed_xmp, 200_000, "a.png"),
     "packed texts": (many_packed_texts, 2_000, "a.png"),
@@ -108,7 +120,7 @@ CATALOGUE: dict[str, tuple[Callable[[int], bytes], int, str]] = {
     "an SVG name": (lambda n: gzip.compress(b"<svg " + b"a" * n + b"></svg>"), 65_000, "a.svgz"),
     "SVG names": (lambda n: b"<svg " + b"a " * n + b"></svg>", 32_000, "a.svg"),
     "an unclosed quote": (lambda n: b"<svg " + b"a='" * n, 20_000, "a.svg"),
-    "GIF comments": (lambda n: GIF + b"\x21\xfe" + b"\1A" * n + b"\0" + FRAME + b";", 12_000_000, ""),
+    "GIF comments": (gif_comment, 12_000_000, ""),
     "GIF frames": (lambda n: GIF + FRAME * n + b";", 1_000_000, ""),
     "JPEG fill": (lambda n: b"\xff\xd8" + b"\xff" * n + SOF, 30_000_000, ""),
     "JPEG escapes": (lambda n: b"\xff\xd8" + b"\xff\0" * n + SOF, 15_000_000, ""),
@@ -120,19 +132,13 @@ CATALOGUE: dict[str, tuple[Callable[[int], bytes], int, str]] = {
     ),
     "PNG chunks": (lambda n: png(1, 1, 0, chunk(b"abCd", b"") * n), 2_000_000, ""),
     "PNG with a colour key": (
-        lambda _: png(9_990, 9_990, 2, chunk(b"tRNS", b"\0\1\0\2\0\3")), 1, "",
-    ),
-    "an icon larger than it says": (
-        lambda _: (lambda inner: struct.pack("<HHHBBBBHHII", 0, 1, 1, 1, 1, 0, 0, 1, 32, len(inner), 22) + inner)(
-            png(9_990, 9_990, 6)
-        ),
+        lambda _: png(9_990, 9_990, 2, chunk(b"tRNS", b"\0\1\0\2\0\3")),
         1,
-        "a.ico",
+        "",
     ),
-    "WebP chunks": (
-        lambda n: b"RIFF\xff\xff\xff\0WEBPVP8X\x0a\0\0\0" + b"\0" * 10 + b"abcd\0\0\0\0" * n, 3_000_000, "",
-    ),
-}  # fmt: skip
+    "an icon larger than it says": (large_icon, 1, "a.ico"),
+    "WebP chunks": (lambda n: WEBP + b"abcd\0\0\0\0" * n, 3_000_000, ""),
+}
 
 PROBE = """
 import resource, sys

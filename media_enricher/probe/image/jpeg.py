@@ -26,6 +26,8 @@ _PHOTOSHOP = b"Photoshop 3.0\0"
 
 _MAX_SEGMENTS = 20_000
 """Before the first scan. A long XMP or a panorama has some hundred."""
+_MAX_FILL = 1024 * 1024
+"""Bytes between segments, which Pillow reads one by one. Writers align with a few."""
 _MAX_SCANS = 200
 """Encoders write up to some 20; each makes a decoder go over all of the picture again."""
 
@@ -37,7 +39,7 @@ def read(window: Window, header: ImageHeader) -> None:
     """Read up to the first scan, or in a partial window, to its end once the size is known."""
     icc_parts: dict[int, bytes] = {}
     at = 2
-    segments = 0
+    segments = filled = 0
     while True:
         segments += 1
         if segments > _MAX_SEGMENTS:
@@ -46,7 +48,13 @@ def read(window: Window, header: ImageHeader) -> None:
             )
         if header.width is not None and at + 4 > window.held:
             break
+        end = at
         marker, length, at = _segment(window, at)
+        filled += at - 4 - end
+        if filled > _MAX_FILL:
+            raise UnreadableError(
+                ErrorCode.CORRUPT, f"The JPEG has {filled:,} bytes of fill between its segments."
+            )
         if marker == _SCAN:
             # With its components in several scans, a JPEG is held as coefficients, as a
             # progressive one is.
