@@ -111,19 +111,6 @@ def probe_full(
     return findings
 
 
-def preload() -> None:
-    """Try out whatever a probe may need later: afterwards it opens no file and imports nothing."""
-    from media_enricher.probe.image.warming import samples  # noqa: PLC0415 - brings in encoders
-
-    options = ProbeOptions(location=True, exif_tags=("Make", "DateTimeOriginal"))
-    for data in samples():
-        size = len(data)
-        probe_full(data, path="a", declared_content_type=None, options=options)
-        probe_header(data, size_bytes=size, path="a", declared_content_type=None, options=options)
-    for declared in ("text/html", "image/jpeg"):
-        probe_full(b"<html>", path="a.txt", declared_content_type=declared, options=options)
-
-
 _ImageProbe = Callable[[Window, str, ProbeOptions], Findings]
 
 
