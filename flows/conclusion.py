@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
+from flows.interruption import interruption, until_heard
 from media_enricher.models import RunStatus
 from tasks import resources
 
@@ -37,17 +38,22 @@ class Conclusion:
     def __init__(self, run: Concludable) -> None:
         self._run = run
         self._was_interrupted = False
+        self._signals = until_heard()
 
     def __enter__(self) -> Self:
+        self._signals.__enter__()
         return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> bool:
+        self._signals.__exit__(kind, error, traceback)
         self._was_interrupted = kind is KeyboardInterrupt
+        if self._was_interrupted and (stop := interruption()):
+            stop.hear()
         return self._was_interrupted
 
     def state(self) -> State[Any]:

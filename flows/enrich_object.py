@@ -18,6 +18,7 @@ from media_enricher.batching import batches
 from media_enricher.models import Depth, Mode, Selection
 from tasks import resources
 from tasks.enrich import Enrichment
+from tasks.own_buckets import refuse_own_bucket
 from tasks.report import Progress, report
 from tasks.run import Run
 from tasks.write import write
@@ -44,6 +45,7 @@ def enrich_object(bucket: BucketName, prefix: str = "", depth: Depth = Depth.FUL
         prefix: Only what was asked for under exactly this prefix: none, or a tenant's folder.
         depth: header: a first range of each object, no pixels. full: each object whole, once.
     """
+    refuse_own_bucket(bucket)
     requested = resources.requested_objects(bucket, prefix)
     run = Run(str(runtime.flow_run.id), Selection(bucket=bucket, prefix=prefix, depth=depth))
     with Conclusion(run) as conclusion:

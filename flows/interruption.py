@@ -1,36 +1,60 @@
-"""A person's wish that a run stop, which `python -m flows` gets as SIGINT."""
+"""A person's wish that a run stop: SIGINT for `python -m flows`, Prefect's SIGTERM for a worker's.
+
+Both become an exception in the flow's own code, and come again until that has heard them.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from prefect import Flow
+from prefect.exceptions import TerminationSignal
+
+from media_enricher.signals import Interruption, Repeater, is_leaving, send_to_main_thread
 
 
-class StopOnce:
-    """A handler of SIGINT that stops the flow's own code, and once.
+def inside(flow: Flow[..., Any]) -> Callable[[FrameType | None], bool]:
+    """Whether the flow's function is among those being executed at a frame.
 
-    Never the engine around it: that would call a run crashed which was just done.
-
-    Attributes:
-        is_stopping: whether it has.
+    Where an interruption may be raised: never in the engine around it, which would call a run
+    crashed that was just done.
     """
+    code = flow.fn.__code__
 
-    def __init__(self, flow: Flow[..., Any]) -> None:
-        self.is_stopping = False
-        self._code = flow.fn.__code__
-
-    def __call__(self, _signal_number: int, frame: FrameType | None) -> None:
-        """Raise KeyboardInterrupt if the flow's function is among those being executed."""
-        while frame is not None and frame.f_code is not self._code:
+    def is_executed(frame: FrameType | None) -> bool:
+        while frame is not None and frame.f_code is not code:
             frame = frame.f_back
-        if frame is not None and not self.is_stopping:
-            self.is_stopping = True
-            raise KeyboardInterrupt
+        return frame is not None
+
+    return is_executed
+
+
+def interruption() -> Interruption | None:
+    """What handles SIGINT in this process, if it is ours: under a worker there is none."""
+    handler = signal.getsignal(signal.SIGINT)
+    return handler if isinstance(handler, Interruption) else None
+
+
+def until_heard() -> Repeater:
+    """While it is open, Prefect's SIGTERM comes again until the flow's code has heard it.
+
+    Prefect's handler raises `TerminationSignal` wherever Python is, which may be where exceptions
+    are ignored. The handler stays Prefect's: a supervisor asks whether it is in place.
+    """
+    main_thread = threading.main_thread().ident
+
+    def again(number: int) -> None:
+        # Without Prefect's handler, the signal would end the process.
+        is_handled = callable(signal.getsignal(number))
+        if is_handled and not is_leaving(main_thread, TerminationSignal, KeyboardInterrupt):
+            send_to_main_thread(number)
+
+    return Repeater((signal.SIGTERM,), again)
 
 
 @contextmanager
@@ -46,7 +70,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        handler = signal.getsignal(signal.SIGINT)
-        if isinstance(handler, StopOnce) and handler.is_stopping:
+        stop = interruption()
+        if stop is not None and stop.is_raised:
             raise KeyboardInterrupt from error
         raise

@@ -11,7 +11,6 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from media_enricher.settings import settings
-from media_enricher.snapshot.targets import bucket_name
 from tasks.keep_current import drain, keep_current
 from tasks.purge import purge
 from tasks.reconcile import reconcile
@@ -30,15 +29,12 @@ def sweep(buckets: list[BucketName] | None = None) -> State[Any]:
     Args:
         buckets: Those to keep current; empty for those of MEDIA_ENRICHER_BUCKETS.
     """
-    ours = settings()
-    # Each run writes a snapshot, which must not be what the next run is for.
-    kept = [each for each in buckets or ours.buckets if each != bucket_name(ours.snapshot)]
     # In this order: the dead must not keep their bucket from a new run, nor may a deleted bucket
     # get one. Whatever fails, the rest is done.
     states: list[State[list[str]]] = [
         reconcile(return_state=True),
         purge(return_state=True),
-        *(keep_current(bucket, return_state=True) for bucket in kept),
+        *(keep_current(bucket, return_state=True) for bucket in buckets or settings().buckets),
         drain(return_state=True),
     ]
     return _conclusion(states)

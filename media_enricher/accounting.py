@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -177,13 +177,20 @@ class Account(Counts):
         known = {"unsupported": self.unsupported, "gone": self.gone}
         return {**known, "skipped before a retry": self.skipped - sum(known.values())}
 
-    def verdict(self, *, threshold: float, minimum: int) -> str | None:
+    def verdict(
+        self, *, threshold: float, minimum: int, seen_so_far: Callable[[], int] = lambda: 0
+    ) -> str | None:
         """Why the run is to end failed, or None if it is a success.
+
+        The share is of all objects of the selection that have been looked at so far, by this run
+        or by one before: a rerun of the rest is judged as the one run over everything would be.
 
         Args:
             threshold: the largest share of failures, 0 to 1, that a success may have.
             minimum: fewer failures than this never fail a run, except where the run could read
                 nothing at all, which is an outage and not a bad file.
+            seen_so_far: counts the objects of the selection that need no look any more. Called
+                only where this run's own share is too large.
         """
         if not self.failed:
             return None
@@ -192,5 +199,9 @@ class Account(Counts):
             return f"none of {self.processed:,} objects could be read ({reasons})"
         if self.failed < minimum or self.failed <= threshold * self.processed:
             return None
-        share = self.failed / self.processed
-        return f"{share:.0%} failed, more than the {threshold:.0%} allowed ({reasons})"
+        seen = max(self.processed, seen_so_far())
+        if self.failed <= threshold * seen:
+            return None
+        share = f"{self.failed / seen:.0%} failed, more than the {threshold:.0%} allowed"
+        of = f"{self.failed:,} of the {seen:,} objects looked at so far"
+        return f"{share} ({of}: {reasons})"

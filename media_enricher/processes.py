@@ -1,21 +1,102 @@
-"""Worker processes that a library starts for us, and that must not outlive the run."""
+"""Child processes that do not outlive this one, however it ends.
+
+On Linux the kernel itself signals a child when its parent goes (PR_SET_PDEATHSIG). It takes the end
+of the *thread* that started the child for the parent's; so all are started by one thread that lives
+as long as the process. Elsewhere, a killed parent leaves them.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
+_PR_SET_PDEATHSIG = 1
 _WATCH_SECONDS = 0.5
+
+
+def spawn(
+    command: Sequence[str | Path],
+    *,
+    on_parent_death: signal.Signals = signal.SIGKILL,
+    **options: Any,
+) -> subprocess.Popen[bytes]:
+    """Start a child that is sent a signal when this process ends. Any thread may call it.
+
+    Args:
+        command: the program and its arguments.
+        on_parent_death: what the child gets, however this process ends.
+        options: of `subprocess.Popen`.
+    """
+    arguments = [str(part) for part in command]
+    follow = die_with_parent(on_parent_death)
+    starting = _starter().submit(
+        _popen,
+        arguments,
+        preexec_fn=follow,
+        **options,
+    )
+    try:
+        return starting.result()
+    except BaseException:  # interrupted: nobody gets to know the child, so it ends
+        starting.add_done_callback(lambda started: _dismiss(started, on_parent_death))
+        raise
+
+
+def run(
+    command: Sequence[str | Path], *, timeout: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; it is killed if this process, or this call, ends before.
+
+    Returns:
+        Its exit code and what it printed.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer.
+    """
+    pipe = subprocess.PIPE
+    with spawn(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as child:
+        try:
+            out, err = child.communicate(timeout=timeout)
+        except BaseException:
+            child.kill()
+            raise
+    return subprocess.CompletedProcess(
+        child.args, child.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+    )
+
+
+def die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
+    """A `preexec_fn` for a child that the calling process starts from a thread that lives on."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)  # loaded here: a child after fork must not
+    parent = os.getpid()
+
+    def follow() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, death_signal)
+        if os.getppid() != parent:  # it died before the call above
+            os._exit(1)
+
+    return follow
 
 
 def follow_parent() -> None:
     """End this process soon after its parent's end, and leave Ctrl-C to the parent.
 
-    The initializer of a process pool. It watches the parent's id, for the kernel's own death signal
-    (PR_SET_PDEATHSIG) takes the end of the *thread* that started this process for the parent's.
+    The initializer of a process pool, whose processes a library starts from threads of its own. It
+    watches the parent's id, for the kernel's own death signal takes the end of such a thread for
+    the parent's.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
@@ -32,3 +113,21 @@ def kill_workers() -> None:
     """Kill the processes of all pools of this process at once."""
     for worker in multiprocessing.active_children():
         worker.kill()
+
+
+def _popen(arguments: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(arguments, **options)  # noqa: S603 - what we are asked to start
+
+
+def _dismiss(started: Future[subprocess.Popen[bytes]], with_signal: signal.Signals) -> None:
+    if started.exception() is None:
+        started.result().send_signal(with_signal)
+
+
+@lru_cache
+def _starter() -> ThreadPoolExecutor:
+    """The thread that all children are started by."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="children")
+
+
+os.register_at_fork(after_in_child=_starter.cache_clear)  # threads do not come along

@@ -40,9 +40,11 @@ class RequestOutcome(StrEnum):
     KEY_REUSED = "key_reused"
     """The idempotency key was used before, for something else."""
     UNDER_WAY = "under_way"
-    """Such a run is queued or running already."""
+    """A run that does this, and maybe more, is queued or running already."""
     TOO_MANY_RUNS = "too_many_runs"
-    """As many runs as are allowed are under way."""
+    """As many runs as are allowed are under way: see `Reservation.limited_by`."""
+    TOO_MANY_OBJECTS = "too_many_objects"
+    """As many single objects as a tenant may ask for are waiting."""
     QUEUED = "queued"
     """Reserved, and to be started; by someone else before, unless the reservation is new."""
 
@@ -54,6 +56,18 @@ class Invoker(msgspec.Struct, frozen=True, kw_only=True):
     """`service_role`, `authenticated`, `anon` or `webhook`."""
     user_id: str | None = None
     tenant_id: str | None = None
+    is_admin: bool = False
+
+
+class Quota(StrEnum):
+    """Which quota of active runs is used up."""
+
+    SERVICE = "service"
+    USER = "user"
+    TENANT = "tenant"
+    """Of a tenant, or of all users who belong to none."""
+    ALL = "all"
+    """Of all users together."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +105,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     trigger: Trigger = Trigger.HTTP
     is_dry_run: bool = False
     is_exclusive: bool = False
-    """No run of the same flow may be under way in the whole bucket, whatever its prefix."""
+    """No run of the same flow may be under way over any part of the prefix."""
     objects: list[AskedObject] | None = None
     """Of the flow `enrich-object`."""
     idempotency_key: str | None = None
@@ -108,7 +122,17 @@ class RequestLimits(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: int | None = None
     """Of this caller; None for any number."""
     active_runs: int | None = None
-    """Backfills that may be under way at once; None for any number."""
+    """Backfills of all users that may be under way at once; None, here and below: any number."""
+    tenant_active_runs: int | None = None
+    """Those of one tenant; users without a tenant share one such quota."""
+    user_active_runs: int | None = None
+    """Those of one user."""
+    service_active_runs: int | None = None
+    """Those of the service key, which count towards no other limit."""
+    waiting_objects: int | None = None
+    """Single objects that may wait in a tenant's own queue before its users are refused more."""
+    shared_queue_objects: int | None = None
+    """A tenant's objects in the queue that a bucket's tenants share; more get one of their own."""
     silence_seconds: float
     """A running run whose last heartbeat is older is taken for dead."""
 
@@ -157,6 +181,8 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     invocation_id: str
     retry_after: int | None = None
     """Seconds until it is of use to ask again, where a limit was reached."""
+    limited_by: Quota | None = None
+    """Which quota is used up, of too many runs."""
     is_new: bool = False
     """This invocation made the request."""
     request: RunRequest | None = None

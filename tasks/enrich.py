@@ -52,8 +52,9 @@ class BatchIncompleteError(Exception):
 def batch_cache_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """Name the result of a batch by all it depends on, and by nothing else.
 
-    That is the project, each member and its etag and attempt, the depth, the enricher's version and
-    the options that change what is found; not the run, so that a repeated run finds it.
+    That is the project, each member with its version (etag, size, declared type) and attempt, the
+    depth, the enricher's version and the options that change what is found; not the run, so that a
+    repeated run finds it.
     """
     batch: Batch = parameters["batch"]
     material = (
@@ -61,7 +62,13 @@ def batch_cache_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str
         ENRICHER_VERSION,
         msgspec.to_builtins(resources.engine_options().probe),
         batch.depth,
-        [(member.bucket, member.path, member.etag, member.attempts) for member in batch.objects],
+        [
+            (
+                *(member.bucket, member.path, member.etag, member.size_bytes),
+                *(member.declared_content_type, member.attempts),
+            )
+            for member in batch.objects
+        ],
     )
     return hashlib.sha256(msgspec.json.encode(material)).hexdigest()
 
@@ -150,9 +157,10 @@ class Enrichment:
             retry_delay_seconds=exponential_backoff(ours.retry_delay_seconds),
             retry_jitter_factor=0.3,
             cache_expiration=timedelta(days=ours.cache_days),
-            result_storage=self._cache.for_task(),
             refresh_cache=mode in (Mode.FAILED, Mode.ALL),
         )
+        # As an option, Prefect takes only a block that its server knows.
+        self._enrich.result_storage = self._cache.for_task()
         self.reused = 0
 
     def __enter__(self) -> Self:

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from prefect import get_run_logger, task
 
 from media_enricher.models import FlowName, Selection
+from media_enricher.supabase.own_buckets import refusal
 from tasks import resources
+from tasks.own_buckets import own_buckets
 from tasks.plan import UnknownBucketError
 from tasks.request import request_run
 
@@ -15,6 +17,8 @@ from tasks.request import request_run
 @task(name="keep-current", task_run_name="keep {bucket} current", persist_result=False)
 def keep_current(bucket: str) -> list[str]:
     """Mark what is gone from a bucket, and start a backfill if anything is missing.
+
+    One of our own buckets is left alone.
 
     Returns:
         A sentence for each thing that was done.
@@ -26,6 +30,10 @@ def keep_current(bucket: str) -> list[str]:
         httpx.HTTPError: Prefect is away.
     """
     logger = get_run_logger()
+    if bucket in own_buckets():
+        # Each run writes there, which must not be what the next run is for.
+        logger.warning(refusal(bucket))
+        return []
     if not resources.bucket(bucket).exists():
         raise UnknownBucketError(
             f"there is no bucket {bucket!r} in this project; correct MEDIA_ENRICHER_BUCKETS or the "

@@ -9,6 +9,7 @@ from prefect import get_run_logger, task
 from media_enricher.metrics import Stage
 from media_enricher.models import PendingCount, Selection, Share, StorageObject
 from tasks import resources
+from tasks.own_buckets import refuse_own_bucket
 
 
 class UnknownBucketError(Exception):
@@ -25,10 +26,12 @@ def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCo
         dry_run: count only; write nothing.
 
     Raises:
+        OwnBucketError: the bucket holds what runs store themselves.
         UnknownBucketError: a missing bucket would otherwise look like an empty one.
         SupabaseError: the database did not answer.
     """
     logger = get_run_logger()
+    refuse_own_bucket(selection.bucket)
     if not resources.bucket(selection.bucket).exists():
         raise UnknownBucketError(
             f"there is no bucket {selection.bucket!r} in this project; "

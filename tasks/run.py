@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
+
 from media_enricher.accounting import Account
-from media_enricher.models import Selection
+from media_enricher.models import Mode, Selection
 from media_enricher.settings import settings
 from media_enricher.snapshot import SnapshotWriter
 from tasks import resources
@@ -60,5 +62,14 @@ class Run:
         """Why the run is to end failed, or None."""
         ours = settings()
         return self.account.verdict(
-            threshold=ours.failure_threshold, minimum=ours.failure_threshold_minimum
+            threshold=ours.failure_threshold,
+            minimum=ours.failure_threshold_minimum,
+            seen_so_far=self._seen_so_far,
         )
+
+    def _seen_so_far(self) -> int:
+        """The objects of the selection that this run or another has dealt with."""
+        assets = resources.asset_table()
+        everything = msgspec.structs.replace(self.selection, mode=Mode.ALL)
+        unseen = msgspec.structs.replace(self.selection, mode=Mode.MISSING)
+        return assets.count_pending(everything).objects - assets.count_pending(unseen).objects

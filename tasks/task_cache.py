@@ -5,20 +5,23 @@ A folder of this machine, or a Prefect block. Results hold EXIF, and Prefect nev
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
 
 from prefect import get_run_logger
-from prefect.blocks.core import Block
 from prefect.filesystems import WritableFileSystem
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 
 from media_enricher.blocks import SupabaseBucket
-from media_enricher.settings import TaskRunnerName, settings
+from media_enricher.settings import settings
 from media_enricher.supabase.errors import SupabaseError
+from tasks.signed_results import SignedResults, load_block
+
+_OUR_FILES = re.compile(r"[0-9a-f]{64}(\..+)?")
+"""A key of `batch_cache_key`, and what a kill left of one being written."""
 
 
 class TaskCache:
@@ -42,16 +45,17 @@ class TaskCache:
         else:
             self._place = str(Path(configured).absolute())
 
-    def for_task(self) -> Path | str | WritableFileSystem:
+    def for_task(self) -> SignedResults:
         """The `result_storage` of a task.
 
         A block is loaded once for all threads, and by its name in other processes: it holds keys,
         which are not to be sent around.
         """
         if self._block is None:
-            return Path(self._place)
-        is_shared = settings().task_runner is TaskRunnerName.THREADS
-        return self._block if is_shared else self._place
+            return SignedResults(folder=Path(self._place))
+        results = SignedResults(block=self._place)
+        results.use(self._block)
+        return results
 
     def sweep(self) -> None:
         """Delete results that are too old to be used. Blocks of other makers see to it themselves.
@@ -73,13 +77,10 @@ class TaskCache:
 
 def _load(name: str) -> WritableFileSystem:
     """A block by its `type/name`, which may be used."""
-    kind, _, document = name.partition("/")
-    if kind != SupabaseBucket.get_block_type_slug():
-        # Prefect looks for the type in each package it knows of, and imports them all.
-        return cast("WritableFileSystem", Block.load(name))
-    ours = cast("SupabaseBucket", SupabaseBucket.load(document))
-    ours.require_private()
-    return ours
+    block = load_block(name)
+    if isinstance(block, SupabaseBucket):
+        block.require_private()
+    return block
 
 
 def _sweep_folder(folder: Path, age: timedelta) -> int:
@@ -88,7 +89,9 @@ def _sweep_folder(folder: Path, age: timedelta) -> int:
     oldest_kept = time.time() - age.total_seconds()
     swept = 0
     for file in folder.iterdir():
-        with suppress(FileNotFoundError):  # another run sweeps too
+        if not _OUR_FILES.fullmatch(file.name):
+            continue  # somebody's, who keeps other things in the folder
+        with suppress(OSError):  # another run sweeps too; and what is no file stays
             if file.stat().st_mtime < oldest_kept:
                 file.unlink()
                 swept += 1

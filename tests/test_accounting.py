@@ -84,6 +84,16 @@ def test_verdict(enriched: int, codes: list[ErrorCode], fails: bool) -> None:
         assert codes[0] in verdict
 
 
+def test_the_share_is_of_all_objects_looked_at_so_far() -> None:
+    rest = account_of(629, *[ErrorCode.CORRUPT] * 71)  # after 300 by a run that was cancelled
+    assert rest.verdict(threshold=0.1, minimum=10, seen_so_far=lambda: 1_000) is None
+    assert (
+        rest.verdict(threshold=0.1, minimum=10, seen_so_far=lambda: 705)
+        == "10% failed, more than the 10% allowed (71 of the 705 objects looked at so far: "
+        "71 corrupt)"
+    )
+
+
 def test_samples_are_bounded() -> None:
     account = account_of(0, *[ErrorCode.CORRUPT] * 100)
     assert account.failures == {"corrupt": 100}

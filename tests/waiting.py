@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -75,6 +76,16 @@ def wait_until_gone(processes: Iterable[psutil.Process]) -> None:
         lambda: f"still running: {living(watched)}",
         seconds=PROMPT_SECONDS,
     )
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """The processes that have a value in their environment, whoever started them."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if mark in process.environ().values() and process.pid != os.getpid():
+                found.append(process)
+    return living(found)
 
 
 def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:

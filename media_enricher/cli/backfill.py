@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import IO, Annotated
@@ -28,14 +28,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from media_enricher.cli.console import BAD_INPUT, console, err_console, fail
+from media_enricher import processes
+from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, err_console, fail
 from media_enricher.models import Depth, Mode
 from media_enricher.settings import SettingsError, supabase_settings
+from media_enricher.signals import Forwarding
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.runs import RunTable
 
 POLL_SECONDS = 0.5
+EXIT_CODES = {"COMPLETED": 0, "CANCELLED": 130}
+"""By the run's final state."""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -96,36 +100,53 @@ def run_backfill(
         environment: of the child, on top of this process's.
         verbose: pass the flow's log on, instead of its warnings alone.
     """
-    child = subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", "flows", "backfill", json.dumps(parameters)],
-        env={"PREFECT_LOGGING_LEVEL": "INFO" if verbose else "WARNING"}
-        | dict(os.environ)
-        | dict(environment or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C comes to us alone, and we ask the run to stop
-    )
-    said: dict[str, str] = {}
-    readers = [
-        threading.Thread(target=_take_note, args=(child.stdout, said), daemon=True),
-        threading.Thread(target=_pass_on, args=(child.stderr,), daemon=True),
-    ]
-    for reader in readers:
-        reader.start()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    _watch(child, said)
-    for reader in readers:
-        reader.join()
+    with Forwarding() as signals:  # Ctrl-C asks the run to stop, and asks again
+        child = _start(parameters, environment or {}, verbose=verbose)
+        said: dict[str, str] = {}
+        signals.pass_on = lambda: None if "state" in said else child.send_signal(signal.SIGINT)
+        readers = [
+            threading.Thread(target=_take_note, args=(child.stdout, said), daemon=True),
+            threading.Thread(target=_pass_on, args=(child.stderr,), daemon=True),
+        ]
+        for reader in readers:
+            reader.start()
+        try:
+            _watch(child, said, lambda: signals.is_asked)
+        finally:
+            with suppress(ProcessLookupError):  # what it has started, a Prefect server for one
+                os.killpg(child.pid, signal.SIGKILL)
+        for reader in readers:
+            reader.join()
     return Ended(
         run_id=said.get("run_id"),
-        exit_code=child.returncode if child.returncode in {0, 130} else 1,
+        exit_code=EXIT_CODES.get(said.get("state", ""), JOB_FAILED),
         message=said.get("message") or f"The flow ended without a word (exit {child.returncode}).",
     )
 
 
-def _watch(child: subprocess.Popen[str], said: Mapping[str, str]) -> None:
-    """Show the run's progress until the child has ended; Ctrl-C asks it to stop."""
+def _start(
+    parameters: Mapping[str, object], environment: Mapping[str, str], *, verbose: bool
+) -> subprocess.Popen[bytes]:
+    return processes.spawn(
+        [sys.executable, "-m", "flows", "backfill", json.dumps(parameters)],
+        on_parent_death=signal.SIGINT,  # the run is cancelled, and says so
+        env={
+            "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "WARNING",
+            # Prefect's own word is 20 s, too few for a busy machine.
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        }
+        | dict(os.environ)
+        | dict(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C comes to us alone, and we ask the run to stop
+    )
+
+
+def _watch(
+    child: subprocess.Popen[bytes], said: Mapping[str, str], is_stopping: Callable[[], bool]
+) -> None:
+    """Show the run's progress until the child has ended."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -138,14 +159,12 @@ def _watch(child: subprocess.Popen[str], said: Mapping[str, str]) -> None:
     ) as bar:
         shown = bar.add_task("starting", total=None, counts="")
         while child.poll() is None:
-            try:  # Ctrl-C may come at any point of this
-                if run_id := said.get("run_id"):
-                    _show(bar, shown, run_id)
-                with suppress(subprocess.TimeoutExpired):
-                    child.wait(timeout=POLL_SECONDS)
-            except KeyboardInterrupt:
+            if run_id := said.get("run_id"):
+                _show(bar, shown, run_id)
+            if is_stopping():
                 bar.update(shown, description="stopping")
-                child.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=POLL_SECONDS)
 
 
 def _show(bar: Progress, shown: TaskID, run_id: str) -> None:
@@ -169,11 +188,11 @@ def _runs() -> RunTable:
     return RunTable(connect(supabase_settings()))
 
 
-def _take_note(stdout: IO[str], said: dict[str, str]) -> None:
+def _take_note(stdout: IO[bytes], said: dict[str, str]) -> None:
     for line in stdout:
         said.update(json.loads(line))
 
 
-def _pass_on(stderr: IO[str]) -> None:
+def _pass_on(stderr: IO[bytes]) -> None:
     for line in stderr:
-        err_console.print(line.rstrip("\n"), markup=False, highlight=False)
+        err_console.print(line.decode(errors="replace").rstrip("\n"), markup=False, highlight=False)

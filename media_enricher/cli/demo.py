@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +26,8 @@ from media_enricher.demo.photographs import WHAT, demo_photographs, objects_of
 from media_enricher.demo.tables import rows_table
 from media_enricher.local import LocalStack, LocalStackError
 from media_enricher.local.prefect_server import PrefectServer
+from media_enricher.settings import SettingsError, settings
+from media_enricher.signals import Interruption
 from media_enricher.supabase.errors import SupabaseError
 
 FOLDER = Path(".media-enricher/demo")
@@ -44,11 +46,14 @@ def demo(
     ] = FOLDER,
 ) -> None:
     """Enrich real photographs on a stack started just for that, and check what came of it."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops everything, as Ctrl-C does
     try:
-        objects = _choose_files(folder, images)
-        _make_room(folder)
-        held = _play(folder, objects, keep=keep)
+        settings()  # fail on a wrong one before anything is started
+        with Interruption():
+            objects = _choose_files(folder, images)
+            _make_room(folder)
+            held = _play(folder, objects, keep=keep)
+    except SettingsError as error:
+        fail(str(error), BAD_INPUT)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except (
@@ -118,7 +123,10 @@ def _play(folder: Path, objects: Mapping[str, Path], *, keep: bool) -> bool:
             console.print(f"{mark(claim.holds)} {escape(claim.text)}", highlight=False)
         _tell_where_to_look(stack, prefect, first, folder, keep=keep)
         if keep:
-            _run_until_interrupted()
+            with suppress(KeyboardInterrupt), Interruption():
+                while True:
+                    time.sleep(1)
+            console.print("Stopping.")
     return second.exit_code == 0 and all(claim.holds for claim in claims)
 
 
@@ -178,10 +186,3 @@ def _tell_where_to_look(
         }
     )
     console.print("\nRunning until Ctrl-C.")
-
-
-def _run_until_interrupted() -> None:
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        console.print("Stopping.")

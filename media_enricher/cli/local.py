@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from rich.text import Text
 
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, err_console, fail
+from media_enricher.signals import Interruption
 
 if TYPE_CHECKING:
     from media_enricher.local import LocalStack
@@ -39,22 +39,23 @@ def up(
     ] = False,
 ) -> None:
     """Start the stack, and stop it with Ctrl-C (or with `down`, if detached)."""
-    signal.signal(signal.SIGTERM, _exit_in_order)
     stack_class, error_class = _stack()
     try:
-        stack = stack_class.start(folder, port=port, detach=detach)
+        with Interruption():
+            stack = stack_class.start(folder, port=port, detach=detach)
+            if detach:
+                _describe(stack)
+                err_console.print(
+                    f"It runs on. Stop it with: media-enricher local down --folder {folder}"
+                )
+                return
+            with stack:
+                _describe(stack)
+                err_console.print("Ctrl-C stops it.")
+                while not stack.has_ended:
+                    time.sleep(0.2)
     except error_class as error:
         fail(str(error), JOB_FAILED)
-    if detach:
-        _describe(stack)
-        err_console.print(f"It runs on. Stop it with: media-enricher local down --folder {folder}")
-        return
-    try:
-        with stack:
-            _describe(stack)
-            err_console.print("Ctrl-C stops it.")
-            while not stack.has_ended:
-                time.sleep(0.2)
     except KeyboardInterrupt:
         err_console.print("Stopped.")
         return
@@ -135,7 +136,3 @@ def _describe(stack: LocalStack) -> None:
     lines["data and logs"] = str(stack.folder)
     for name, value in lines.items():
         console.print(Text.assemble((f"{name:<26}", "bold"), value), soft_wrap=True)
-
-
-def _exit_in_order(*_: object) -> NoReturn:
-    raise KeyboardInterrupt

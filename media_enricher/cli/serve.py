@@ -10,6 +10,7 @@ import typer
 
 from media_enricher.cli.console import BAD_INPUT, err_console, fail
 from media_enricher.settings import SettingsError
+from media_enricher.signals import Interruption
 
 
 def serve(
@@ -21,9 +22,18 @@ def serve(
     """Serve the HTTP trigger and the admin page."""
     # Prefect's client would retry for minutes; the gateway answers in time, and retries by itself.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")
-    import uvicorn  # noqa: PLC0415 - with Prefect behind it, a second that no other command needs
+    try:
+        with Interruption():
+            _serve(host, port)
+    except KeyboardInterrupt:
+        err_console.print("Stopped.")
 
+
+def _serve(host: str, port: int) -> None:
+    # With Prefect behind it, this takes a second that no other command needs.
     from media_enricher.gateway.app import create_app  # noqa: PLC0415
+    from media_enricher.gateway.serving import serve as serve_app  # noqa: PLC0415
+    from media_enricher.settings import gateway_settings  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -32,4 +42,4 @@ def serve(
     except SettingsError as error:
         fail(str(error), BAD_INPUT)
     err_console.print(f"Admin page: http://{host}:{port}/media-enricher/admin", highlight=False)
-    uvicorn.run(app, host=host, port=port, server_header=False, log_config=None)
+    serve_app(app, host, port, gateway_settings())

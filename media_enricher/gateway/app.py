@@ -16,10 +16,11 @@ from starlette.middleware.cors import CORSMiddleware
 
 from media_enricher.gateway.asking import refuse_invalid
 from media_enricher.gateway.attempts import put_on_record
-from media_enricher.gateway.desk import FUNCTIONS, open_desk
+from media_enricher.gateway.desk import FUNCTIONS, Desk, open_desk
 from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.middleware import AnswerHeaders, BodyLimit
 from media_enricher.gateway.routes import admin, health, runs, trigger
+from media_enricher.gateway.strangers import Strangers
 from media_enricher.settings import gateway_settings, settings, supabase_settings
 
 _logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ def create_app() -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # both come from a CDN
         redoc_url=None,
+        redirect_slashes=False,  # the address would be of the request's Host
         middleware=[
             Middleware(AnswerHeaders),
             Middleware(
@@ -76,8 +78,19 @@ def create_app() -> FastAPI:
 async def _refuse(request: Request, error: Exception) -> Response:
     if not isinstance(error, Refusal):
         raise error
+    if error.status == 401:
+        return _strangers(request).refuse(_host(request), error).answer()
     await put_on_record(request, error)
     return error.answer()
+
+
+def _strangers(request: Request) -> Strangers:
+    desk: Desk = request.app.state.desk
+    return desk.strangers
+
+
+def _host(request: Request) -> str | None:
+    return request.client.host if request.client else None
 
 
 async def _refuse_invalid(request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ import orjson
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
+from starlette.requests import ClientDisconnect
 
 from media_enricher.gateway.errors import Refusal
 from media_enricher.models import Depth, Mode
@@ -152,7 +153,10 @@ def invalid(field: str, value: Any, reason: str) -> Refusal:
 
 
 async def _body_of(request: Request) -> dict[str, Any]:
-    body = await request.body()
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise Refusal(408, "too_slow", "The request ended before its body had arrived.") from None
     if not body.strip():
         return {}
     try:

@@ -52,7 +52,12 @@ class Attempt:
         """Take note of who makes the request."""
         self.caller = caller
         self.told(
-            caller=Invoker(role=caller.role, user_id=caller.user_id, tenant_id=caller.tenant_id)
+            caller=Invoker(
+                role=caller.role,
+                user_id=caller.user_id,
+                tenant_id=caller.tenant_id,
+                is_admin=caller.is_admin,
+            )
         )
         return caller
 
@@ -86,8 +91,11 @@ class Attempt:
         await self._on_record(self._desk.starter.record)
 
     async def refused(self, refusal: Refusal) -> None:
-        """Put a refusal on record, unless the database gave it itself. Never raises."""
-        if self._is_on_record:
+        """Put a refusal on record, unless the database gave it itself. Never raises.
+
+        Of a caller whom nobody knows, nothing is kept: such requests are only counted.
+        """
+        if self._is_on_record or self.caller is None:
             return
         self.told(refusal=Refused(http_status=refusal.status, reason=refusal.code))
         try:

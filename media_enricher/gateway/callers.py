@@ -41,7 +41,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         role: what they are.
-        user_id: a UUID; None unless a user.
+        user_id: None unless a user. A UUID in lower case, unless another identity provider than
+            Supabase Auth says who they are.
         email: of a user, if there is one.
         tenant_id: of a user who belongs to a tenant: a UUID in lower case.
         is_admin: whether a user's `app_metadata` makes them an admin.
@@ -61,6 +62,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.role is Role.SERVICE
 
 
+_NO_USERS = frozenset({*Role, "anon"})
+"""Who asked for a run is kept in one column, by the user's id or else the role."""
 SERVICE = Caller(role=Role.SERVICE)
 WEBHOOK = Caller(role=Role.WEBHOOK)
 
@@ -85,7 +88,7 @@ class Authenticator:
             Refusal: 401 `no_token`, `bad_token`, `expired_token` or `anonymous_key`; or 503, when
                 the project's signing keys can't be had.
         """
-        token = _bearer_token(authorization)
+        token = bearer_token(authorization)
         if self._is_service_key(token):
             return SERVICE
         if token.startswith("sb_publishable_"):
@@ -123,7 +126,12 @@ def is_same_secret(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
-def _bearer_token(authorization: str | None) -> str:
+def bearer_token(authorization: str | None) -> str:
+    """The token that an `Authorization` header holds, which proves nothing yet.
+
+    Raises:
+        Refusal: 401.
+    """
     if not authorization:
         raise _unauthorised("no_token", "There is no Authorization header")
     if len(authorization) > LONGEST_TOKEN:
@@ -178,7 +186,7 @@ _REASONS = {
 
 
 class _UserClaims(msgspec.Struct):
-    sub: Annotated[str, msgspec.Meta(pattern=rf"(?i)\A{_UUID.pattern}\Z")]
+    sub: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     role: Literal["authenticated"]
     email: str | None = None
     is_anonymous: bool = False
@@ -190,12 +198,14 @@ def _user(claims: dict[str, Any]) -> Caller:
         known = msgspec.convert(claims, _UserClaims)
     except msgspec.ValidationError:
         raise _bad_token("Its claims are not those of a signed-in user") from None
+    if known.sub in _NO_USERS or not known.sub.isprintable():
+        raise _bad_token("Its user is none")
     granted = known.app_metadata or {}
     tenant_id, is_tenant_clear = _tenant_of(granted)
     says_admin = "admin" in (granted.get("user_role"), granted.get("role"))
     return Caller(
         role=Role.USER,
-        user_id=known.sub.lower(),
+        user_id=known.sub.lower() if _UUID.fullmatch(known.sub) else known.sub,
         email=known.email or None,
         tenant_id=tenant_id,
         is_admin=says_admin and is_tenant_clear and not known.is_anonymous,

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Annotated
+from time import monotonic
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from media_enricher.gateway.blocking import Blocking
 from media_enricher.gateway.callers import WEBHOOK, Authenticator, Caller, is_same_secret
 from media_enricher.gateway.deployments import Prefect
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.errors import Refusal, try_later
 from media_enricher.gateway.signing_keys import SigningKeys
 from media_enricher.gateway.starting import Starter
+from media_enricher.gateway.strangers import Strangers
+from media_enricher.gateway.territory import Territory
 from media_enricher.models import FlowName, PendingCount, Selection
 from media_enricher.run_requests import RequestLimits
 from media_enricher.settings import GatewaySettings, Settings, SupabaseSettings
-from media_enricher.snapshot.targets import bucket_name
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.bucket import Bucket, buckets
 from media_enricher.supabase.client import connect
+from media_enricher.supabase.own_buckets import OwnBuckets, configured_buckets, refusal
+from media_enricher.supabase.reading import UserReading
 from media_enricher.supabase.requests import RunRequests
 from media_enricher.supabase.runs import RunTable
 
@@ -31,6 +35,8 @@ READ_SECONDS = 5.0
 COUNT_SECONDS = 60.0
 COUNTS_AT_ONCE = 2
 """Counting what is pending reads a whole bucket's index."""
+SHARED_QUEUE_OBJECTS = 200
+"""So many of a tenant's uploads wait with those of others; the rest wait by themselves."""
 
 
 class Desk:
@@ -52,23 +58,33 @@ class Desk:
         self.blocking = Blocking()
         self.runs = RunTable(client)
         self.assets = AssetTable(client)
-        self._snapshot_bucket = bucket_name(ours.snapshot)
+        self._own_buckets = OwnBuckets(client, configured_buckets(ours))
         self.deployments = {
             flow: ours.deployment(flow) for flow in (FlowName.BACKFILL, FlowName.ENRICH_OBJECT)
         }
+        self._requests = RunRequests(client)
+        self.strangers = Strangers(settings.unauthenticated_per_minute, self._count_strangers)
+        self.territory = Territory(UserReading(client), self.blocking, self.buckets)
         self.starter = Starter(
-            RunRequests(client),
+            self._requests,
             self.runs,
             prefect,
             self.blocking,
             RequestLimits(
                 active_runs=settings.active_runs,
+                tenant_active_runs=settings.tenant_active_runs,
+                user_active_runs=settings.user_active_runs,
+                service_active_runs=settings.service_active_runs,
+                waiting_objects=settings.waiting_objects,
+                shared_queue_objects=SHARED_QUEUE_OBJECTS,
                 silence_seconds=ours.dead_after_seconds,
             ),
             self.deployments,
         )
         self._client = client
         self._counting = Blocking(COUNTS_AT_ONCE)
+        self._counts: set[str] = set()
+        self._seconds_a_count = 1.0
         self._counted_assets = AssetTable(connect(project, answer_seconds=COUNT_SECONDS))
         self._authenticator = authenticator
 
@@ -99,40 +115,89 @@ class Desk:
             )
         return WEBHOOK
 
-    async def count(self, selection: Selection, limit: int | None) -> PendingCount:
-        """What a run would have to do, of the first `limit` objects.
+    async def was_told(self, caller: Caller, run_id: str) -> bool:
+        """Whether a run was the answer to a request of this user's, as one that does its work.
+
+        A tenant's user may be told of a run over the whole bucket, and then follows that one.
 
         Raises:
             Refusal: 503.
         """
-        return await self._counting(
-            lambda: self._counted_assets.count_pending(selection, limit=limit),
-            seconds=COUNT_SECONDS,
-        )
-
-    def keeps_current(self, bucket: str) -> bool:
-        """Whether a change in this bucket is followed; never in that of our own snapshots.
-
-        Each snapshot that a run writes is such a change, which would start the next run.
-        """
-        if bucket == self._snapshot_bucket:
+        user_id = caller.user_id
+        if user_id is None:
             return False
-        return not self.kept_current or bucket in self.kept_current
+        return await self.blocking(lambda: self._requests.was_told(run_id, user_id))
+
+    async def count(self, caller: Caller, selection: Selection, limit: int | None) -> PendingCount:
+        """What a run would have to do, of the first `limit` objects.
+
+        Raises:
+            Refusal: 503; or 429, if the caller, or another of the same tenant, is counting already.
+        """
+        who = caller.tenant_id or caller.user_id or caller.role
+        if who in self._counts and not caller.is_service:
+            raise try_later(
+                429,
+                "rate_limited",
+                "Another dry run of yours is being counted. Wait for its answer.",
+                self._seconds_a_count,
+            )
+        self._counts.add(who)
+        began = monotonic()
+        try:
+            return await self._counting(
+                lambda: self._counted_assets.count_pending(selection, limit=limit),
+                seconds=COUNT_SECONDS,
+            )
+        finally:
+            self._counts.discard(who)
+            self._seconds_a_count = monotonic() - began
+
+    async def _count_strangers(self, requests: Mapping[str, int]) -> None:
+        await self.blocking(lambda: self._requests.count_unauthenticated(requests), seconds=0)
+
+    async def refuse_own_bucket(self, bucket: str) -> None:
+        """Let nobody start a run over what runs store themselves.
+
+        Raises:
+            Refusal: 400 `own_bucket`, or 503 if the database is away.
+        """
+        if bucket in await self.blocking(self._own_buckets.names):
+            raise Refusal(400, "own_bucket", refusal(bucket), field="bucket", value=bucket)
+
+    async def followed(self, buckets: Iterable[str]) -> set[str]:
+        """Those of these buckets in which a change is followed; never one of our own.
+
+        What a run stores is such a change, which would start the next run.
+
+        Raises:
+            Refusal: 503.
+        """
+        kept = {each for each in buckets if not self.kept_current or each in self.kept_current}
+        return kept - await self.blocking(self._own_buckets.names) if kept else kept
 
     def bucket(self, name: str) -> Bucket:
         """One Storage bucket."""
         return Bucket(self._client, name)
 
     def buckets(self) -> list[str]:
-        """The buckets that can be worked on: all but that of the snapshots."""
-        return [name for name in buckets(self._client) if name != self._snapshot_bucket]
+        """The buckets that can be worked on: all but our own."""
+        own = self._own_buckets.names()
+        return [name for name in self.stored_buckets() if name not in own]
+
+    def stored_buckets(self) -> list[str]:
+        """All buckets that Storage has, our own included."""
+        return buckets(self._client)
 
     def address(self, request: Request, path: str) -> str:
-        """The full address of a route, as the caller reaches the gateway."""
+        """The address of a route, as the caller reaches the gateway.
+
+        Without a `public_url`, one without a host if the caller named a host that may not be ours.
+        """
         base = self.settings.public_url
         if base is None:
             mount = FUNCTIONS if request.url.path.startswith(f"{FUNCTIONS}/") else ""
-            base = f"{str(request.base_url).rstrip('/')}{mount}"
+            base = f"{own_origin(request.scope)}{mount}"
         return f"{base}/media-enricher/{path}"
 
 
@@ -144,7 +209,25 @@ async def open_desk(
     async with AsyncExitStack() as stack:
         prefect = await stack.enter_async_context(Prefect(settings.prefect_ui_url))
         keys = await stack.enter_async_context(SigningKeys(project.url))
-        yield Desk(settings, ours, project, prefect, Authenticator(project, settings, keys))
+        desk = Desk(settings, ours, project, prefect, Authenticator(project, settings, keys))
+        await stack.enter_async_context(desk.strangers.watching())
+        yield desk
+
+
+def own_origin(scope: Mapping[str, Any]) -> str:
+    """Scheme, host and port as the caller named them, if they are surely ours; '' otherwise.
+
+    The Host header is the caller's to choose. It is ours if it names the port that we listen on,
+    and the loopback interface or the very address that the connection came in by.
+    """
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    server = scope.get("server")
+    if server is None:
+        return ""
+    address, port = server
+    shown = f"[{address}]" if ":" in address else address
+    names = {f"{name}:{port}" for name in ("localhost", "127.0.0.1", "[::1]", shown)}
+    return f"{scope['scheme']}://{host}" if host in names else ""
 
 
 def _desk(request: Request) -> Desk:

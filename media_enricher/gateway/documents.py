@@ -26,10 +26,11 @@ _WHY = {
     401: "There is no token, or it proves nothing.",
     403: "The caller may not do this.",
     404: "There is no such bucket or run.",
+    408: "The request did not arrive in time.",
     409: "The run has ended.",
     413: "The body is too large.",
     422: "A value is not allowed; the answer names the field.",
-    429: "Asked too often, or too many runs are under way.",
+    429: "Asked too often, too many runs are under way, or too much came without credentials.",
     503: "The database or Prefect is away.",
 }
 

@@ -13,7 +13,7 @@ import msgspec
 
 from media_enricher.gateway.callers import Caller, Role
 from media_enricher.gateway.errors import Refusal
-from media_enricher.models import EnrichRun
+from media_enricher.models import EnrichRun, FlowName
 from media_enricher.settings import GatewaySettings, WhoMayTrigger
 
 PROGRESS_COLUMNS = (
@@ -81,6 +81,11 @@ def is_rate_limited(caller: Caller) -> bool:
     return caller.role is Role.USER and not caller.is_admin
 
 
+def is_confined(caller: Caller) -> bool:
+    """Whether a caller works only where Storage's policies, or a tenant's folder, let them."""
+    return caller.role is Role.USER and not caller.is_admin
+
+
 def require_within_tenant(caller: Caller, path: str, what: str) -> None:
     """Keep those who belong to a tenant in the tenant's folder.
 
@@ -131,7 +136,8 @@ def visible(run: EnrichRun, caller: Caller) -> View | None:
         return None
     if caller.tenant_id is not None:
         return View.WHOLE if run.tenant_id == caller.tenant_id else None
-    if run.requested_by == caller.user_id:
+    # Single objects that others ask for are done by the same run: it is not one user's alone.
+    if run.requested_by == caller.user_id and run.flow is not FlowName.ENRICH_OBJECT:
         return View.WHOLE
     return View.PROGRESS if run.tenant_id is None else None
 

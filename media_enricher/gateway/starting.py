@@ -21,6 +21,7 @@ from media_enricher.gateway.errors import Refusal, try_later, unavailable
 from media_enricher.models import EnrichRun, FlowName, RunStatus
 from media_enricher.run_requests import (
     Invocation,
+    Quota,
     RequestLimits,
     RequestOutcome,
     Reservation,
@@ -33,7 +34,7 @@ PATIENCE_WITH_WORKERS = timedelta(seconds=30)
 """A run that was queued longer ago is looked up at Prefect, before it is taken for under way."""
 A_RETRY = timedelta(minutes=1)
 """Whoever asks again so soon wants that very run, if it has ended meanwhile, too."""
-_TRIES = 3
+_TRIES = 5
 
 _logger = logging.getLogger(__name__)
 
@@ -179,6 +180,14 @@ class Starter:
             _logger.warning("the audit does not know of an answer %s: %s", refusal.status, second)
 
 
+_OF_WHOM: dict[Quota | None, str] = {
+    Quota.USER: ": that of one user",
+    Quota.TENANT: ": that of one tenant",
+    Quota.ALL: ": that of all users together",
+    Quota.SERVICE: ": that of the service key",
+}
+
+
 def _raise_if_refused(reservation: Reservation, asked: Invocation) -> None:
     match reservation.outcome:
         case RequestOutcome.UNKNOWN_BUCKET:
@@ -200,8 +209,17 @@ def _raise_if_refused(reservation: Reservation, asked: Invocation) -> None:
             raise try_later(
                 429,
                 "too_many_runs",
-                "As many runs are queued or running as may be at once.",
+                f"The limit of active runs is reached{_OF_WHOM.get(reservation.limited_by, '')}. "
+                "Wait until one has ended, or cancel one.",
                 reservation.retry_after or 30,
+            )
+        case RequestOutcome.TOO_MANY_OBJECTS:
+            raise try_later(
+                429,
+                "too_many_objects",
+                "As many single objects of your tenant are waiting as may. Ask for a backfill of "
+                "your folder instead, or wait.",
+                reservation.retry_after or 60,
             )
         case RequestOutcome.KEY_REUSED:
             raise Refusal(

@@ -1,25 +1,29 @@
-"""Child processes that cannot outlive this one.
+"""Servers as child processes: started with a log, as an ordinary user, and stopped in order.
 
-On Linux the kernel itself signals a child when its parent goes (PR_SET_PDEATHSIG), so that even a
-SIGKILL leaves nothing behind. Elsewhere a killed parent leaves its children; the next start of the
-same data folder ends a Postgres left like that.
+None outlives this process (see `media_enricher.processes`). Where the kernel does not help, a
+killed parent leaves them; the next start of the same data folder ends a Postgres left like that.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pwd
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import dropwhile
 from pathlib import Path
+from typing import BinaryIO
 
+from media_enricher import processes
 from media_enricher.local.errors import LocalStackError
 
-_PR_SET_PDEATHSIG = 1
+_STARTED = "--- started "
+_REASON_CHARACTERS = 500
+_REASON_LINES = 20
+_NO_REASON = "For further information visit"  # as Pydantic does, of what is wrong
 _UNPRIVILEGED_USERS = ("postgres", "nobody")
 
 
@@ -34,9 +38,6 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a child, its output appended to `log`.
 
-    Call it from the main thread: the kernel takes the end of the starting thread for that of the
-    parent.
-
     Args:
         command: the program and its arguments.
         log: where its standard output and error go.
@@ -47,20 +48,17 @@ def spawn(
             it belongs to our process group.
     """
     arguments = [str(part) for part in command]
-    follow_parent: Callable[[], None] | None = _die_with_parent(on_parent_death)
     if drop_root and os.geteuid() == 0:
-        # A change of user clears the death signal, so it is set by the one who changes it, later.
-        arguments = [*unprivileged(), f"--pdeathsig={on_parent_death.name[3:]}", *arguments]
-        follow_parent = None
-    with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603
+        arguments = [*unprivileged(on_parent_death), *arguments]
+    with opened(log) as output:
+        return processes.spawn(
             arguments,
+            on_parent_death=on_parent_death,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
             start_new_session=own_session,
-            preexec_fn=follow_parent,  # noqa: PLW1509 - one system call, before any thread exists
         )
 
 
@@ -76,8 +74,37 @@ def stop(child: subprocess.Popen[bytes], *signals: signal.Signals, patience: flo
             continue
 
 
-def unprivileged() -> list[str]:
+def opened(log: Path) -> BinaryIO:
+    """A log for a child that is about to start, which a line in it says."""
+    output = log.open("ab")
+    output.write(f"{_STARTED}{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode())
+    output.flush()
+    return output
+
+
+def reason(log: Path) -> str:
+    """What a child said last since it was started, as the end of a sentence: `: …`, or nothing.
+
+    Our commands, Python and most servers say last what they ended of.
+    """
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    lines = text.rpartition(_STARTED)[2].splitlines()[1:]
+    said = [line for line in lines if line.strip() and not line.strip().startswith(_NO_REASON)]
+    traces = [number for number, line in enumerate(said) if line.startswith("Traceback (")]
+    told = said[-1:]
+    if traces:  # its error is all that follows on the indented frames
+        error = list(dropwhile(lambda line: line.startswith(" "), said[traces[-1] + 1 :]))
+        if len(error) <= _REASON_LINES:  # else it went on after that
+            told = error
+    sentence = " ".join(line.strip() for line in told)[:_REASON_CHARACTERS].rstrip(". ")
+    return f": {sentence}" if sentence else ""
+
+
+def unprivileged(on_parent_death: signal.Signals = signal.SIGKILL) -> list[str]:
     """The start of a command line that gives up root, for Postgres refuses to run as root.
+
+    A change of user clears the death signal, so it is set anew after that; the shell then looks
+    whether the parent, which is to be the calling process, was there long enough.
 
     The one capability that is kept lets it walk through folders of root's (a checkout or a
     temporary folder with mode 0700), so that no folder's mode has to be loosened.
@@ -100,6 +127,8 @@ def unprivileged() -> list[str]:
         f"--bounding-set={keep}",
         f"--inh-caps={keep}",
         f"--ambient-caps={keep}",
+        f"--pdeathsig={on_parent_death.name[3:]}",
+        *("sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid())),
     ]
 
 
@@ -114,17 +143,3 @@ def unprivileged_user() -> pwd.struct_passwd:
         f"Postgres does not run as root, and this machine has no user named "
         f"{' or '.join(_UNPRIVILEGED_USERS)} to run it as. Run as an ordinary user."
     )
-
-
-def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)  # loaded here: a child after fork must not
-    parent = os.getpid()
-
-    def follow() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, death_signal)
-        if os.getppid() != parent:  # it died before the call above
-            os._exit(1)
-
-    return follow

@@ -21,6 +21,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
+from media_enricher import processes
 from media_enricher.local import children
 from media_enricher.local.errors import LocalStackError
 from media_enricher.local.ports import HOST, PortTakenError, free_port, is_free
@@ -214,7 +215,7 @@ def _initialise(folder: Path, password: str) -> None:
             os.chown(folder, user.pw_uid, user.pw_gid)
             os.chown(password_file.name, user.pw_uid, user.pw_gid)
             as_user = children.unprivileged()
-        done = subprocess.run(  # noqa: S603
+        done = processes.run(
             [
                 *as_user,
                 str(_binary("initdb")),
@@ -228,10 +229,7 @@ def _initialise(folder: Path, password: str) -> None:
                 "--locale=C",
                 "--no-sync",
                 "--no-instructions",
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
+            ]
         )
     if done.returncode != 0:
         raise LocalStackError(f"Postgres could not make its data folder {folder}: {done.stderr}")

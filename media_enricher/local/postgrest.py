@@ -81,7 +81,7 @@ class PostgREST:
             if self.has_ended:
                 was_free = is_free(port) and is_free(admin_port)
                 reason = LocalStackError if was_free else PortTakenError
-                raise reason(f"PostgREST did not start. Its log: {log}")
+                raise reason(f"PostgREST did not start{children.reason(log)}. Its log: {log}")
             if time.monotonic() > deadline:
                 raise LocalStackError(
                     f"PostgREST was not ready after {_START_SECONDS:.0f} s. Its log: {log}"

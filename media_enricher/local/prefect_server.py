@@ -89,6 +89,8 @@ class PrefectServer(Program):
                     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASES,
                     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
                     "PREFECT_UI_URL": f"http://{HOST}:{access.port}",  # for links in notifications
+                    # Else the pages look for their API at port 4200.
+                    "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{access.port}/api",
                     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
                     "DO_NOT_TRACK": "1",
                 },

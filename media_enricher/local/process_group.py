@@ -17,14 +17,13 @@ from types import FrameType
 
 import psutil
 
+from media_enricher import processes
+from media_enricher.signals import Interruption
+
 CHILDREN_SECONDS = 8.0
 PROGRAM_SECONDS = 3.0
 STOP_SECONDS = CHILDREN_SECONDS + PROGRAM_SECONDS
 """After so long, all of the group has ended."""
-
-
-class StopRequested(Exception):  # noqa: N818 - a wish, not an error
-    """Somebody sent SIGTERM."""
 
 
 def command(*program: str | Path) -> list[str | Path]:
@@ -35,14 +34,16 @@ def command(*program: str | Path) -> list[str | Path]:
 def main(program: list[str]) -> None:
     """Run a program until it ends or we are told to; then nothing of its group is left, nor we."""
     signal.signal(signal.SIGINT, _ignore)  # a function, for SIG_IGN would be the program's too
-    signal.signal(signal.SIGTERM, _stop)
-    if os.getpgrp() != os.getpid():
-        os.setpgrp()
-    child = subprocess.Popen(program)  # noqa: S603 - what we are asked to run
+    child: subprocess.Popen[bytes] | None = None
     try:
-        child.wait()
-    except StopRequested:
-        _interrupt(child)
+        with Interruption((signal.SIGTERM,)):
+            if os.getpgrp() != os.getpid():
+                os.setpgrp()
+            child = processes.spawn(program)
+            child.wait()
+    except KeyboardInterrupt:
+        if child is not None:
+            _interrupt(child)
     os.killpg(0, signal.SIGKILL)
 
 
@@ -59,11 +60,6 @@ def _interrupt(program: subprocess.Popen[bytes]) -> None:
 
 
 def _ignore(_signal_number: int, _frame: FrameType | None) -> None: ...
-
-
-def _stop(_signal_number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, _ignore)
-    raise StopRequested
 
 
 if __name__ == "__main__":

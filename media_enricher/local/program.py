@@ -87,6 +87,12 @@ class Program:
         """
         deadline = time.monotonic() + self.start_seconds
         while not is_ready():
-            if self.has_ended or time.monotonic() > deadline:
-                raise LocalStackError(f"{self.what} did not start. Its log: {self.log}")
+            if self.has_ended:
+                raise LocalStackError(
+                    f"{self.what} did not start{children.reason(self.log)}. Its log: {self.log}"
+                )
+            if time.monotonic() > deadline:
+                raise LocalStackError(
+                    f"{self.what} did not start in {self.start_seconds:.0f} s. Its log: {self.log}"
+                )
             time.sleep(_LOOK_SECONDS)

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Generator, Iterator
@@ -39,6 +38,7 @@ from media_enricher.local.storage.service import Storage
 from media_enricher.local.storage.signing import UrlSigner
 from media_enricher.local.storage.writes import ObjectWriter
 from media_enricher.local.tokens import TokenVerifier
+from media_enricher.signals import Interruption
 
 _SUPERVISION_SECONDS = 0.25
 _log = logging.getLogger("media_enricher.local")
@@ -60,19 +60,26 @@ def main() -> None:
     parser.add_argument("--functions-url", help="where /functions/v1 is passed on to")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: sys.exit(0))  # until there is a loop to handle them
     try:
-        folder = StackFolder(arguments.folder)
-        folder.make()
-        with folder.held():
-            _run(folder, arguments.port, arguments.parent, arguments.functions_url)
+        with Interruption() as stop:
+            folder = StackFolder(arguments.folder)
+            folder.make()
+            with folder.held():
+                _run(folder, arguments.port, arguments.parent, arguments.functions_url, stop)
+    except KeyboardInterrupt:
+        return
     except LocalStackError as error:
         _announce(Announcement(error=str(error)))
         sys.exit(1)
 
 
-def _run(folder: StackFolder, port: int, parent: int | None, functions_url: str | None) -> None:
+def _run(
+    folder: StackFolder,
+    port: int,
+    parent: int | None,
+    functions_url: str | None,
+    stop: Interruption,
+) -> None:
     keys = folder.keys()
     with contextlib.ExitStack() as cleanup:
         listener = cleanup.enter_context(_listen(port, folder.last_ports().http))
@@ -101,7 +108,7 @@ def _run(folder: StackFolder, port: int, parent: int | None, functions_url: str 
         cleanup.callback(control.stop_postgrest)
         running = Running(pid=os.getpid(), url=url, database_port=postgres.port)
         uvloop.run(
-            _serve(folder, keys, running, listener, postgres, control, parent, functions_url)
+            _serve(folder, keys, running, listener, postgres, control, parent, functions_url, stop)
         )
 
 
@@ -114,7 +121,9 @@ async def _serve(
     control: Control,
     parent: int | None,
     functions_url: str | None,
+    stop: Interruption,
 ) -> None:
+    stop.hear()  # an exception might be lost in the loop; from here on it is looked whether it came
     async with contextlib.AsyncExitStack() as cleanup:
         pool = await asyncpg.create_pool(postgres.url("supabase_auth_admin"), min_size=1)
         cleanup.callback(pool.terminate)
@@ -167,14 +176,14 @@ async def _serve(
             )
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        for each in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(each, server.ask_to_stop)
         await server.ready.wait()
         folder.write_running(running)
         if not _announce(Announcement(running=running)):
             server.ask_to_stop()
         while not serving.done():
             await asyncio.wait({serving}, timeout=_SUPERVISION_SECONDS)
+            if stop.is_asked:
+                server.ask_to_stop()
             reason = _reason_to_stop(postgres, control, parent)
             if reason and not server.should_exit:
                 _log.warning("stopping: %s", reason)

@@ -67,7 +67,7 @@ class SetupProcess:
         try:
             code = self._process.wait(max(0.0, self._deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            code = None
+            raise self._failed() from None
         if code != 0:
             raise self._failed()
 
@@ -78,6 +78,8 @@ class SetupProcess:
             self._process.wait()
 
     def _failed(self) -> LocalStackError:
+        has_ended = self._process.poll() is not None
+        why = children.reason(self._log) if has_ended else f" in {_SECONDS:.0f} s"
         return LocalStackError(
-            f"Prefect could not be set up for Media Enricher. The log: {self._log}"
+            f"Prefect could not be set up for Media Enricher{why}. The log: {self._log}"
         )

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from media_enricher import migrations
+from media_enricher.local import children
 from media_enricher.local.errors import LocalStackError
 from media_enricher.local.gateway_process import GatewayProcess
 from media_enricher.local.locks import FolderLock, HeldError
@@ -31,6 +32,11 @@ class Ended(NamedTuple):
 
     what: str
     log: Path
+
+    @property
+    def reason(self) -> str:
+        """What it said last, as the end of a sentence."""
+        return children.reason(self.log)
 
 
 class Site:

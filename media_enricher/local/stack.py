@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from urllib.request import Request, urlopen
 
 import msgspec
 
+from media_enricher import processes
+from media_enricher.local import children
 from media_enricher.local.errors import LocalStackError
 from media_enricher.local.folder import Running, StackFolder
 from media_enricher.local.keys import StackKeys, Users
@@ -68,16 +71,18 @@ class LocalStack:
         command += ["--port", str(port)]
         command += [] if detach else ["--parent", str(os.getpid())]
         command += ["--functions-url", functions_url] if functions_url else []
-        with (paths.logs / "server.log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603
+        log = paths.logs / "server.log"
+        start = subprocess.Popen if detach else _spawn_ours
+        with children.opened(log) as output:
+            process = start(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=log,
+                stderr=output,
                 start_new_session=True,  # a Ctrl-C in the terminal is ours, and we stop the stack
             )
         try:
-            running = _await_announcement(process, paths.logs / "server.log")
+            running = _await_announcement(process, log)
         except BaseException:
             _stop_group(process.pid, lambda: process.poll() is None)
             raise
@@ -212,12 +217,22 @@ def _await_announcement(process: subprocess.Popen[bytes], log: Path) -> Running:
     with process.stdout as output:
         is_there, _, _ = select.select([output], [], [], _START_SECONDS)
         line = output.readline() if is_there else b""
-    if not line:
-        raise LocalStackError(f"The local stack did not start. Its log: {log}")
-    announcement = msgspec.json.decode(line, type=_Announcement)
-    if announcement.running is None:
-        raise LocalStackError(announcement.error or f"The local stack did not start. See {log}")
-    return announcement.running
+    if not is_there:
+        raise LocalStackError(
+            f"The local stack did not start in {_START_SECONDS:.0f} s. Its log: {log}"
+        )
+    if line:
+        announcement = msgspec.json.decode(line, type=_Announcement)
+        if announcement.running is not None:
+            return announcement.running
+        if announcement.error:
+            raise LocalStackError(announcement.error)
+    raise LocalStackError(f"The local stack did not start{children.reason(log)}. Its log: {log}")
+
+
+def _spawn_ours(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start the leader of a stack that ends with this process."""
+    return processes.spawn(command, on_parent_death=signal.SIGTERM, **options)
 
 
 def _stop_group(leader: int, is_alive: Callable[[], bool]) -> None:

@@ -93,7 +93,11 @@ class Settings(FromEnvironment):
         default=100_000_000, ge=1, description="Images with more decoded pixels are not decoded."
     )
     failure_threshold: float = Field(
-        default=0.1, ge=0, le=1, description="A run with a larger share of failures ends failed."
+        default=0.1,
+        ge=0,
+        le=1,
+        description="A run ends failed if it failed on a larger share of its selection's objects "
+        "looked at so far.",
     )
     failure_threshold_minimum: int = Field(
         default=10, ge=1, description="Fewer failures than this never fail a run."
@@ -110,7 +114,7 @@ class Settings(FromEnvironment):
     buckets: CommaSeparated = Field(
         default=(),
         description="The buckets that sweeps and webhooks keep current, separated by commas. "
-        "Default: none by sweeps, and all but that of snapshots by webhooks.",
+        "Default: none by sweeps, and all but those of results and snapshots by webhooks.",
     )
     backfill_deployment: Deployment = Field(
         default="backfill/backfill",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from media_enricher.settings.reading import FromEnvironment
-from media_enricher.settings.values import BareUrl, LongSecret, Origins
+from media_enricher.settings.values import BareUrl, LongSecret, Origins, Proxies
 
 
 class WhoMayTrigger(StrEnum):
@@ -33,7 +33,33 @@ class GatewaySettings(FromEnvironment):
         default=10, ge=1, description="The most requests a minute of a user who is no admin."
     )
     active_runs: int = Field(
-        default=10, ge=1, description="The most backfills queued or running that HTTP started."
+        default=10, ge=1, description="The most backfills of users queued or running at once."
+    )
+    tenant_active_runs: int = Field(
+        default=4,
+        ge=1,
+        description="Of these, the most of one tenant. Users who belong to none share one such "
+        "quota, but for admins.",
+    )
+    user_active_runs: int = Field(
+        default=4, ge=1, description="Of these, the most of one user, admins included."
+    )
+    service_active_runs: int = Field(
+        default=100,
+        ge=1,
+        description="The most backfills that the service key may have queued or running, beside "
+        "those of users.",
+    )
+    waiting_objects: int = Field(
+        default=10_000,
+        ge=1,
+        description="The most single objects that a tenant may have waiting for `POST /enrich`.",
+    )
+    unauthenticated_per_minute: int = Field(
+        default=60,
+        ge=1,
+        description="The most requests without valid credentials that an address may make in a "
+        "minute; more are answered 429.",
     )
     cors_origins: Origins = Field(
         default=(),
@@ -48,7 +74,19 @@ class GatewaySettings(FromEnvironment):
     public_url: BareUrl | None = Field(
         default=None,
         description="Where the gateway is reached, for the links in its answers. Default: the "
-        "address of the request.",
+        "address it listens on, and links without a host where it was asked by another name.",
+    )
+    trusted_proxies: Proxies = Field(
+        default=(),
+        validation_alias=AliasChoices("MEDIA_ENRICHER_TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS"),
+        description="Addresses and networks of proxies that are believed about the caller's "
+        "address (`X-Forwarded-For`), separated by commas; `*` for any.",
+    )
+    request_seconds: float = Field(
+        default=5.0, gt=0, description="A request that has not arrived whole by then is ended."
+    )
+    connections: int = Field(
+        default=500, ge=1, description="The most connections at once; more are answered 503."
     )
     picture_seconds: int = Field(
         default=600, ge=1, description="How long the signed URLs of pictures are valid."

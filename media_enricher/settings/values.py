@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated, TypeAlias
 
@@ -33,6 +34,17 @@ def _origin(value: str) -> str:
     return value
 
 
+def _proxy(value: str) -> str:
+    if value != "*":
+        try:
+            ipaddress.ip_network(value)
+        except ValueError:
+            raise ValueError(
+                f"a proxy is an address or a network, as 10.0.0.0/8, or *: {value!r}"
+            ) from None
+    return value
+
+
 def _long_enough(secret: SecretStr | None) -> SecretStr | None:
     if secret is not None and len(secret) < 32:
         raise ValueError("shorter than 32 characters, so it could be guessed")
@@ -42,6 +54,11 @@ def _long_enough(secret: SecretStr | None) -> SecretStr | None:
 CommaSeparated: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_on_commas)]
 Origins: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_origin)], ...],
+    NoDecode,
+    BeforeValidator(_split_on_commas),
+]
+Proxies: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_proxy)], ...],
     NoDecode,
     BeforeValidator(_split_on_commas),
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ import msgspec
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 
+from media_enricher import processes
 from media_enricher.setup.nightly import BUCKET_VARIABLE
 from media_enricher.setup.things import Outcome, SetupError, Thing
 
@@ -93,6 +95,7 @@ async def _deploy(file: dict[str, Any]) -> None:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            preexec_fn=processes.die_with_parent(signal.SIGKILL),
         )
         said, _ = await program.communicate()
     if program.returncode != 0:

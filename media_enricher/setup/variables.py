@@ -5,8 +5,11 @@ from __future__ import annotations
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 
+from media_enricher.settings import settings
+from media_enricher.setup.blocks import RESULTS
 from media_enricher.setup.nightly import BUCKET_VARIABLE
-from media_enricher.setup.things import Outcome, Thing
+from media_enricher.setup.things import Outcome, SetupError, Thing
+from media_enricher.supabase.own_buckets import configured_buckets, refusal
 
 
 async def make_nightly_bucket(client: PrefectClient, bucket: str | None) -> Thing:
@@ -15,7 +18,13 @@ async def make_nightly_bucket(client: PrefectClient, bucket: str | None) -> Thin
     Args:
         client: of the Prefect API.
         bucket: its name; None for that which was named before, or none.
+
+    Raises:
+        SetupError: it is one of those that runs store in. (One that only a block names, the run
+            itself refuses.)
     """
+    if bucket is not None and bucket in {RESULTS, *configured_buckets(settings())}:
+        raise SetupError(refusal(bucket))
     found = await client.read_variable_by_name(BUCKET_VARIABLE)
     if bucket is None and found is None:
         off = "the nightly backfill is off: --nightly BUCKET turns it on"

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Literal, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -24,6 +24,7 @@ from yarl import URL
 from media_enricher.models import ErrorCode, StorageObject
 from media_enricher.supabase.answers import error_from_answer
 from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.trust import ObjectInfo, require_trusted
 from media_enricher.supabase.urls import object_url
 
 _PIECE_BYTES = 256 * 1024
@@ -145,8 +146,15 @@ class Downloader:
 
         Raises:
             ObjectChangedError: the object has another etag than `of_etag`, or ends before `start`.
-            SupabaseError: there is no such object, or no answer.
+            SupabaseError: there is no such object, no answer, or one that is not the object.
         """
+        download = await self._part(wanted, start, stop, of_etag)
+        await require_trusted(wanted, download, lambda: self._info(wanted))
+        return download
+
+    async def _part(
+        self, wanted: StorageObject, start: int, stop: int, of_etag: str | None
+    ) -> Download:
         if wanted.size_bytes != 0:
             async with self._get(wanted, byte_range=f"bytes={start}-{stop - 1}") as answer:
                 if of_etag is not None and answer.etag != of_etag and answer.status != 416:
@@ -170,8 +178,13 @@ class Downloader:
 
         Raises:
             LargerThanExpectedError: it needs more memory than `room`.
-            SupabaseError: there is no such object, no answer, or not all of it.
+            SupabaseError: there is no such object, no answer, not all of it, or something else.
         """
+        download = await self._whole(wanted, room)
+        await require_trusted(wanted, download, lambda: self._info(wanted))
+        return download
+
+    async def _whole(self, wanted: StorageObject, room: int) -> Download:
         async with self._get(wanted) as answer:
             length = answer.length
             if length is None:
@@ -183,12 +196,32 @@ class Downloader:
             data = await answer.read_all()
             return answer.download(data, len(data))
 
+    async def _info(self, wanted: StorageObject) -> ObjectInfo:
+        """What Storage says of an object now. It comes from the database, and not with the bytes.
+
+        Raises:
+            SupabaseError: there is no such object, or no answer that can be understood.
+        """
+        async with self._get(wanted, route="info/authenticated") as answer:
+            body = await answer.read_all()
+        try:
+            info = msgspec.json.decode(body, type=ObjectInfo)
+        except msgspec.DecodeError as error:
+            raise SupabaseError(
+                ErrorCode.UNAVAILABLE, f"the object's info is none: {error}"
+            ) from None
+        return ObjectInfo(bare_etag(info.etag), info.size)
+
     @asynccontextmanager
     async def _get(
-        self, wanted: StorageObject, *, byte_range: str | None = None
+        self,
+        wanted: StorageObject,
+        *,
+        byte_range: str | None = None,
+        route: Literal["authenticated", "info/authenticated"] = "authenticated",
     ) -> AsyncIterator[_Answer]:
         """Ask for an object; errors of the connection become ours, whenever they come."""
-        url = URL(object_url(self._base, wanted.bucket, wanted.path), encoded=True)
+        url = URL(object_url(self._base, wanted.bucket, wanted.path, route=route), encoded=True)
         asked_at = time.perf_counter()
         try:
             response = await self._session.get(
@@ -254,7 +287,8 @@ class _Answer:
         """The body of a 206, checked against what was asked for and what its headers told."""
         first, end, size = told
         data = await self.read_all()
-        if first != start or end > stop or len(data) != end - first:
+        stops_early = size is not None and end != min(stop, size)
+        if first != start or end > stop or stops_early or len(data) != end - first:
             raise SupabaseError(
                 ErrorCode.NETWORK,
                 f"asked for bytes {start}-{stop - 1}, got {len(data)} bytes of {first}-{end - 1}",

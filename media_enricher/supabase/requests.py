@@ -6,6 +6,7 @@ prefix, and the others find it. Nothing is started here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,7 +19,8 @@ from media_enricher.supabase.rows import storable
 
 
 class RunRequests:
-    """`media_enricher.run_requests`, through its functions. Every method may be called again.
+    """`media_enricher.run_requests`, through its functions. Every method may be called again
+    but `count_unauthenticated`.
 
     All methods raise SupabaseError when Supabase does not do what was asked, after retries.
     """
@@ -40,6 +42,21 @@ class RunRequests:
             },
         )
         return msgspec.convert(reserved, Reservation)
+
+    def count_unauthenticated(self, requests: Mapping[str, int]) -> None:
+        """Count requests without valid credentials in the audit: a row a minute and address.
+
+        Unlike the others, it is not harmless to repeat: call it within `patience(0)`.
+
+        Args:
+            requests: how many by address, or network; '' for those of any.
+        """
+        self._call("media_count_unauthenticated", {"p_requests": dict(requests)})
+
+    def was_told(self, run_id: str, user_id: str) -> bool:
+        """Whether a request of a user's was answered with this run."""
+        told = self._call("media_was_told", {"p_run_id": run_id, "p_user_id": user_id})
+        return bool(told)
 
     def start(self, request_id: str, run_id: str, invocation_id: str | None = None) -> EnrichRun:
         """Say which flow run a request became, and make its row in the table of runs.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 from urllib.parse import quote
 
-Route = Literal["authenticated", "public", "sign", "upload"]
+Route = Literal["authenticated", "info/authenticated", "public", "sign", "upload"]
 """How an object is reached: read with a key, without one, with a token in the URL; or written."""
 
 _DOT_SEGMENTS = {".": "%2E", "..": "%2E%2E"}

@@ -17,6 +17,12 @@
 create or replace function media_enricher.tell_gateway() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
+  -- What Media Enricher stores itself is nothing to tell; the gateway would ignore it, at a request each.
+  if media_enricher.is_own_bucket(case when tg_op = 'DELETE' then old.bucket_id else new.bucket_id end)
+    and (tg_op <> 'UPDATE' or new.bucket_id = old.bucket_id)
+  then
+    return null;
+  end if;
   perform net.http_post(
     url := media_enricher.secret('media_enricher_url') || '/media-enricher/enrich',
     headers := jsonb_build_object(

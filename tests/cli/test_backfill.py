@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import subprocess
 import sys
 
 import pytest
+
+from media_enricher import processes
+from media_enricher.signals import Forwarding
+from tests.waiting import PATIENCE_SECONDS
 
 # By its full name, for the package has the command under the same.
 backfill = importlib.import_module("media_enricher.cli.backfill")
@@ -22,17 +27,16 @@ time.sleep(60)
 def test_ctrl_c_reaches_the_run_while_its_progress_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[object] = []
-
-    def interrupted(*_: object) -> None:
-        asked.append(None)
-        if len(asked) == 1:
-            raise KeyboardInterrupt
-
-    child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True)
+    child = processes.spawn([sys.executable, "-c", CHILD], stdout=subprocess.PIPE)
     assert child.stdout
-    with child.stdout as said:
-        assert said.readline() == "ready\n"
-        monkeypatch.setattr(backfill, "_show", interrupted)
-        backfill._watch(child, {"run_id": "any"})
+
+    def asked_for(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        child.wait(PATIENCE_SECONDS)  # as long as this takes, it is not waited for
+
+    with child.stdout as said, Forwarding() as signals:
+        assert said.readline() == b"ready\n"
+        signals.pass_on = lambda: child.send_signal(signal.SIGINT)
+        monkeypatch.setattr(backfill, "_show", asked_for)
+        backfill._watch(child, {"run_id": "any"}, lambda: signals.is_asked)
     assert child.returncode == 130

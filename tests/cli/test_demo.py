@@ -14,6 +14,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from media_enricher import processes
 from media_enricher.cli import app
 from media_enricher.demo import audit
 from media_enricher.demo.packages import images_of
@@ -48,6 +49,7 @@ def start(pictures: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=processes.die_with_parent(signal.SIGKILL),
     )
 
 

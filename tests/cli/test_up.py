@@ -12,16 +12,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
 import pytest
 
+from media_enricher import processes
 from media_enricher.local import LocalStack
 from media_enricher.local.site import Site
 from tests.flows.conftest import SLOWLY, photo
 from tests.prefect_api import PrefectApi
-from tests.waiting import PATIENCE_SECONDS, wait_for, wait_until_gone
+from tests.waiting import PATIENCE_SECONDS, marked, wait_for, wait_until_gone
 
 MANY = 600
 
@@ -42,6 +44,7 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=processes.die_with_parent(signal.SIGKILL),
             start_new_session=True,  # as a shell gives each command a process group of its own
         )
         self.said: dict[str, str] = {}
@@ -258,3 +261,36 @@ def test_a_project_without_its_key_is_refused_before_anything_starts(folder: Pat
     output, _ = up.process.communicate(timeout=PATIENCE_SECONDS)
     assert up.process.returncode == 2
     assert "SUPABASE_SECRET_KEY is not set" in output
+
+
+@pytest.mark.parametrize("count", [1, 4, 8, 12])
+def test_killed_while_it_starts_it_leaves_no_process(tmp_path: Path, count: int) -> None:
+    mark = uuid4().hex
+    up = Up(tmp_path / "up", TEST_MARK=mark)
+    wait_for(lambda: len(up.members()) >= count, "it does not get so far", every=0.01)
+    below = up.members()
+
+    up.process.kill()
+    up.process.communicate(timeout=PATIENCE_SECONDS)
+
+    wait_until_gone(below)
+    wait_for(lambda: not marked(mark), lambda: f"still running: {marked(mark)}")
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"MEDIA_ENRICHER_LANES": "many"}, "MEDIA_ENRICHER_LANES = 'many' is invalid"),
+        ({"MEDIA_ENRICHER_WHO_MAY_TRIGGER": "all"}, "MEDIA_ENRICHER_WHO_MAY_TRIGGER = 'all' is"),
+        ({"PREFECT_LOGGING_LEVEL": "LOUD"}, "LOUD"),
+    ],
+    ids=["of a run", "of the gateway", "of Prefect's"],
+)
+def test_a_wrong_setting_is_told_with_its_reason(
+    tmp_path: Path, environment: dict[str, str], sentence: str
+) -> None:
+    up = Up(tmp_path / "up", **environment)
+    output, _ = up.process.communicate(timeout=PATIENCE_SECONDS)
+    assert up.process.returncode in {1, 2}
+    assert sentence in output
+    assert "Traceback" not in output

@@ -15,6 +15,7 @@ from typing import Self
 from aiohttp import web
 
 ROUTE = "/storage/v1/object/authenticated/"
+INFO_ROUTE = "/storage/v1/object/info/authenticated/"
 Answer = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
 
 
@@ -109,6 +110,17 @@ def chunked() -> Answer:
     return answer
 
 
+def misleading(*, body: bytes | None = None, etag: str | None = None, half: bool = False) -> Answer:
+    """Status 200, and a length that fits: a proxy's page, a part of the body, or another etag."""
+
+    async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
+        sent = data[: len(data) // 2] if half else data
+        headers = {"ETag": etag or etag_of(data)} if body is None or etag else {}
+        return web.Response(body=sent if body is None else body, headers=headers)
+
+    return answer
+
+
 def silent(seconds: float) -> Answer:
     """Nothing at all, for a while."""
 
@@ -165,6 +177,7 @@ class FaultyStorage:
 
     async def _start(self) -> None:
         application = web.Application()
+        application.router.add_get(INFO_ROUTE + "{path:.*}", self._info)
         application.router.add_get(ROUTE + "{path:.*}", self._get)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -172,6 +185,10 @@ class FaultyStorage:
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
+
+    async def _info(self, request: web.Request) -> web.StreamResponse:
+        data = self.objects[request.match_info["path"]]
+        return web.json_response({"etag": etag_of(data), "size": len(data)})
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]

@@ -14,10 +14,12 @@ from media_enricher.enrich import EnrichPool
 from media_enricher.models import AssetStatus, Depth, ErrorCode
 from tests.enrich.conftest import MakePool, Put, png
 from tests.enrich.faulty_storage import (
+    Answer,
     FaultyStorage,
     chunked,
     cut_short,
     etag_of,
+    misleading,
     overwriting,
     plain,
     refuse,
@@ -258,6 +260,48 @@ def test_a_proxy_without_etags_leaves_that_of_the_listing(
     storage.usual = plain(ETag="")
     (outcome,) = pool.enrich([one], Depth.FULL)
     assert outcome.asset.etag == one.etag
+
+
+PAGE = b"<!doctype html><title>Back soon</title>" * 20
+
+
+@pytest.mark.parametrize("depth", list(Depth))
+@pytest.mark.parametrize(
+    "wrong",
+    [misleading(body=PAGE), misleading(body=PAGE, etag='"a-page"'), misleading(half=True)],
+    ids=["page", "page with an etag", "half"],
+)
+def test_a_wrong_answer_with_status_200_fails_for_now(
+    wrong: Answer, depth: Depth, pool: EnrichPool, put: Put, storage: FaultyStorage
+) -> None:
+    one = put("a.png", png(300))
+    storage.usual = wrong
+    (outcome,) = pool.enrich([one], depth)
+    assert outcome.is_transient_failure
+    storage.usual = plain()
+    assert f"expected {len(png(300)):,} bytes" in (outcome.asset.error_message or "")
+    (again,) = pool.enrich([one], depth)
+    assert again.asset.width == 300
+
+
+def test_the_bytes_of_the_listing_under_a_wrong_etag_are_known_by_their_md5(
+    pool: EnrichPool, put: Put, storage: FaultyStorage
+) -> None:
+    one = put("a.png", png(300))
+    storage.usual = misleading(etag=etag_of(b"another"))
+    (outcome,) = pool.enrich([one], Depth.FULL)
+    assert outcome.asset.width == 300
+    assert outcome.asset.etag == one.etag
+
+
+def test_an_object_overwritten_since_it_was_listed_is_no_fault(
+    pool: EnrichPool, put: Put, storage: FaultyStorage
+) -> None:
+    one = put("a.png", png(300))
+    put("a.png", LARGE)
+    (outcome,) = pool.enrich([one], Depth.HEADER)
+    assert outcome.asset.width == 600
+    assert outcome.asset.etag == etag_of(LARGE)
 
 
 def test_connections_are_kept(pool: EnrichPool, put: Put, storage: FaultyStorage) -> None:

@@ -22,6 +22,7 @@ from PIL import Image
 from prefect import get_client
 from prefect.states import Cancelling
 
+from media_enricher import processes
 from media_enricher.local import LocalStack
 from media_enricher.local.folder import StackFolder
 from media_enricher.local.storage.blobs import BlobStore
@@ -199,6 +200,7 @@ class FlowProcess:
             env=prefect_environment() | environment,
             stdout=subprocess.PIPE,
             text=True,
+            preexec_fn=processes.die_with_parent(signal.SIGKILL),
         )
         self.run_id: str | None = None
 

@@ -148,11 +148,24 @@ def test_too_many_failures_fail_the_run_and_say_why(bucket: FilledBucket) -> Non
         bucket.put(f"{i}.jpg", photo(i)[:300])
     state = run(bucket)
     assert state.is_failed()
-    assert "100% failed, more than the 10% allowed (12 truncated)" in (state.message or "")
+    assert (
+        "100% failed, more than the 10% allowed (12 of the 12 objects looked at so far: "
+        "12 truncated)" in (state.message or "")
+    )
     record = bucket.latest_run()
     assert record["status"] == "failed"
     assert "12 truncated" in record["error"]
     assert len(bucket.rows()) == 12
+
+
+def test_a_rerun_of_the_rest_is_judged_as_one_run_over_everything(bucket: FilledBucket) -> None:
+    bucket.fill(130, folder="done")
+    assert run(bucket, limit=130).is_completed()
+    for number in range(12):
+        bucket.put(f"rest/{number}.jpg", photo(number)[:300])
+    state = run(bucket)
+    assert state.is_completed(), state.message
+    assert bucket.run(state.state_details.flow_run_id)["failed"] == 12
 
 
 def test_a_missing_bucket_is_a_clear_failure(bucket: FilledBucket) -> None:

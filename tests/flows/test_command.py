@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import psutil
 import pytest
 
+from media_enricher import processes
+from media_enricher.local import LocalStack
 from tests.flows.conftest import SLOWLY, FilledBucket, photo
 from tests.prefect_here import prefect_environment
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, marked, wait_for, wait_until_gone
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -30,6 +35,7 @@ def start() -> Iterator[Start]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=processes.die_with_parent(signal.SIGKILL),
         )
         started.append(process)
         return process
@@ -85,3 +91,100 @@ def test_ctrl_c_cancels_the_run(bucket: FilledBucket, start: Start) -> None:
     assert process.returncode == 130
     assert out.startswith("Cancelled: ")
     assert bucket.latest_run()["status"] == "cancelled"
+
+
+def runs_of(bucket: FilledBucket) -> list[str]:
+    """The statuses of the bucket's runs."""
+    found = bucket.query(
+        "select status from public.media_enrich_runs where bucket = $1", bucket.name
+    )
+    return [str(run["status"]) for run in found]
+
+
+def at_once(_: FilledBucket, __: str) -> bool:
+    return True
+
+
+def the_flow_starts(_: FilledBucket, mark: str) -> bool:
+    return len(marked(mark)) > 1
+
+
+def it_runs(bucket: FilledBucket, _: str) -> bool:
+    return bool(runs_of(bucket))
+
+
+def it_downloads(bucket: FilledBucket, _: str) -> bool:
+    return bool(bucket.downloads())
+
+
+@pytest.mark.parametrize("moment", [at_once, the_flow_starts, it_runs, it_downloads])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_outlives_it(
+    bucket: FilledBucket,
+    start: Start,
+    moment: Callable[[FilledBucket, str], bool],
+    how: signal.Signals,
+) -> None:
+    bucket.fill(1_500)
+    mark = uuid4().hex
+    process = start(bucket.name, TEST_MARK=mark, **SLOWLY)
+    wait_for(lambda: moment(bucket, mark), "it does not get so far")
+    below = psutil.Process(process.pid).children(recursive=True)
+
+    process.send_signal(how)
+    process.communicate(timeout=PATIENCE_SECONDS)
+
+    wait_until_gone(below)
+    wait_for(lambda: not marked(mark), lambda: f"still running: {marked(mark)}")
+    assert set(runs_of(bucket)) <= {"cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"}, "names none"),
+        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "check PREFECT_API_URL"),
+    ],
+    ids=["none that starts in time", "one that does not answer"],
+)
+def test_without_a_prefect_server_one_sentence_says_what_to_do(
+    migrated_stack: LocalStack, tmp_path: Path, environment: dict[str, str], told: str
+) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    mark = uuid4().hex
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("media-enricher")), "backfill", "any"],
+        env=clean
+        | migrated_stack.environment()
+        | {"PREFECT_HOME": str(tmp_path), "COLUMNS": "400", "TEST_MARK": mark}
+        | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert told in done.stdout
+    assert len((done.stdout + done.stderr).splitlines()) == 1
+    assert not marked(mark)
+
+
+def test_nothing_outlives_it_without_a_prefect_server(
+    migrated_stack: LocalStack, tmp_path: Path
+) -> None:
+    """Prefect then starts a server for the run, which is a child of a child."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    mark = uuid4().hex
+    process = processes.spawn(
+        [Path(sys.executable).with_name("media-enricher"), "backfill", "any"],
+        env=clean
+        | migrated_stack.environment()
+        | {"PREFECT_HOME": str(tmp_path), "TEST_MARK": mark},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: len(marked(mark)) > 2, "no server is started")
+
+    process.kill()
+    process.wait()
+
+    wait_for(lambda: not marked(mark), lambda: f"still running: {marked(mark)}")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from prefect import Flow, flow, get_client
+from prefect.exceptions import TerminationSignal
+from prefect.utilities.engine import capture_sigterm
 from pydantic import BaseModel, model_serializer
 from pydantic_core import PydanticSerializationError
 
 from flows.backfill import backfill
 from flows.backfill_sharded import backfill_sharded
 from flows.enrich_object import enrich_object
-from flows.interruption import StopOnce, interruptible
+from flows.interruption import inside, interruptible, until_heard
+from media_enricher.signals import Interruption
 from tasks.report import Progress
 from tests.flows.conftest import FilledBucket
 from tests.flows.test_backfill import run
 from tests.flows.test_enrich_object import ask
+from tests.waiting import wait_for
 
 
 class InterruptedMeanwhile(BaseModel):
@@ -55,33 +60,72 @@ def _handler_restored() -> Iterator[None]:
 
 
 def test_a_library_may_make_an_error_of_its_own_of_it() -> None:
-    signal.signal(signal.SIGINT, StopOnce(bare))
+    signal.signal(signal.SIGINT, Interruption(when=inside(bare)))
     with pytest.raises(PydanticSerializationError):  # else `interruptible` is no longer needed
         bare.fn()
 
 
 def test_it_is_an_interruption_all_the_same() -> None:
-    signal.signal(signal.SIGINT, StopOnce(guarded))
+    signal.signal(signal.SIGINT, Interruption(when=inside(guarded)))
     with pytest.raises(KeyboardInterrupt):
         guarded.fn()
 
 
 def test_an_error_that_nobody_asked_for_stays_what_it_is() -> None:
-    signal.signal(signal.SIGINT, StopOnce(failing))
+    signal.signal(signal.SIGINT, Interruption(when=inside(failing)))
     with pytest.raises(ValueError, match="its own"):
         failing.fn()
 
 
 def test_what_is_not_the_flow_is_not_interrupted() -> None:
-    signal.signal(signal.SIGINT, StopOnce(failing))
+    signal.signal(signal.SIGINT, Interruption(when=inside(failing)))
     assert InterruptedMeanwhile().model_dump() == {"interrupted": False}
 
 
-def test_it_interrupts_once() -> None:
-    signal.signal(signal.SIGINT, StopOnce(bare))
+def test_once_heard_it_interrupts_no_more() -> None:
+    stop = Interruption(when=inside(bare))
+    signal.signal(signal.SIGINT, stop)
     with pytest.raises(PydanticSerializationError):
         bare.fn()
+    stop.hear()
     bare.fn()
+
+
+class Deaf:
+    """Where Python ignores the exception of a handler."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self._number = number
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), self._number)
+
+
+@flow
+def deaf() -> None:
+    Deaf(signal.SIGINT)
+    wait_for(lambda: False, "the signal was lost")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_one_that_python_ignored_comes_again() -> None:
+    with pytest.raises(KeyboardInterrupt), Interruption(when=inside(deaf)):
+        deaf.fn()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_prefects_own_comes_again_too() -> None:
+    def work() -> None:
+        with capture_sigterm(), until_heard():
+            Deaf(signal.SIGTERM)
+            wait_for(lambda: False, "the signal was lost")
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # Prefect passes it on to that
+    try:
+        with pytest.raises(TerminationSignal):
+            work()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +140,7 @@ def test_a_run_is_cancelled_and_its_shards_with_it(
     asked = ask(bucket, "photos/00001.jpg").request
     assert asked
     monkeypatch.setattr(Progress, "move", lambda _: InterruptedMeanwhile().model_dump())
-    signal.signal(signal.SIGINT, StopOnce(stopped))
+    signal.signal(signal.SIGINT, Interruption(when=inside(stopped)))
 
     assert run(bucket, stopped).is_cancelled()
     rows = bucket.query(

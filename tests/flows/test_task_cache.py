@@ -13,14 +13,15 @@ from prefect import get_client
 from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import State
-from prefect.serializers import PickleSerializer
+from prefect.serializers import JSONSerializer, PickleSerializer
 
 from flows.backfill import backfill
 from media_enricher import batching
 from media_enricher.blocks import SupabaseBucket, SupabaseCredentials
+from media_enricher.blocks.records import seal, signing_key
 from media_enricher.local import LocalStack
 from media_enricher.models import Depth
-from media_enricher.settings import settings
+from media_enricher.settings import settings, supabase_settings
 from tests.flows.conftest import FilledBucket, FlowProcess
 from tests.waiting import wait_for
 
@@ -169,6 +170,56 @@ def test_forged_results_are_not_used_but_read_anew(
     assert cached.credentials.service_key.get_secret_value() not in log
     for path in (unsigned, altered, moved, planted, intact):
         assert cached.read_path(path.removeprefix("tasks/")), "written anew, and signed"
+
+
+@pytest.fixture
+def folder(
+    cached: SupabaseBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """This process's runs keep their results in a folder that is still to be made."""
+    place = tmp_path / "results"
+    monkeypatch.setenv("MEDIA_ENRICHER_RESULT_STORAGE", str(place))
+    settings.cache_clear()
+    yield place
+    settings.cache_clear()
+
+
+def test_forged_results_in_a_folder_are_a_miss_and_run_nothing(
+    bucket: FilledBucket, folder: Path, tmp_path: Path
+) -> None:
+    bucket.fill(8 * BATCH)
+    read_without_writing(bucket)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    mark = tmp_path / "executed"
+    files = sorted(folder.iterdir())
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    unsigned, altered, moved, planted, empty, no_file, other, intact = files
+    unsigned.write_bytes(unsigned.read_bytes().partition(b"\n")[2])
+    altered.write_bytes(altered.read_bytes().replace(b"image", b"imagf"))
+    moved.write_bytes(intact.read_bytes())
+    planted.write_bytes(pickled(mark))
+    empty.write_bytes(b"")
+    no_file.unlink()
+    no_file.mkdir()
+    other.write_bytes(signed(other.name, "what an older version kept"))
+
+    state = run(bucket)
+    assert state.is_completed()
+    assert not mark.exists()
+    read_anew = bucket.downloads()
+    assert len(read_anew) == 7 * BATCH
+    assert set(read_anew.values()) == {1}
+    assert len(bucket.rows()) == 8 * BATCH
+    log = log_of(state, lambda log: log.count("cannot use the stored result") >= 7)
+    assert f"cannot use the stored result {planted.name}: it is not signed" in log
+
+
+def signed(key: str, result: object) -> bytes:
+    """A record under a good signature, whatever its result is."""
+    metadata = ResultRecordMetadata(serializer=JSONSerializer(), storage_key=key)
+    record: ResultRecord[Any] = ResultRecord(result=result, metadata=metadata)
+    secret = supabase_settings().service_key.get_secret_value()
+    return seal(record.serialize(), f"task cache/{key}", signing_key(secret))
 
 
 def test_a_cache_that_cannot_be_written_costs_no_run(

@@ -26,6 +26,7 @@ from media_enricher.local.ports import free_port
 from tests.conftest import Put
 from tests.prefect_here import prefect_environment
 
+QUOTAS = ("", "TENANT_", "USER_", "SERVICE_")
 WEBHOOK_SECRET = "a-shared-secret-that-only-the-database-and-the-gateway-know"
 
 
@@ -100,12 +101,22 @@ def gateway_process(
         prefect_environment()
         | stack.environment()
         | {"MEDIA_ENRICHER_WEBHOOK_SECRET": WEBHOOK_SECRET}
-        | {"MEDIA_ENRICHER_ACTIVE_RUNS": "1000"}  # those of all tests
+        # Those of all tests.
+        | {f"MEDIA_ENRICHER_{name}ACTIVE_RUNS": "1000" for name in QUOTAS}
+        | {"MEDIA_ENRICHER_UNAUTHENTICATED_PER_MINUTE": "100000"}
         | (environment or {}),
     )
     with started as process:
         process.wait_until_ready()
         yield Gateway(process.url, stack, process.log)
+
+
+def let_users_read(gateway: Gateway, bucket: str, condition: str = "true") -> None:
+    """A policy of Storage's, as a project's owner writes them."""
+    gateway.query(
+        f"""create policy "users read {bucket} {uuid4()}" on storage.objects
+        for select to authenticated using (bucket_id = '{bucket}' and {condition})"""
+    )
 
 
 def runs_of(bucket: str) -> list[str]:

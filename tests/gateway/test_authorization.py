@@ -140,6 +140,8 @@ def test_a_token_opens_what_it_should(
         assert answer.json()["code"] == code
     if status == 401:
         assert answer.headers["www-authenticate"] == "Bearer"
+        assert gateway.audit(bucket) == [], "nothing that a stranger sends is kept"
+        return
     row = gateway.audit(bucket)[-1]
     assert (row["is_allowed"], row["http_status"]) == (status == 200, status)
 
@@ -200,3 +202,19 @@ def test_me_tells_what_one_may_do(gateway: Gateway, tokens: Tokens) -> None:
     }
     assert gateway.get("/me", gateway.stack.service_key).json()["may_see_all"] is True
     assert gateway.get("/me").status_code == 401
+
+
+def test_an_admin_of_another_identity_provider_starts_runs_under_the_id_they_have_there(
+    gateway: Gateway, tokens: Tokens, bucket: str
+) -> None:
+    """Not a UUID: the audit's column for one stays empty, and the one for limits has it."""
+    clerk_user = f"user_{uuid4().hex}"
+    token = tokens.of(app_metadata={"user_role": "admin"}, sub=clerk_user)
+
+    started = gateway.post("/backfill", token, bucket=bucket)
+
+    assert started.status_code == 202
+    assert gateway.run(started.json()["run_id"])["requested_by"] == clerk_user
+    (row,) = gateway.audit(bucket)
+    assert (row["requested_by"], row["user_id"], row["is_allowed"]) == (clerk_user, None, True)
+    assert gateway.get("/me", token).json()["user_id"] == clerk_user

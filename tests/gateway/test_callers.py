@@ -158,7 +158,11 @@ REFUSED: dict[str, tuple[MakeToken, str]] = {
     "another role": (lambda p: p.token(role="postgres"), "bad_token"),
     "no role": (lambda p: p.token(role=None), "bad_token"),
     "no user": (lambda p: p.token(sub=None), "bad_token"),
-    "a user without a UUID": (lambda p: p.token(sub="me"), "bad_token"),
+    "a user without a name": (lambda p: p.token(sub=""), "bad_token"),
+    "a user of endless name": (lambda p: p.token(sub="x" * 256), "bad_token"),
+    "a user of unprintable name": (lambda p: p.token(sub="me\0"), "bad_token"),
+    "a user by the name of a role": (lambda p: p.token(sub="service_role"), "bad_token"),
+    "a user by the name of a webhook": (lambda p: p.token(sub="webhook"), "bad_token"),
     "app_metadata that is a list": (lambda p: p.token(app_metadata=["admin"]), "bad_token"),
     "a secret key that is not ours": (lambda _: "sb_secret_other", "bad_token"),
     "part of our secret key": (lambda _: SECRET_KEY[:-1], "bad_token"),
@@ -234,6 +238,13 @@ def test_a_signed_in_user_is_known(project: Project, door: Door, algorithm: str)
     caller = door.enter(f"Bearer {project.token(key)}")
 
     assert caller == Caller(role=Role.USER, user_id=USER_ID, email="someone@example.com")
+
+
+def test_a_user_of_another_identity_provider_is_known_by_the_id_they_have_there(
+    project: Project, door: Door
+) -> None:
+    for sub in ("user_2qY0aExample7kCl3rk", "auth0|5f7c8ec7c33c6c004bbafe82", "4711"):
+        assert door.enter(f"Bearer {project.token(sub=sub)}").user_id == sub
 
 
 def test_a_user_of_the_legacy_secret_is_known_where_it_is_set(

@@ -25,7 +25,7 @@ from media_enricher.gateway.permissions import (
     visible,
 )
 from media_enricher.local import LocalStack
-from media_enricher.models import EnrichRun
+from media_enricher.models import EnrichRun, FlowName
 from media_enricher.settings import GatewaySettings, WhoMayTrigger
 
 OURS = "8d0f9e1c-5b7a-4c3d-9e2f-1a2b3c4d5e6f"
@@ -149,6 +149,9 @@ RUNS = {
     "another tenant's": EnrichRun(id="5", bucket="photos", prefix=f"{THEIRS}/", tenant_id=THEIRS),
     "mine in another tenant": EnrichRun(id="6", bucket="p", tenant_id=THEIRS, requested_by=ME),
 }
+RUNS["single objects, mine and others'"] = EnrichRun(
+    id="7", bucket="photos", flow=FlowName.ENRICH_OBJECT, requested_by=ME
+)
 ALL = dict.fromkeys(RUNS, View.WHOLE)
 OF_MY_TENANT = {"my tenant's": View.WHOLE}
 MINE_AND_PROGRESS = {
@@ -156,6 +159,7 @@ MINE_AND_PROGRESS = {
     "of a server": View.PROGRESS,
     "mine": View.WHOLE,
     "mine in another tenant": View.WHOLE,
+    "single objects, mine and others'": View.PROGRESS,
 }
 
 

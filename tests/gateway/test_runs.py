@@ -11,7 +11,7 @@ import pytest
 from prefect import get_client
 
 from tests.conftest import Put
-from tests.gateway.conftest import Gateway, Tokens
+from tests.gateway.conftest import Gateway, Tokens, let_users_read
 
 
 def start(gateway: Gateway, bucket: str, **params: Any) -> str:
@@ -108,6 +108,7 @@ def test_a_user_sees_how_others_runs_get_on_and_not_what_they_look_at(
 ) -> None:
     gateway = start_gateway(MEDIA_ENRICHER_WHO_MAY_TRIGGER="signed_in")
     theirs, user = start(gateway, bucket, prefix="private/"), tokens.of()
+    let_users_read(gateway, bucket, "name like 'mine/%'")
     mine = gateway.post("/backfill", user, bucket=bucket, prefix="mine/").json()["run_id"]
 
     seen = gateway.get(f"/runs/{theirs}", user).json()

@@ -60,11 +60,12 @@ class Objects:
         content: str = "content",
         owner: str | None = None,
         etag: str | None = None,
-        size: int = 1000,
+        size: float = 1000,
+        content_type: str | None = "image/jpeg",
     ) -> None:
         """Upload, over existing objects too."""
         etag = etag or etag_of(content)
-        metadata = {"eTag": etag, "size": size, "mimetype": "image/jpeg"}
+        metadata = {"eTag": etag, "size": size, "mimetype": content_type}
         self._database.rows(
             """
             insert into storage.objects (bucket_id, name, owner_id, metadata, version)

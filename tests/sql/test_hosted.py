@@ -89,6 +89,25 @@ def test_the_webhook_tells_the_gateway_of_each_change(hosted: Database) -> None:
     assert (change.type, change.record, change.objects()[0].name) == ("DELETE", None, "a.jpg")
 
 
+def test_the_webhook_tells_nothing_of_what_we_store_ourselves(hosted: Database) -> None:
+    hosted.run(STAND_INS)
+    apply(hosted, "webhook.sql")
+    results, media = Objects(hosted), Objects(hosted)
+    hosted.column(
+        "select public.media_own_buckets($1::jsonb)", json.dumps({results.bucket: "results"})
+    )
+
+    results.put("result")
+    results.put("result", content="another")
+    results.delete("result")
+    assert sent(hosted) == []
+
+    results.put("moved")
+    hosted.rows("update storage.objects set bucket_id = $1", media.bucket)
+    (request,) = sent(hosted)
+    assert request["body"]["record"] == {"bucket_id": media.bucket, "name": "moved"}
+
+
 def test_the_webhook_never_breaks_an_upload(hosted: Database) -> None:
     """Whatever is missing: here neither pg_net nor Vault is there."""
     apply(hosted, "webhook.sql")

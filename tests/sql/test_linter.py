@@ -35,7 +35,15 @@ FINDINGS = {
         where schemaname in {OURS}
           and regexp_replace(
             lower(coalesce(qual, '') || coalesce(with_check, '')), 'select [a-z_.]+\\(\\)', '', 'g'
-          ) ~ '(auth\\.(uid|jwt|role|email)|media_caller_tenant_id)\\(\\)'
+          ) ~ '(auth\\.(uid|jwt|role|email)|media_caller_[a-z_]+)\\(\\)'
+    """,
+    "policies and functions that raise for a user whose id is no UUID": f"""
+        select tablename || ': ' || policyname from pg_policies
+        where schemaname in {OURS}
+          and coalesce(qual, '') || coalesce(with_check, '') ~ 'auth\\.uid\\('
+        union all
+        select p.oid::regprocedure::text from pg_proc p
+        where p.pronamespace::regnamespace::text in {OURS} and p.prosrc ~ 'auth\\.uid\\('
     """,
     "policies that trust what a user writes about themselves": f"""
         select tablename || ': ' || policyname from pg_policies
@@ -90,6 +98,7 @@ def test_nothing_is_found(database: Database, finding: str) -> None:
 def test_every_column_that_a_policy_compares_leads_an_index(database: Database) -> None:
     compared = {
         ("media_assets", "user_id"),
+        ("media_assets", "owner_id"),
         ("media_assets", "tenant_id"),
         ("media_enrich_runs", "tenant_id"),
     }

@@ -46,6 +46,59 @@ def test_a_changed_object_is_missing_and_its_tries_begin_anew(
     assert pending["attempts"] == 0
 
 
+def test_the_same_bytes_under_another_content_type_are_another_version(
+    objects: Objects, pipeline: Pipeline
+) -> None:
+    objects.put("page.bin", content_type="image/png")
+    pipeline.record(failed("page.bin", "mislabelled", declared_content_type="image/png"))
+    pipeline.record(failed("page.bin", "mislabelled", declared_content_type="image/png"))
+    assert pipeline.pending() == []
+    objects.put("page.bin", content_type="text/html")
+    (pending,) = pipeline.pending()
+    assert pending["declared_content_type"] == "text/html"
+    assert (pending["etag"], pending["attempts"]) == (pending["previous_etag"], 0)
+    pipeline.record(
+        found("page.bin", status="unsupported", kind="other", declared_content_type="text/html")
+    )
+    assert pipeline.pending() == []
+    row = pipeline.asset("page.bin")
+    assert (row["status"], row["error_code"], row["attempts"]) == ("unsupported", None, 1)
+    assert row["declared_content_type"] == "text/html"
+
+
+@pytest.mark.parametrize("listed", [None, ""])
+def test_a_listing_without_a_content_type_is_enriched_once(
+    objects: Objects, pipeline: Pipeline, listed: str | None
+) -> None:
+    """The row has the type that the download told, which the listing can't contradict."""
+    objects.put("a.jpg", content_type=listed)
+    assert pipeline.pending()[0]["declared_content_type"] is None
+    pipeline.record(found("a.jpg", declared_content_type="application/octet-stream"))
+    assert pipeline.pending() == []
+
+
+def test_a_content_type_of_any_length_is_enriched_once(
+    objects: Objects, pipeline: Pipeline
+) -> None:
+    """Whoever uploads may choose it, and an entry of the index has a limit."""
+    path = "x" * 1020 + ".jpg"
+    objects.put(path, content_type="image/jpeg; " + "é" * 8000, owner="ö" * 8000)
+    (pending,) = pipeline.pending()
+    assert len(pending["declared_content_type"]) == 200
+    assert (
+        pipeline.record(found(path, declared_content_type=pending["declared_content_type"])) == []
+    )
+    assert pipeline.pending() == []
+    assert pipeline.asset(path)["owner_id"] is None
+
+
+@pytest.mark.parametrize("size", [-1, 1e30])
+def test_a_size_that_is_none_is_unknown(objects: Objects, pipeline: Pipeline, size: float) -> None:
+    objects.put("a.jpg", size=size)
+    assert [row["size_bytes"] for row in pipeline.pending()] == [None]
+    assert pipeline.count() == (1, 0)
+
+
 def test_a_weak_etag_is_no_change(objects: Objects, pipeline: Pipeline) -> None:
     objects.put("a.jpg", etag=f"W/{etag_of('content')}")
     assert pipeline.pending()[0]["etag"] == etag_of("content")

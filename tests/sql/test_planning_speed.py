@@ -30,8 +30,9 @@ _FILL = """
         'contentLength', n, 'httpStatusCode', 200), 'v'
     from generate_series(1, {objects}) as n;
     insert into public.media_assets
-      (bucket, path, object_id, etag, status, depth, enricher_version, blurhash, sha256, exif)
-    select bucket_id, name, id, metadata ->> 'eTag', 'enriched', 'full', 1,
+      (bucket, path, object_id, etag, declared_content_type, status, depth, enricher_version,
+       blurhash, sha256, exif)
+    select bucket_id, name, id, metadata ->> 'eTag', 'image/jpeg', 'enriched', 'full', 1,
       'LEHV6nWB2yk8pyo0adR*.7kCMdnj', repeat('ab', 32), jsonb_build_object('Make', repeat('x', 300))
     from storage.objects;
 """
@@ -75,7 +76,8 @@ def database_seconds(database: Database, work: Callable[[], object]) -> float:
 _BY_HAND = """
     select count(*) from storage.objects o
     left join public.media_assets a on a.bucket = o.bucket_id and a.path = o.name
-    where o.bucket_id = $1 and (a.path is null or a.etag is distinct from o.metadata ->> 'eTag')
+    where o.bucket_id = $1 and (a.path is null or a.etag is distinct from o.metadata ->> 'eTag'
+      or a.declared_content_type is distinct from o.metadata ->> 'mimetype')
 """
 """The heart of the question alone, put as anyone would."""
 

@@ -235,7 +235,7 @@ def test_only_so_many_backfills_at_once_and_ended_ones_make_room(desk: Desk, ano
     first = desk.start(desk.ask(limits, prefix="a/"))
     desk.start(desk.ask(limits, prefix="b/"))
     refused = another.ask(limits)
-    assert (refused["outcome"], refused["retry_after"]) == ("too_many_runs", 30)
+    assert (refused["outcome"], refused["limited_by"]) == ("too_many_runs", "all")
     assert refused["request"] is None
     assert desk.ask(limits, prefix="b/")["outcome"] == "under_way"  # it is no further run
     desk.record(first["id"], status="cancelled")

@@ -168,3 +168,17 @@ def test_objects_of_a_bucket_that_is_no_more_are_forgotten_at_once(database: Dat
     database.rows("delete from storage.buckets where id = $1", lost.place[0])
     assert purge(database) == 2
     assert (kept.pending(), len(kept.page()), len(lost.page())) == ([], 2, 0)
+
+
+def test_what_was_counted_of_strangers_is_forgotten_after_a_week(database: Database) -> None:
+    database.rows("select public.media_count_unauthenticated($1)", '{"192.0.2.7": 3, "": 2}')
+    database.run(
+        "update audit.enricher_invocations set invoked_at = now() - interval '8 days'"
+        " where ip_address = '192.0.2.7' and reason = 'unauthenticated'"
+    )
+    database.value("select public.media_purge_requests(90)")
+    rows = database.rows(
+        "select ip_address, requests from audit.enricher_invocations"
+        " where reason = 'unauthenticated'"
+    )
+    assert [(row["ip_address"], row["requests"]) for row in rows] == [(None, 2)]

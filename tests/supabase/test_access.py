@@ -66,6 +66,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "media_fulfil_requests": {"p_bucket": "b", "p_prefix": "", "p_paths": [], "p_sequence": 0},
     "media_finish_requests": {"p_run_id": str(uuid4()), "p_bucket": "b", "p_prefix": ""},
+    "media_count_unauthenticated": {"p_requests": {}},
+    "media_was_told": {"p_run_id": str(uuid4()), "p_user_id": str(uuid4())},
+    "media_tenant_buckets": {"p_tenant_id": str(uuid4())},
+    "media_own_buckets": {"p_buckets": {}},
     "media_tenant_id": {"p_bucket": "b", "p_path": "a.jpg"},
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ async def report(desk: Desk) -> Health:
     """Look at everything that a run needs, side by side."""
     looks = {
         "database": _look("the run table answers", desk.blocking(lambda: desk.runs.recent(1))),
-        "storage": _look("Storage answers", desk.blocking(desk.buckets)),
+        "storage": _look("Storage answers", desk.blocking(desk.stored_buckets)),
         "prefect": _look("Prefect answers and has the deployments", desk.prefect.answers()),
         "worker": _worker(desk),
     }

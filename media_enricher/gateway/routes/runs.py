@@ -7,7 +7,7 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from media_enricher.accounting import pace
@@ -44,7 +44,7 @@ from media_enricher.snapshot.targets import BUCKET_SCHEME
 router = APIRouter(
     prefix="/media-enricher",
     tags=["runs"],
-    responses=documents.errors(401, 403, 422, 503),
+    responses=documents.errors(401, 403, 422, 429, 503),
     dependencies=[documents.BEARER_TOKEN],
 )
 
@@ -117,6 +117,8 @@ async def _seen(run_id: UUID, desk: AtDesk, caller: Admitted) -> Seen:
     """
     found = await desk.blocking(lambda: desk.runs.get(str(run_id)))
     view = visible(found, caller) if found else None
+    if found is not None and view is None and await desk.was_told(caller, found.id):
+        view = View.PROGRESS
     if found is None or view is None:
         raise Refusal(404, "unknown_run", f"There is no run {run_id} that you may see.")
     return Seen(found, view)
@@ -145,9 +147,9 @@ OpenedRun = Annotated[EnrichRun, Depends(_opened)]
 
 
 @router.get("/buckets", summary="The buckets that can be worked on")
-async def buckets(desk: AtDesk, _: Admitted) -> Buckets:
-    """All but the one that snapshots are kept in."""
-    return Buckets(buckets=await desk.blocking(desk.buckets))
+async def buckets(request: Request, desk: AtDesk, caller: Admitted) -> Buckets:
+    """All but the one that snapshots are kept in; to who is no admin, those they know of."""
+    return Buckets(buckets=await desk.territory.buckets(request, caller))
 
 
 @router.get("/runs", summary="The latest runs")

@@ -24,7 +24,7 @@ from media_enricher.gateway.asking import (
     parse,
 )
 from media_enricher.gateway.attempts import Attempt, attempt, idempotency_key, opened
-from media_enricher.gateway.callers import Role
+from media_enricher.gateway.callers import Caller, Role
 from media_enricher.gateway.desk import AtDesk, Desk
 from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.permissions import require_may_trigger, require_within_tenant
@@ -42,7 +42,7 @@ router = APIRouter(
     "/backfill",
     status_code=202,
     summary="Enrich what a bucket leaves to do",
-    responses=documents.errors(400, 401, 403, 404, 413, 422, 429, 503)
+    responses=documents.errors(400, 401, 403, 404, 408, 413, 422, 429, 503)
     | documents.answer(200, RunStarted | Counted, "A run is under way, or it was a dry run."),
     openapi_extra=documents.fields(BackfillRequest),
 )
@@ -60,21 +60,24 @@ async def backfill(
     fields = await fields_of(request)
     begun.noted(fields)
     asked = parse(BackfillRequest, fields)
-    require_within_tenant(begun.require_caller(), asked.prefix, "prefix")
+    caller = begun.require_caller()
+    require_within_tenant(caller, asked.prefix, "prefix")
+    await desk.territory.require_prefix(request, caller, asked.bucket, asked.prefix)
+    await desk.refuse_own_bucket(asked.bucket)
     begun.told(mode=asked.mode, max_files=asked.limit, is_dry_run=asked.dry_run)
     if asked.dry_run:
         await begun.record()
         response.status_code = 200
-        return await _count(desk, asked)
+        return await _count(desk, caller, asked)
     started = await begun.start()
-    return _answer(desk, request, response, started)
+    return _answer(desk, request, response, started, asked.prefix)
 
 
 @router.post(
     "/cron",
     status_code=202,
     summary="Sweep a bucket by schedule; without one, a health report",
-    responses=documents.errors(400, 401, 403, 404, 413, 422, 429)
+    responses=documents.errors(400, 401, 403, 404, 408, 413, 422, 429)
     | documents.answer(200, RunStarted | Health, "A run is under way, or all is well.")
     | documents.answer(503, Health | ErrorAnswer, "Something that a run needs is away."),
     openapi_extra=documents.fields(SweepRequest),
@@ -85,7 +88,7 @@ async def cron(
     desk: AtDesk,
     begun: Annotated[Attempt, Depends(attempt(RequestRoute.CRON))],
 ) -> RunStarted | Health:
-    """Enrich what is missing from a bucket, unless a run is under way anywhere in it.
+    """Enrich what is missing from a bucket, unless a run is under way anywhere under the prefix.
 
     Without a bucket, it answers (200 or 503) whether the database, Storage, Prefect and a worker
     are there, and starts nothing.
@@ -97,16 +100,19 @@ async def cron(
         health = await report(desk)
         response.status_code = 200 if health.status == "ok" else 503
         return health
-    require_within_tenant(begun.require_caller(), asked.prefix, "prefix")
+    caller = begun.require_caller()
+    require_within_tenant(caller, asked.prefix, "prefix")
+    await desk.territory.require_prefix(request, caller, asked.bucket, asked.prefix)
+    await desk.refuse_own_bucket(asked.bucket)
     started = await begun.start(max_files=asked.limit, trigger=Trigger.SCHEDULE, is_exclusive=True)
-    return _answer(desk, request, response, started)
+    return _answer(desk, request, response, started, asked.prefix)
 
 
 @router.post(
     "/enrich",
     status_code=202,
     summary="Enrich one object, or follow a change in Storage",
-    responses=documents.errors(400, 401, 403, 404, 413, 422, 429, 503)
+    responses=documents.errors(400, 401, 403, 404, 408, 413, 422, 429, 503)
     | documents.answer(200, Ignored, "Nothing is done about this change."),
     openapi_extra=documents.body(ObjectRequest, ObjectChange),
     dependencies=[documents.WEBHOOK_SECRET],
@@ -127,6 +133,8 @@ async def enrich(request: Request, response: Response, desk: AtDesk) -> ObjectAc
     require_may_trigger(caller, desk.settings)
     asked = parse(ObjectRequest, fields)
     require_within_tenant(caller, asked.path, "path")
+    await desk.territory.require_object(request, caller, asked.bucket, asked.path)
+    await desk.refuse_own_bucket(asked.bucket)
     begun.told(idempotency_key=idempotency_key(request))
     started = await begun.start(
         prefix=f"{caller.tenant_id}/" if caller.tenant_id else "",
@@ -141,8 +149,9 @@ async def _follow(
     """Look at the objects of a change. Whether each is there, or gone, is for the run to see."""
     begun.told(trigger=Trigger.EVENT, mode=Mode.MISSING)
     by_bucket: dict[str, list[str]] = {}
+    followed = await desk.followed({each.bucket_id for each in change.objects()})
     for each in change.objects():
-        if desk.keeps_current(each.bucket_id):
+        if each.bucket_id in followed:
             by_bucket.setdefault(each.bucket_id, []).append(each.name)
     if not by_bucket:
         response.status_code = 200
@@ -157,11 +166,11 @@ async def _follow(
     return accepted
 
 
-async def _count(desk: Desk, asked: BackfillRequest) -> Counted:
+async def _count(desk: Desk, caller: Caller, asked: BackfillRequest) -> Counted:
     selection = Selection(
         bucket=asked.bucket, prefix=asked.prefix, mode=asked.mode, depth=asked.depth
     )
-    pending = await desk.count(selection, asked.limit)
+    pending = await desk.count(caller, selection, asked.limit)
     return Counted(
         bucket=asked.bucket,
         prefix=asked.prefix,
@@ -173,7 +182,9 @@ async def _count(desk: Desk, asked: BackfillRequest) -> Counted:
     )
 
 
-def _answer(desk: Desk, request: Request, response: Response, started: Started) -> RunStarted:
+def _answer(
+    desk: Desk, request: Request, response: Response, started: Started, asked_prefix: str
+) -> RunStarted:
     """202 for a run of this request's, 200 for one that was under way before."""
     run = started.run
     if started.was_under_way:
@@ -188,6 +199,7 @@ def _answer(desk: Desk, request: Request, response: Response, started: Started) 
         depth=run.depth,
         status_url=desk.address(request, f"runs/{run.id}"),
         already_running=started.was_under_way,
+        asked_prefix=asked_prefix if run.prefix != asked_prefix else None,
     )
 
 

@@ -1,0 +1,133 @@
+"""Where users who are no admins may work, and which buckets they know of.
+
+A tenant's members work in the tenant's folder. Everybody else works where Storage's own policies
+let them read whatever there is. That is asked of the policies, as that user, and never of the
+objects: an answer that depended on objects the user can't see would let them search for names. For
+the same reason, what may not be read and what is not there are answered alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from fastapi import Request
+from pydantic import SecretStr
+
+from media_enricher.gateway.blocking import Blocking
+from media_enricher.gateway.callers import Caller, bearer_token
+from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.permissions import is_confined
+from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.reading import UserReading
+
+_Answer = TypeVar("_Answer")
+
+
+class Territory:
+    """Tells where a caller may work. The service key, webhooks and admins are not asked about."""
+
+    def __init__(
+        self, reading: UserReading, blocking: Blocking, buckets: Callable[[], list[str]]
+    ) -> None:
+        """Ask through these.
+
+        Args:
+            reading: what a user may read.
+            blocking: for calls to Supabase.
+            buckets: all that can be worked on.
+        """
+        self._reading = reading
+        self._blocking = blocking
+        self._buckets = buckets
+
+    async def require_prefix(
+        self, request: Request, caller: Caller, bucket: str, prefix: str
+    ) -> None:
+        """Let a caller work on a prefix, or count what is to do there.
+
+        Raises:
+            Refusal: 403 `not_readable`, or 503.
+        """
+        if not is_confined(caller):
+            return
+        if caller.tenant_id is not None:
+            await self._require_tenant_bucket(caller.tenant_id, bucket)
+            return
+        token = _token_of(request)
+        if not await self._ask(lambda: self._reading.reads_prefix(token, bucket, prefix), False):
+            raise _not_readable(
+                f"Storage's policies do not let you read all there may be under {prefix!r} of "
+                f"{bucket!r}, or there is no such bucket. Name a folder that they open to you, or "
+                "ask for single objects with POST /enrich.",
+                "prefix",
+                prefix,
+            )
+
+    async def require_object(
+        self, request: Request, caller: Caller, bucket: str, path: str
+    ) -> None:
+        """Let a caller have one object enriched.
+
+        Raises:
+            Refusal: 403 `not_readable`, or 503.
+        """
+        if not is_confined(caller):
+            return
+        if caller.tenant_id is not None:
+            await self._require_tenant_bucket(caller.tenant_id, bucket)
+            return
+        token = _token_of(request)
+        if not await self._ask(lambda: self._reading.reads_object(token, bucket, path), False):
+            raise _not_readable(
+                f"Storage's policies do not let you read {path!r} of {bucket!r}, or there is no "
+                "such object.",
+                "path",
+                path,
+            )
+
+    async def buckets(self, request: Request, caller: Caller) -> list[str]:
+        """The buckets that can be worked on, as far as the caller knows of them.
+
+        Raises:
+            Refusal: 503.
+        """
+        every = await self._blocking(self._buckets)
+        if not is_confined(caller):
+            return every
+        token = _token_of(request)
+        nothing: list[str] = []
+        known = set(await self._ask(lambda: self._reading.buckets(token, every), nothing))
+        if caller.tenant_id is not None:
+            known |= await self._tenant_buckets(caller.tenant_id)
+        return [name for name in every if name in known]
+
+    async def _require_tenant_bucket(self, tenant_id: str, bucket: str) -> None:
+        if bucket not in await self._tenant_buckets(tenant_id):
+            raise _not_readable(
+                f"There is nothing of your tenant's in a bucket {bucket!r}.", "bucket", bucket
+            )
+
+    async def _tenant_buckets(self, tenant_id: str) -> set[str]:
+        return set(await self._blocking(lambda: self._reading.tenant_buckets(tenant_id)))
+
+    async def _ask(self, call: Callable[[], _Answer], otherwise: _Answer) -> _Answer:
+        """What the database answers to the user; `otherwise` if it refuses to answer them."""
+
+        def answer() -> _Answer:
+            try:
+                return call()
+            except SupabaseError as error:
+                if error.is_transient:
+                    raise
+                return otherwise
+
+        return await self._blocking(answer)
+
+
+def _token_of(request: Request) -> SecretStr:
+    return SecretStr(bearer_token(request.headers.get("authorization")))
+
+
+def _not_readable(error: str, field: str, value: str) -> Refusal:
+    return Refusal(403, "not_readable", error, field=field, value=value)

@@ -1,0 +1,53 @@
+"""A server that does not start says why, in the error itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from media_enricher.local import LocalStack, LocalStackError, postgrest
+from media_enricher.local.gateway_process import GatewayProcess
+from media_enricher.local.ports import free_port
+from media_enricher.local.prefect_server import PrefectServer
+from media_enricher.local.setup_process import SetupProcess
+
+WRONG = {"SUPABASE_URL": "nonsense", "SUPABASE_SECRET_KEY": "sb_secret_x"}
+SENTENCE = "SUPABASE_URL = 'nonsense' is invalid"
+
+
+def test_the_gateway(tmp_path: Path) -> None:
+    log = tmp_path / "gateway.log"
+    log.write_text("an error of the last start\n")
+    with (
+        GatewayProcess.start(free_port(), log, WRONG) as gateway,
+        pytest.raises(LocalStackError, match=f"The gateway did not start: {SENTENCE}"),
+    ):
+        gateway.wait_until_ready()
+
+
+def test_the_set_up(tmp_path: Path) -> None:
+    setup = SetupProcess.start(tmp_path / "setup.log", WRONG, wait_seconds=0)
+    with pytest.raises(LocalStackError, match=SENTENCE):
+        setup.wait()
+
+
+def test_the_prefect_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_API_KEEPALIVE_TIMEOUT", "long")
+    with (
+        PrefectServer.start(tmp_path) as server,
+        pytest.raises(LocalStackError, match=r"The Prefect server did not start: .*\S"),
+    ):
+        server.wait_until_ready()
+
+
+def test_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    program = programs / "postgrest"
+    program.write_text("#!/bin/sh\necho the reason >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    assert postgrest.find_postgrest() == program
+    with pytest.raises(LocalStackError, match="PostgREST did not start: the reason"):
+        LocalStack.start(tmp_path / "stack")
