@@ -64,6 +64,10 @@ class Download(msgspec.Struct, kw_only=True):
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the bytes."""
         self.data = b""
         if self.file is not None:
             os.close(self.file)
@@ -148,9 +152,7 @@ class Downloader:
             ObjectChangedError: the object has another etag than `of_etag`, or ends before `start`.
             SupabaseError: there is no such object, no answer, or one that is not the object.
         """
-        download = await self._part(wanted, start, stop, of_etag)
-        await require_trusted(wanted, download, lambda: self._info(wanted))
-        return download
+        return await self._trusted(wanted, await self._part(wanted, start, stop, of_etag))
 
     async def _part(
         self, wanted: StorageObject, start: int, stop: int, of_etag: str | None
@@ -180,9 +182,7 @@ class Downloader:
             LargerThanExpectedError: it needs more memory than `room`.
             SupabaseError: there is no such object, no answer, not all of it, or something else.
         """
-        download = await self._whole(wanted, room)
-        await require_trusted(wanted, download, lambda: self._info(wanted))
-        return download
+        return await self._trusted(wanted, await self._whole(wanted, room))
 
     async def _whole(self, wanted: StorageObject, room: int) -> Download:
         async with self._get(wanted) as answer:
@@ -195,6 +195,14 @@ class Downloader:
                 raise LargerThanExpectedError(length)
             data = await answer.read_all()
             return answer.download(data, len(data))
+
+    async def _trusted(self, wanted: StorageObject, download: Download) -> Download:
+        try:
+            await require_trusted(wanted, download, lambda: self._info(wanted))
+        except BaseException:
+            download.close()
+            raise
+        return download
 
     async def _info(self, wanted: StorageObject) -> ObjectInfo:
         """What Storage says of an object now. It comes from the database, and not with the bytes.

@@ -6,6 +6,7 @@ As if a file had taken over the process. The answer is the list of what the code
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -37,7 +38,12 @@ def _memory_of(pid: int) -> bool:
 
 
 def _traced(pid: int) -> bool:
-    return ctypes.CDLL(None).ptrace(16, pid, 0, 0) == 0  # PTRACE_ATTACH
+    return bool(ctypes.CDLL(None).ptrace(16, pid, 0, 0) == 0)  # PTRACE_ATTACH
+
+
+def _signalled(pid: int) -> bool:
+    os.kill(pid, signal.SIGCONT)
+    return True
 
 
 def _forked() -> bool:
@@ -48,8 +54,6 @@ def _forked() -> bool:
 
 
 def _key_in_memory() -> bool:
-    import gc
-
     holders = [each for each in gc.get_objects() if isinstance(each, (dict, list, tuple))]
     return any(_KEY in str(value) for each in holders[:200_000] for value in _strings(each))
 
@@ -66,21 +70,20 @@ def _attempts(url: str) -> dict[str, Callable[[], bool]]:
         "a key in its memory": _key_in_memory,
         "a file": _read("/etc/passwd"),
         "a module's file": _read(__file__),
-        "a new file": lambda: bool(os.open("/tmp/attack", os.O_CREAT | os.O_WRONLY)),  # noqa: S108
+        "a new file": lambda: bool(os.open("/tmp/attack", os.O_CREAT | os.O_WRONLY)),
         "its own environment in /proc": _read("/proc/self/environ"),
         "its parent's environment": _read(f"/proc/{parent}/environ"),
         "its parent's memory": lambda: _memory_of(parent),
         "its own memory in /proc": lambda: _memory_of(os.getpid()),
         "a look into its parent": lambda: _traced(parent),
-        "a folder": lambda: bool(os.listdir("/")),
+        "a folder": lambda: bool(list(Path("/").iterdir())),
         "a socket": lambda: bool(socket.socket()),
         "a connection": lambda: _connect(url),
         "a socket of this machine": lambda: bool(socket.socket(socket.AF_UNIX)),
-        "a signal to its parent": lambda: os.kill(parent, signal.SIGCONT) is None,
+        "a signal to its parent": lambda: _signalled(parent),
         "a program": lambda: subprocess.run(["/bin/true"], check=False).returncode == 0,
         "a program in its place": lambda: os.execv(sys.executable, [sys.executable, "-c", ""]),
         "a process": _forked,
-        "root's rights": lambda: os.setuid(0) is None,
     }
 
 
