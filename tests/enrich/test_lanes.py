@@ -62,6 +62,29 @@ def test_a_probe_that_hangs_is_stopped(make_pool: MakePool, put: Put) -> None:
 
 
 @pytest.mark.usefixtures("poisonous_probe")
+def test_a_probe_that_uses_up_its_processor_time_is_stopped_and_not_tried_again(
+    make_pool: MakePool, put: Put
+) -> None:
+    objects = [put(f"{width}.png", png(width)) for width in range(1, 301)]
+    objects[30], objects[170] = put("spin", b"SPIN ON!"), put("spin too", b"SPIN ON! and on")
+    pool = make_pool(lanes=1, probe_cpu_seconds=0.3)
+    outcomes = pool.enrich(objects, Depth.FULL)
+    assert codes(outcomes) == {"fine": 298, "probe_crashed": 2}
+    assert outcomes[30].asset.error_message == "it takes more than 0.3 seconds of processor time"
+
+
+@pytest.mark.usefixtures("poisonous_probe")
+def test_a_probe_that_asks_for_too_much_memory_does_not_get_it(
+    make_pool: MakePool, put: Put
+) -> None:
+    objects = [put("a.png", png(1)), put("hungry", b"HUNGRY!!"), put("b.png", png(2))]
+    outcomes = make_pool(lanes=1).enrich(objects, Depth.FULL)
+    assert [outcome.asset.status for outcome in outcomes] == ["enriched", "failed", "enriched"]
+    assert outcomes[1].asset.error_code is ErrorCode.TOO_MANY_PIXELS
+    assert "384 MB" in (outcomes[1].asset.error_message or "")
+
+
+@pytest.mark.usefixtures("poisonous_probe")
 def test_a_deadly_object_is_known_among_small_ones_that_are_probed_beside_it(
     make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:

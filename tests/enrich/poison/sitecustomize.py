@@ -24,6 +24,11 @@ def _die_of(data: Any) -> None:
             os._exit(3)
         case b"HANG ON!":
             time.sleep(3600)
+        case b"SPIN ON!":
+            while True:
+                pass
+        case b"HUNGRY!!":
+            bytearray(2**31)
         case b"BUGGY !!":
             raise ZeroDivisionError("division by zero")
 
