@@ -135,7 +135,7 @@ def _frame(content: bytes, marker: int, header: ImageHeader) -> None:
 
 def coefficients(frame: bytes) -> float:
     """Coefficients a pixel: 1.5 where chroma is halved both ways, else up to one a component."""
-    components = frame[5]
+    components = frame[5] if len(frame) > 5 else 3
     factors = [(byte >> 4) * (byte & 15) for byte in frame[7 : 6 + 3 * components : 3]]
     across = max((byte >> 4 for byte in frame[7 : 6 + 3 * components : 3]), default=1)
     down = max((byte & 15 for byte in frame[7 : 6 + 3 * components : 3]), default=1)
