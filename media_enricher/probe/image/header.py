@@ -24,8 +24,8 @@ class ImageHeader(msgspec.Struct):
     is_animated: bool | None = None
     is_progressive: bool = False
     """Of a JPEG: several scans, each refining the whole picture."""
-    coefficients: float = 3.0
-    """Of a JPEG: those a pixel, two bytes each, which a progressive one is held as."""
+    jpeg_frame: bytes = b""
+    """The start of a JPEG's frame header, which says how chroma is sampled."""
     has_exif: bool = False
     """There is EXIF, though perhaps not among the bytes held."""
     orientation: int | None = None

@@ -120,7 +120,7 @@ def _frame(content: bytes, marker: int, header: ImageHeader) -> None:
     header.has_alpha = False
     header.frame_count, header.is_animated = 1, False
     header.is_progressive = marker in _PROGRESSIVE
-    header.coefficients = _coefficients(content, components)
+    header.jpeg_frame = content
     if not header.width or not header.height or not header.mode:
         raise UnreadableError(
             ErrorCode.CORRUPT,
@@ -133,8 +133,9 @@ def _frame(content: bytes, marker: int, header: ImageHeader) -> None:
         )
 
 
-def _coefficients(frame: bytes, components: int) -> float:
+def coefficients(frame: bytes) -> float:
     """Coefficients a pixel: 1.5 where chroma is halved both ways, else up to one a component."""
+    components = frame[5] if len(frame) > 5 else 3
     factors = [(byte >> 4) * (byte & 15) for byte in frame[7 : 6 + 3 * components : 3]]
     across = max((byte >> 4 for byte in frame[7 : 6 + 3 * components : 3]), default=1)
     down = max((byte & 15 for byte in frame[7 : 6 + 3 * components : 3]), default=1)

@@ -26,6 +26,7 @@ from typing import Any
 from PIL import Image
 
 from media_enricher.models import ErrorCode
+from media_enricher.probe.image import jpeg
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.source import Buffer, UnreadableError
 
@@ -89,7 +90,7 @@ def before_jpeg(image: Image.Image, header: ImageHeader) -> None:
     width, height = header.width or 1, header.height or 1
     needed = image.size[0] * image.size[1] * _bytes_a_pixel(image)
     if header.is_progressive:
-        needed += round(width * height * 2 * header.coefficients)
+        needed += round(width * height * 2 * jpeg.coefficients(header.jpeg_frame))
     require_room(width, height, needed, "jpeg, progressive" if header.is_progressive else "jpeg")
 
 
