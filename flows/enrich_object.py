@@ -59,7 +59,7 @@ def enrich_object(bucket: BucketName, prefix: str = "", depth: Depth = Depth.FUL
                 for outcomes in enrichment.map(batches(page.pending, depth)):
                     write(run, outcomes)
                     progress.move()
-                requested.fulfil(page)
+                requested.fulfil(page, run.id)
             progress.show()
         report(run, reused=enrichment.reused)
     return conclusion.state()

@@ -14,6 +14,7 @@ from media_enricher.settings import settings
 from tasks.keep_current import drain, keep_current
 from tasks.purge import purge
 from tasks.reconcile import reconcile
+from tasks.settle import settle
 
 # Prefect's form in the UI shows these rules, and takes the descriptions from the docstring.
 BucketName = Annotated[str, Field(min_length=1, pattern="^[^/]+$")]
@@ -21,7 +22,7 @@ BucketName = Annotated[str, Field(min_length=1, pattern="^[^/]+$")]
 
 @flow(name="sweep", flow_run_name="sweep", persist_result=False)
 def sweep(buckets: list[BucketName] | None = None) -> State[Any]:
-    """Set the rows of dead runs right, and start runs for what is missing from buckets.
+    """Set rows and snapshots of dead runs right, and start runs for what is missing from buckets.
 
     Safe to start at any time, twice, or again after it was killed. It starts no run for a bucket
     where one is under way, and has no row among the runs itself.
@@ -33,6 +34,7 @@ def sweep(buckets: list[BucketName] | None = None) -> State[Any]:
     # get one. Whatever fails, the rest is done.
     states: list[State[list[str]]] = [
         reconcile(return_state=True),
+        settle(return_state=True),
         purge(return_state=True),
         *(keep_current(bucket, return_state=True) for bucket in buckets or settings().buckets),
         drain(return_state=True),

@@ -127,8 +127,21 @@ class Account(Counts):
         """Take note of how many more objects there are to do."""
         self.total = self.processed + objects
 
-    def add(self, outcomes: Iterable[Outcome], *, gone: Collection[str] = ()) -> None:
-        """Count outcomes that are now durable; `gone` are the paths that were deleted meanwhile."""
+    def add(
+        self,
+        outcomes: Iterable[Outcome],
+        *,
+        gone: Collection[str] = (),
+        recorded: EnrichRun | None = None,
+    ) -> None:
+        """Count outcomes that are now durable.
+
+        Args:
+            outcomes: those of one part of the snapshot.
+            gone: the paths that were deleted meanwhile.
+            recorded: the run's row as the database has counted them; where it differs, as after
+                another process's work at the same run, it is right.
+        """
         for outcome in outcomes:
             self.bytes_read += outcome.bytes_read
             self._transient_in_a_row += 1
@@ -147,6 +160,9 @@ class Account(Counts):
                 self.skipped += 1
             else:
                 self._add_failure(outcome)
+        if recorded is not None:
+            self.succeeded, self.failed = recorded.succeeded, recorded.failed
+            self.skipped, self.bytes_read = recorded.skipped, recorded.bytes_read
         self.total = max(self.total, self.processed)
 
     def _add_failure(self, outcome: Outcome) -> None:

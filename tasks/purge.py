@@ -12,7 +12,9 @@ from tasks import resources
 def purge() -> list[str]:
     """Delete what is kept of requests to start runs after `MEDIA_ENRICHER_KEEP_DAYS`.
 
-    And at once, what was asked of buckets that are no more.
+    So is what is kept of runs besides their rows: why objects failed, and which parts they wrote.
+
+    At once, what was asked of buckets that are no more.
 
     Returns:
         A sentence, if there was any.
@@ -20,9 +22,12 @@ def purge() -> list[str]:
     Raises:
         SupabaseError: the database did not answer.
     """
-    purged = resources.run_requests().purge(settings().keep_days)
+    keep_days = settings().keep_days
+    purged = resources.run_requests().purge(keep_days) + resources.snapshot_ledger().purge(
+        keep_days
+    )
     if not purged:
         return []
-    sentence = f"{purged:,} records of requests to start runs were deleted"
+    sentence = f"{purged:,} old records of runs and requests to start them were deleted"
     get_run_logger().info(sentence)
     return [sentence]

@@ -13,6 +13,7 @@ from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
+from media_enricher.supabase.ledgers import SnapshotLedger
 from media_enricher.supabase.requested_objects import RequestedObjects
 from media_enricher.supabase.requests import RunRequests
 from media_enricher.supabase.runs import RunTable
@@ -41,6 +42,11 @@ def run_table() -> RunTable:
 def metrics() -> Metrics:
     """The process's counters; what was counted is sent when the process ends, too."""
     return Metrics()
+
+
+def snapshot_ledger() -> SnapshotLedger:
+    """Which parts of snapshots count."""
+    return SnapshotLedger(supabase())
 
 
 def run_requests() -> RunRequests:

@@ -11,6 +11,7 @@ from media_enricher.models import Mode, Selection
 from media_enricher.settings import settings
 from media_enricher.snapshot import SnapshotWriter
 from tasks import resources
+from tasks.recorder import Recorder
 
 
 class Run:
@@ -36,6 +37,7 @@ class Run:
         self.snapshot = SnapshotWriter(
             run_id, selection.bucket, started_at, settings().snapshot, resources.bucket
         )
+        self.recorder = Recorder(run_id, selection.bucket, self.snapshot)
 
     def expect(self, objects: int) -> None:
         """Take note of how many more objects there are to do, where those who watch can see it.
@@ -44,14 +46,10 @@ class Run:
             SnapshotError: there is nowhere to put the snapshot.
             SupabaseError: Supabase does not answer.
         """
-        self.snapshot.prepare()  # here, and not after the first batch, if it can't be used
+        self.recorder.open()  # here, and not after the first batch, if it can't be used
         self.account.expect(objects)
-        self.save_counters()
-
-    def save_counters(self) -> None:
-        """Bring the run's row up to date with its account."""
         resources.run_table().record(
-            self.id, snapshot_path=self.snapshot.path, **self.account.counters()
+            self.id, snapshot_path=self.snapshot.path, total_files=self.account.total
         )
 
     def sentence(self) -> str:

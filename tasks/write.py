@@ -1,8 +1,4 @@
-"""Third step: make outcomes durable. Rows, then the snapshot, then the counters that tell of both.
-
-Each of the three may be repeated without harm, so whatever is interrupted between them is mended by
-the next write or the next run.
-"""
+"""Third step: make outcomes durable, in the snapshot, the table and the run's counters alike."""
 
 from __future__ import annotations
 
@@ -18,27 +14,27 @@ from tasks.run import Run
 
 @task(name="write", task_run_name="write", persist_result=False)
 def write(run: Run, outcomes: Sequence[Outcome]) -> None:
-    """Upsert the rows of `media_assets`, add a part to the snapshot, move the run's counters.
+    """Add parts to the snapshot; with each, upsert its rows and move the run's counters.
 
     Raises:
-        SupabaseError: the database or Storage did not take it, after retries; the outcomes are in
-            the task cache, so the run can be repeated without reading the objects again.
+        SnapshotError: the snapshot can't be written.
+        SupabaseError: the database or Storage did not take it, after retries. As with the other,
+            what was not recorded is in the task cache, so the run can be repeated without reading
+            the objects again.
         OutageError: it is of no use to go on reading.
     """
     bucket, metrics = run.selection.bucket, resources.metrics()
     with metrics.timed(bucket, Stage.WRITE):
-        gone = frozenset(
-            resources.asset_table().record(run.id, [outcome.asset for outcome in outcomes])
-        )
-        part = run.snapshot.write(outcomes)
-        run.account.add(outcomes, gone=gone)
-        run.save_counters()
-    metrics.count(bucket, outcomes, gone=gone)
+        parts = []
+        for part in run.recorder.record(outcomes):
+            run.account.add(part.outcomes, gone=part.gone, recorded=part.run)
+            metrics.count(bucket, part.outcomes, gone=part.gone)
+            parts.append(part.address)
     get_run_logger().debug(
         "%s objects written to the table and %s; so far %s",
         f"{len(outcomes):,}",
-        part,
+        ", ".join(parts),
         run.account.sentence(),
-        extra={"bucket": bucket, "objects": len(outcomes), "part": part},
+        extra={"bucket": bucket, "objects": len(outcomes), "part": ", ".join(parts)},
     )
     run.account.raise_if_outage()

@@ -82,7 +82,7 @@ def _one(client: Client, run_id: str, *, watch: bool, as_json: bool) -> None:
 
     def described() -> tuple[RenderableType, bool]:
         run = look()
-        failures = AssetTable(client).failures_by_reason(run.id) if run.failed else []
+        failures = AssetTable(client).failures_by_reason(run.id)
         return _details(run, failures), run.finished_at is not None
 
     _show(described, watch=watch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,12 +13,10 @@ import pyarrow.parquet as pq
 from media_enricher.snapshot import layout
 from media_enricher.snapshot.schema import SCHEMA
 from media_enricher.snapshot.targets import (
-    BUCKET_SCHEME,
-    BucketTarget,
-    FolderTarget,
     OpenBucket,
     SnapshotError,
     Target,
+    locate,
 )
 from media_enricher.snapshot.writer import STARTED_AT
 
@@ -68,7 +66,7 @@ def open_snapshot(address: str, open_bucket: OpenBucket) -> Snapshot:
         SnapshotError: there are no parts, they are of several runs, or one can't be read.
         SupabaseError: Storage did not answer, or not to this key.
     """
-    target, folder = _locate(address, open_bucket)
+    target, folder = locate(address, open_bucket)
     parts = [path for path in _files(target, folder) if _number(path) is not None]
     if not parts:
         raise SnapshotError(
@@ -85,14 +83,6 @@ def open_snapshot(address: str, open_bucket: OpenBucket) -> Snapshot:
         _started_at(tables[0]),
         _last_of_each_object(_joined(tables)),
     )
-
-
-def _locate(address: str, open_bucket: OpenBucket) -> tuple[Target, str]:
-    if address.startswith(BUCKET_SCHEME):
-        name, _, folder = address.removeprefix(BUCKET_SCHEME).partition("/")
-        return BucketTarget(name, open_bucket), folder.strip("/")
-    path = Path(address)
-    return (FolderTarget(path.parent), path.name) if path.is_file() else (FolderTarget(path), "")
 
 
 def _files(target: Target, folder: str) -> list[str]:

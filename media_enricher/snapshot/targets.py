@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,8 @@ from media_enricher.snapshot import layout
 
 PARQUET = "application/vnd.apache.parquet"
 BUCKET_SCHEME = "bucket:"
+DELETED_AT_ONCE = 1_000
+_UNFINISHED = ".unfinished"
 
 
 class SnapshotError(Exception):
@@ -36,6 +38,9 @@ class StorageBucket(Protocol):
 
     def download(self, path: str) -> bytes:
         """Read an object."""
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete objects, at most 1,000; those that are gone already, too."""
 
     def list(self, prefix: str) -> list[str]:
         """The paths of the objects under a folder, `folder/`, at any depth."""
@@ -61,6 +66,9 @@ class Target(Protocol):
 
     def read(self, path: str) -> bytes:
         """The bytes of a file."""
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete files, and what is left of writes of them that were cut short."""
 
     def list(self, folder: str) -> list[str]:
         """The paths of the files below a folder at any depth, in order; none if it is missing."""
@@ -105,6 +113,11 @@ class BucketTarget:
         """Download an object."""
         return self._bucket.download(path)
 
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete objects; Storage keeps nothing of an upload that was cut short."""
+        for start in range(0, len(paths), DELETED_AT_ONCE):
+            self._bucket.delete(paths[start : start + DELETED_AT_ONCE])
+
     def list(self, folder: str) -> list[str]:
         """The objects below a folder."""
         return sorted(self._bucket.list(f"{folder}/" if folder else ""))
@@ -141,13 +154,30 @@ class FolderTarget:
             ) from None
 
     def write(self, path: str, data: bytes) -> None:
-        """Write to a temporary name and rename it, so that a reader never sees half a part."""
+        """Write to a temporary name and rename it, so that a reader never sees half a part.
+
+        Raises:
+            SnapshotError: the folder does not take it, as when its disk is full.
+        """
         whole = self.folder / path
-        whole.parent.mkdir(parents=True, exist_ok=True)
-        handle, unfinished = tempfile.mkstemp(dir=whole.parent, prefix=".", suffix=".unfinished")
+        try:
+            whole.parent.mkdir(parents=True, exist_ok=True)
+            self._write(whole, data)
+        except OSError as error:
+            raise SnapshotError(
+                f"{whole} can't be written: {error.strerror}. What was found is in the task cache: "
+                "make room, or set MEDIA_ENRICHER_SNAPSHOT to another place, and run it again"
+            ) from error
+
+    def _write(self, whole: Path, data: bytes) -> None:
+        handle, unfinished = tempfile.mkstemp(
+            dir=whole.parent, prefix=f".{whole.name}.", suffix=_UNFINISHED
+        )
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # its rows must not outlive it when the power goes
             Path(unfinished).replace(whole)
         except BaseException:
             with suppress(FileNotFoundError):
@@ -157,6 +187,20 @@ class FolderTarget:
     def read(self, path: str) -> bytes:
         """The bytes of a file."""
         return (self.folder / path).read_bytes()
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete files, and what is left of writes of them that were cut short.
+
+        Raises:
+            SnapshotError: the folder does not let them go.
+        """
+        for whole in (self.folder / path for path in paths):
+            try:
+                whole.unlink(missing_ok=True)
+                for unfinished in whole.parent.glob(f".{whole.name}.*{_UNFINISHED}"):
+                    unfinished.unlink(missing_ok=True)
+            except OSError as error:
+                raise SnapshotError(f"{whole} can't be deleted: {error.strerror}") from error
 
     def list(self, folder: str) -> list[str]:
         """The files below a folder."""
@@ -193,3 +237,15 @@ def open_target(setting: str, open_bucket: OpenBucket) -> Target:
     """
     name = bucket_name(setting)
     return FolderTarget(Path(setting)) if name is None else BucketTarget(name, open_bucket)
+
+
+def locate(address: str, open_bucket: OpenBucket) -> tuple[Target, str]:
+    """The place that an address is in, and the path there: of a snapshot, or of one part.
+
+    Of a folder that is the folder itself, and an empty path.
+    """
+    if address.startswith(BUCKET_SCHEME):
+        name, _, folder = address.removeprefix(BUCKET_SCHEME).partition("/")
+        return BucketTarget(name, open_bucket), folder.strip("/")
+    path = Path(address)
+    return (FolderTarget(path.parent), path.name) if path.is_file() else (FolderTarget(path), "")

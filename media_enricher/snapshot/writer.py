@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,16 +21,10 @@ STARTED_AT = b"media_enricher.started_at"
 """Key in the metadata of each part: when the run began, in ISO 8601."""
 
 
-class _Part(msgspec.Struct, frozen=True):
-    number: int
-    written_at: datetime
-
-
 class SnapshotWriter:
     """The snapshot of one run. Each `write` leaves one more file, complete and readable by itself.
 
-    A run that dies leaves every part that it finished. One that is retried under the same run id
-    goes on counting after them.
+    Which number a part has is for the caller to say, who knows which parts are recorded.
 
     Attributes:
         path: where the parts are, as `media_enrich_runs.snapshot_path` holds it.
@@ -60,61 +51,47 @@ class SnapshotWriter:
         escape = self._target.escape
         self._folder = layout.run_folder(escape(bucket), self._started_at, escape(run_id))
         self.path = self._target.address(self._folder)
-        self._is_prepared = False
-        self._next_number = 0
-        self._parts: dict[bytes, _Part] = {}
-        self._lock = threading.Lock()
 
-    def prepare(self) -> None:
-        """Make the target if it is missing and look which parts are there. `write` does it too.
+    def prepare(self) -> int:
+        """Make the target if it is missing; a target that can't be used fails here.
 
-        Worth calling before the work starts: a target that can't be used fails here and not after
-        the first batch.
+        Returns:
+            The number after that of the last part that is there, 0 if there is none.
 
         Raises:
             SnapshotError: the target is not fit, as a public bucket is not.
             SupabaseError: Storage did not do it, after retries.
         """
-        with self._lock:
-            self._prepare()
+        self._target.prepare()
+        names = (PurePosixPath(path).name for path in self._target.list(self._folder))
+        numbers = [number for name in names if (number := layout.part_number(name)) is not None]
+        return max(numbers, default=-1) + 1
 
-    def write(self, outcomes: Sequence[Outcome]) -> str:
-        """Write one part; its address is returned once it is complete and durable.
-
-        The same outcomes handed in again, as a retried task does, make the same part once more
-        with the same number and the same bytes, over the first.
+    def write(self, number: int, outcomes: Sequence[Outcome]) -> str:
+        """Write one part, over one of the same number; once it is durable, return its address.
 
         Raises:
             ValueError: there are no outcomes.
-            SnapshotError: the target is not fit.
+            SnapshotError: a folder does not take it.
             SupabaseError: Storage did not take it, after retries.
         """
         if not outcomes:
             raise ValueError("a part of a snapshot needs at least one outcome")
-        with self._lock:
-            self._prepare()
-            part = self._part_for(outcomes)
-            path = f"{self._folder}/{layout.part_name(part.number)}"
-            self._target.write(path, self._parquet(outcomes, part.written_at))
-            return self._target.address(path)
+        path = self._part(number)
+        self._target.write(path, self._parquet(outcomes, datetime.now(UTC)))
+        return self._target.address(path)
 
-    def _prepare(self) -> None:
-        if self._is_prepared:
-            return
-        self._target.prepare()
-        names = (PurePosixPath(path).name for path in self._target.list(self._folder))
-        numbers = [number for name in names if (number := layout.part_number(name)) is not None]
-        self._next_number = max(numbers, default=-1) + 1
-        self._is_prepared = True
+    def delete(self, numbers: Iterable[int]) -> None:
+        """Delete parts that are not to count, whole, half-written or not there at all.
 
-    def _part_for(self, outcomes: Sequence[Outcome]) -> _Part:
-        """The part of these very outcomes; a new one if they were not seen before."""
-        digest = hashlib.sha256(msgspec.json.encode(outcomes)).digest()
-        part = self._parts.get(digest)
-        if part is None:
-            part = self._parts[digest] = _Part(self._next_number, datetime.now(UTC))
-            self._next_number += 1
-        return part
+        Raises:
+            SnapshotError: a folder does not let them go.
+            SupabaseError: Storage did not do it, after retries.
+        """
+        self._target.delete([self._part(number) for number in numbers])
+
+    def _part(self, number: int) -> str:
+        return f"{self._folder}/{layout.part_name(number)}"
 
     def _parquet(self, outcomes: Sequence[Outcome], written_at: datetime) -> bytes:
         table = to_table(outcomes, run_id=self._run_id, written_at=written_at)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -14,7 +12,6 @@ from media_enricher.models import (
     TRANSIENT_ERRORS,
     AssetStatus,
     FailureReason,
-    MediaAsset,
     PendingCount,
     Selection,
     Share,
@@ -23,7 +20,7 @@ from media_enricher.models import (
 from media_enricher.probe import ENRICHER_VERSION
 from media_enricher.settings import settings
 from media_enricher.supabase.retrying import call
-from media_enricher.supabase.rows import encode_rows, storable_text
+from media_enricher.supabase.rows import storable_text
 
 PAGE_ROWS = 1000
 """The most rows in one answer or request: PostgREST cuts answers there unless told otherwise."""
@@ -90,7 +87,10 @@ class AssetTable:
         return int(self._call("media_mark_gone", _place(selection)))
 
     def failures_by_reason(self, run_id: str) -> list[FailureReason]:
-        """Why objects failed in this run and in none since, the most frequent reason first."""
+        """Why objects did not succeed in this run, the most frequent reason first.
+
+        An object that was deleted before it was read counts as `gone`.
+        """
         return msgspec.convert(
             self._call("media_run_failures", {"p_run_id": run_id}), list[FailureReason]
         )
@@ -131,47 +131,8 @@ class AssetTable:
         rows: list[dict[str, Any]] = call("select from media_assets", select)
         return rows
 
-    def record(self, run_id: str, assets: Sequence[MediaAsset]) -> list[str]:
-        """Upsert rows, in calls of at most 1,000.
-
-        Returns:
-            The paths that were not recorded, because their object was deleted meanwhile.
-        """
-        gone: list[str] = []
-        for bucket, group in groupby(sorted(assets, key=_address), key=attrgetter("bucket")):
-            rows = list(group)
-            for start in range(0, len(rows), PAGE_ROWS):
-                gone += self._record(run_id, bucket, rows[start : start + PAGE_ROWS])
-        return gone
-
-    def _record(self, run_id: str, bucket: str, assets: Sequence[MediaAsset]) -> list[str]:
-        arguments = {
-            "p_run_id": run_id,
-            "p_bucket": bucket,
-            "p_assets": msgspec.Raw(encode_rows(assets)),
-            "p_transient_codes": sorted(TRANSIENT_ERRORS),
-        }
-        rest = self._client.postgrest
-        # Past the client's query builder, and with the arguments' names in the address: then the
-        # rows are encoded once, by msgspec, and PostgREST hands them on without reading them. All
-        # three together take a third of the processor time that they would otherwise.
-        answer = call(
-            "media_record_assets",
-            lambda: rest.session.post(
-                str(rest.base_url.joinpath("rpc", "media_record_assets")),
-                params={"columns": ",".join(arguments)},
-                headers={**rest.headers, "Content-Type": "application/json"},
-                content=msgspec.json.encode(arguments),
-            ),
-        )
-        return msgspec.json.decode(answer.content, type=list[str])
-
     def _call(self, function: str, arguments: dict[str, Any]) -> Any:
         return call(function, lambda: self._client.rpc(function, arguments).execute().data)
-
-
-def _address(asset: MediaAsset) -> tuple[str, str]:
-    return asset.bucket, asset.path
 
 
 def _place(selection: Selection) -> dict[str, str]:

@@ -47,14 +47,20 @@ class RequestedObjects:
             sequence=max((row["sequence"] for row in rows), default=0),
         )
 
-    def fulfil(self, page: RequestedPage) -> int:
+    def fulfil(self, page: RequestedPage, run_id: str) -> int:
         """Take those of a page for done, but for those that were asked for again meanwhile.
+
+        Of those that do not exist, the run's failures tell.
 
         Returns:
             How many are done.
         """
         fulfilled = self._call(
-            "media_fulfil_requests", p_paths=page.paths, p_sequence=page.sequence
+            "media_fulfil_requests",
+            p_paths=page.paths,
+            p_sequence=page.sequence,
+            p_run_id=run_id,
+            p_idle=sorted(set(page.paths).difference(each.path for each in page.pending)),
         )
         return int(fulfilled)
 

@@ -19,6 +19,7 @@ from media_enricher.settings import supabase_settings
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.runs import RunTable
+from tests import recording
 from tests.conftest import Put
 from tests.snapshot.records import failure
 
@@ -103,7 +104,7 @@ def test_failures_of_a_run_are_counted_by_reason_with_an_example(
     make_bucket: Callable[[], str], put: Put
 ) -> None:
     bucket = make_bucket()
-    run_id, another = (record(bucket=bucket, failed=3, processed_files=3) for _ in range(2))
+    run_id, another = (record(bucket=bucket) for _ in range(2))
     failed = [
         failure("a.jpg", ErrorCode.TIMEOUT, bucket=bucket),
         failure("b (1).jpg", ErrorCode.CORRUPT, "bad [Huffman] code", bucket=bucket),
@@ -113,8 +114,8 @@ def test_failures_of_a_run_are_counted_by_reason_with_an_example(
     for each in [*failed, elsewhere]:
         put(bucket, each.asset.path, b"no photograph")
     table = AssetTable(connect(supabase_settings()))
-    table.record(run_id, [each.asset for each in failed])
-    table.record(another, [elsewhere.asset])
+    recording.record(table, run_id, [each.asset for each in failed])
+    recording.record(table, another, [elsewhere.asset])
 
     shown = runs(run_id).stdout
 

@@ -16,7 +16,7 @@ from media_enricher.snapshot import SnapshotWriter
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.runs import RunTable
-from tests.snapshot.records import RUN_ID, STARTED_AT, failure, outcome
+from tests.snapshot.records import RUN_ID, STARTED_AT, add, failure, outcome
 
 pytestmark = pytest.mark.usefixtures("migrated_stack", "supabase_environment")
 
@@ -40,7 +40,7 @@ OUTCOMES = [
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
     target = SnapshotWriter(RUN_ID, "photos", STARTED_AT, str(tmp_path), open_bucket)
-    target.write(OUTCOMES)
+    add(target, OUTCOMES)
     return target.path
 
 
@@ -60,7 +60,7 @@ def test_it_prints_formats_failures_copies_and_lookalikes(folder: str) -> None:
 def test_the_run_is_found_by_its_id(migrated_stack: object) -> None:
     run_id = str(uuid4())
     target = SnapshotWriter(run_id, "photos", STARTED_AT, "bucket:cli-snapshots", open_bucket)
-    target.write(OUTCOMES)
+    add(target, OUTCOMES)
     RunTable(connect(supabase_settings())).record(
         run_id, bucket="photos", snapshot_path=target.path, status="running", started_at=STARTED_AT
     )

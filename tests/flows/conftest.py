@@ -28,6 +28,7 @@ from media_enricher.local.folder import StackFolder
 from media_enricher.local.storage.blobs import BlobStore
 from media_enricher.local.storage.uploads import Received
 from media_enricher.local.storage.writes import metadata_json
+from media_enricher.snapshot import SnapshotError, open_snapshot
 from tasks import resources
 from tests.conftest import Put
 from tests.prefect_here import prefect_environment
@@ -116,6 +117,22 @@ class FilledBucket:
         (row,) = self.query("select * from public.media_enrich_runs where id = $1", run_id)
         return row
 
+    def assert_accounts_agree(self, run_id: object) -> None:
+        """The rows that a run wrote, its snapshot, part by part, and its counters are one."""
+        run = self.run(run_id)
+        written = sorted(path for path, row in self.rows().items() if row["run_id"] == run["id"])
+        try:
+            parts = open_snapshot(run["snapshot_path"], resources.bucket).parts
+        except SnapshotError:
+            parts = []
+        tables = [open_snapshot(part, resources.bucket).table for part in parts]
+        assert sorted(path for table in tables for path in table["path"].to_pylist()) == written
+        assert run["processed_files"] == len(written)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The rows of all runs on this bucket."""
+        return self.query("select * from public.media_enrich_runs where bucket = $1", self.name)
+
     def latest_run(self) -> dict[str, Any]:
         """The row of the run that was started last on this bucket."""
         return self.query(
@@ -152,7 +169,7 @@ class FilledBucket:
         self._on_recording("grant execute on function {} to service_role")
 
     def _on_recording(self, statement: str) -> None:
-        self.query(statement.format("public.media_record_assets"))
+        self.query(statement.format("public.media_record_part"))
 
     def wait_for_downloads(self, count: int) -> None:
         """Wait until so many downloads were answered since `downloads` was called last."""

@@ -113,6 +113,10 @@ def test_the_row_of_a_deleted_object_says_so(bucket: FilledBucket) -> None:
     assert not rows["photos/00002.jpg"]["gone_at"]
     assert "never-there.jpg" not in rows
     assert left(bucket) == 0
+    failures = resources.asset_table().failures_by_reason(str(bucket.latest_run()["id"]))
+    assert [(each.error_code, each.objects, each.path) for each in failures] == [
+        ("not_found", 2, "never-there.jpg")
+    ]
 
 
 def test_nothing_is_started_for_objects_that_need_nothing(
@@ -147,10 +151,10 @@ def test_what_is_asked_for_meanwhile_is_done_by_the_same_run(
     later = iter(["photos/00002.jpg", "photos/00003.jpg"])
     fulfil = RequestedObjects.fulfil
 
-    def ask_then_fulfil(self: RequestedObjects, page: RequestedPage) -> int:
+    def ask_then_fulfil(self: RequestedObjects, page: RequestedPage, run_id: str) -> int:
         if path := next(later, None):
             assert not ask(bucket, path).is_new
-        return fulfil(self, page)
+        return fulfil(self, page, run_id)
 
     monkeypatch.setattr(RequestedObjects, "fulfil", ask_then_fulfil)
     ask(bucket, "photos/00001.jpg")
@@ -166,11 +170,11 @@ def test_an_object_that_changes_while_it_is_done_is_done_again(
     fulfil = RequestedObjects.fulfil
     changes = iter([photo(2, (80, 20))])
 
-    def change_then_fulfil(self: RequestedObjects, page: RequestedPage) -> int:
+    def change_then_fulfil(self: RequestedObjects, page: RequestedPage, run_id: str) -> int:
         if change := next(changes, None):
             bucket.put("a.jpg", change)
             ask(bucket, "a.jpg")
-        return fulfil(self, page)
+        return fulfil(self, page, run_id)
 
     monkeypatch.setattr(RequestedObjects, "fulfil", change_then_fulfil)
     ask(bucket, "a.jpg")
@@ -205,6 +209,8 @@ def test_a_run_killed_amid_its_work_loses_nothing(
     assert set(bucket.rows()) == set(paths)
     assert {row["status"] for row in bucket.rows().values()} == {"enriched"}
     assert left(bucket) == 0
+    for each in bucket.runs():
+        bucket.assert_accounts_agree(each["id"])
 
 
 def test_a_cancelled_run_leaves_the_rest_for_the_next(

@@ -415,3 +415,5 @@ def test_a_lost_worker_s_run_is_crashed_by_one_sweep_and_the_next_run_finishes_i
     wait_for(lambda: bucket.run(following.id)["status"] == "completed")
     assert len(bucket.rows()) == 1 + MANY
     assert not written & set(bucket.downloads())
+    for each in (lost, following):
+        bucket.assert_accounts_agree(each.id)

@@ -53,10 +53,8 @@ def test_failures_are_counted_by_reason_with_an_example(gateway: Gateway, bucket
     run_id = start(gateway, bucket)
     half_done(gateway, run_id)
     gateway.query(
-        "insert into media_assets (bucket, path, run_id, status, depth, error_code, error_message,"
-        " enricher_version) select $1, 'bad-' || n, $2, 'failed', 'full',"
-        " case when n < 3 then 'corrupt' else 'empty' end, 'why', 1 from generate_series(0, 3) n",
-        bucket,
+        "insert into media_enricher.run_failures values"
+        " ($1, 'empty', 1, 'bad-3', 'why'), ($1, 'corrupt', 3, 'bad-0', 'why')",
         run_id,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -12,6 +13,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from media_enricher.models import AssetStatus, Depth, ErrorCode, Kind, MediaAsset, Outcome
+from media_enricher.snapshot import SnapshotWriter
 
 STARTED_AT = datetime(2026, 11, 23, 14, 5, 6, tzinfo=UTC)
 RUN_ID = "6f1d3c52-8d0e-4f7c-9b61-3f0a2c7d9e10"
@@ -104,3 +106,8 @@ def outcomes() -> st.SearchStrategy[list[Outcome]]:
         max_size=5,
         unique_by=lambda outcome: outcome.asset.path,
     )
+
+
+def add(writer: SnapshotWriter, outcomes: Sequence[Outcome]) -> str:
+    """Write the next part after those that are there."""
+    return writer.write(writer.prepare(), outcomes)

@@ -10,7 +10,7 @@ from media_enricher.settings import supabase_settings
 from media_enricher.snapshot import SnapshotError, SnapshotWriter, open_snapshot
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
-from tests.snapshot.records import RUN_ID, STARTED_AT, outcome
+from tests.snapshot.records import RUN_ID, STARTED_AT, add, outcome
 
 pytestmark = pytest.mark.usefixtures("migrated_stack", "supabase_environment")
 
@@ -24,15 +24,15 @@ def writer(target: str, bucket: str = "photos") -> SnapshotWriter:
 
 
 def test_the_bucket_is_made_private_with_the_first_part(http: httpx.Client) -> None:
-    writer("snapshots-new").write([outcome("a.jpg")])
+    add(writer("snapshots-new"), [outcome("a.jpg")])
 
     assert http.get("/bucket/snapshots-new").json()["public"] is False
 
 
 def test_what_was_written_is_read_by_the_address_that_the_run_keeps() -> None:
     target = writer("snapshots")
-    target.write([outcome("a.jpg"), outcome("b//c?.jpg", tags=["sea", "é"])])
-    part = target.write([outcome("d.jpg")])
+    add(target, [outcome("a.jpg"), outcome("b//c?.jpg", tags=["sea", "é"])])
+    part = add(target, [outcome("d.jpg")])
 
     snapshot = open_snapshot(target.path, open_bucket)
 
@@ -43,18 +43,18 @@ def test_what_was_written_is_read_by_the_address_that_the_run_keeps() -> None:
 
 
 def test_a_retried_run_counts_on_and_a_repeated_part_replaces_itself() -> None:
-    writer("snapshots-retried").write([outcome("a.jpg")])
+    add(writer("snapshots-retried"), [outcome("a.jpg")])
     retried = writer("snapshots-retried")
 
-    assert retried.write([outcome("b.jpg")]).endswith("part-00001.parquet")
-    assert retried.write([outcome("b.jpg")]).endswith("part-00001.parquet")
+    assert add(retried, [outcome("b.jpg")]).endswith("part-00001.parquet")
+    assert retried.write(1, [outcome("b.jpg")]).endswith("part-00001.parquet")
     assert len(open_snapshot(retried.path, open_bucket).parts) == 2
 
 
 @pytest.mark.parametrize("bucket", ["my photos", "a=b", "a+b&c@d", "what?", "it's (new)!", "média"])
 def test_any_bucket_name_makes_a_key_that_storage_takes(bucket: str) -> None:
     target = writer("snapshots-odd", bucket)
-    target.write([outcome("a.jpg", bucket=bucket)])
+    add(target, [outcome("a.jpg", bucket=bucket)])
 
     assert open_snapshot(target.path, open_bucket).table["bucket"].to_pylist() == [bucket]
 
@@ -65,13 +65,13 @@ def test_a_public_bucket_is_refused_before_anything_is_written(http: httpx.Clien
     with pytest.raises(SnapshotError, match="'for-all' is public"):
         writer("for-all").prepare()
     with pytest.raises(SnapshotError, match="'for-all' is public"):
-        writer("for-all").write([outcome("a.jpg")])
+        add(writer("for-all"), [outcome("a.jpg")])
 
     assert open_bucket("for-all").list("") == []
 
 
 def test_neither_visitors_nor_users_can_read_or_write_it(migrated_stack: LocalStack) -> None:
-    part = writer("snapshots-kept").write([outcome("a.jpg")]).removeprefix("bucket:snapshots-kept/")
+    part = add(writer("snapshots-kept"), [outcome("a.jpg")]).removeprefix("bucket:snapshots-kept/")
     ada = migrated_stack.users.ada
     signed_in = httpx.post(
         f"{migrated_stack.url}/auth/v1/token?grant_type=password",

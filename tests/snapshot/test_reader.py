@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 
 from media_enricher.models import Outcome
 from media_enricher.snapshot import Snapshot, SnapshotError, SnapshotWriter, open_snapshot, schema
-from tests.snapshot.records import RUN_ID, STARTED_AT, outcome, outcomes
+from tests.snapshot.records import RUN_ID, STARTED_AT, add, outcome, outcomes
 
 
 def no_bucket(name: str) -> Any:
@@ -38,7 +38,7 @@ def read(address: object) -> Snapshot:
 def test_any_outcome_comes_back_from_pandas_as_it_was(written: list[Outcome]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         target = writer(Path(folder))
-        target.write(written)
+        target.write(0, written)
         rows = read(target.path).frame()
 
     assert len(rows) == len(written)
@@ -65,7 +65,7 @@ def _plain(name: str, value: Any) -> Any:
 
 def test_integers_stay_integers_beside_missing_ones(tmp_path: Path) -> None:
     target = writer(tmp_path)
-    target.write([outcome("a.jpg", width=2**53 + 1), outcome("b.pdf", width=None)])
+    add(target, [outcome("a.jpg", width=2**53 + 1), outcome("b.pdf", width=None)])
 
     widths = read(target.path).frame()["width"]
 
@@ -75,8 +75,8 @@ def test_integers_stay_integers_beside_missing_ones(tmp_path: Path) -> None:
 
 def test_a_snapshot_is_read_by_its_folder_or_a_single_part(tmp_path: Path) -> None:
     target = writer(tmp_path)
-    target.write([outcome("a.jpg")])
-    part = target.write([outcome("b.jpg")])
+    add(target, [outcome("a.jpg")])
+    part = add(target, [outcome("b.jpg")])
 
     assert read(target.path).table["path"].to_pylist() == ["a.jpg", "b.jpg"]
     assert read(part).table["path"].to_pylist() == ["b.jpg"]
@@ -84,8 +84,8 @@ def test_a_snapshot_is_read_by_its_folder_or_a_single_part(tmp_path: Path) -> No
 
 
 def test_an_object_touched_again_after_a_retry_counts_once_as_it_was_last(tmp_path: Path) -> None:
-    writer(tmp_path).write([outcome("a.jpg", width=1), outcome("b.jpg")])
-    writer(tmp_path).write([outcome("a.jpg", width=2)])
+    add(writer(tmp_path), [outcome("a.jpg", width=1), outcome("b.jpg")])
+    add(writer(tmp_path), [outcome("a.jpg", width=2)])
 
     rows = read(tmp_path).table
 
@@ -97,9 +97,9 @@ def test_an_object_touched_again_after_a_retry_counts_once_as_it_was_last(tmp_pa
 
 def test_parts_are_read_in_the_order_of_their_numbers_past_five_digits(tmp_path: Path) -> None:
     target = writer(tmp_path)
-    first = Path(target.write([outcome("a.jpg", width=1)]))
+    first = Path(add(target, [outcome("a.jpg", width=1)]))
     first.rename(first.with_name("part-99999.parquet"))
-    writer(tmp_path).write([outcome("a.jpg", width=2)])
+    add(writer(tmp_path), [outcome("a.jpg", width=2)])
 
     assert [Path(part).name for part in read(tmp_path).parts] == [
         "part-99999.parquet",
@@ -110,7 +110,7 @@ def test_parts_are_read_in_the_order_of_their_numbers_past_five_digits(tmp_path:
 
 def test_a_part_of_an_older_version_lacks_columns_and_is_read_all_the_same(tmp_path: Path) -> None:
     target = writer(tmp_path)
-    part = target.write([outcome("a.jpg", tags=["sea"])])
+    part = add(target, [outcome("a.jpg", tags=["sea"])])
     older = pq.read_table(part, partitioning=None).drop_columns(["tags"])
     pq.write_table(older, part)
 
@@ -121,8 +121,8 @@ def test_a_part_of_an_older_version_lacks_columns_and_is_read_all_the_same(tmp_p
 
 
 def test_several_runs_are_refused_with_their_names(tmp_path: Path) -> None:
-    writer(tmp_path, "one").write([outcome("a.jpg")])
-    writer(tmp_path, "two").write([outcome("a.jpg")])
+    add(writer(tmp_path, "one"), [outcome("a.jpg")])
+    add(writer(tmp_path, "two"), [outcome("a.jpg")])
 
     with pytest.raises(SnapshotError, match=r"holds 2 runs.*run_id=one, .*run_id=two"):
         read(tmp_path)
@@ -140,8 +140,8 @@ def test_an_empty_or_missing_folder_says_so(tmp_path: Path) -> None:
 )
 def test_a_damaged_part_is_named(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
     target = writer(tmp_path)
-    target.write([outcome("a.jpg")])
-    part = Path(target.write([outcome("b.jpg")]))
+    add(target, [outcome("a.jpg")])
+    part = Path(add(target, [outcome("b.jpg")]))
     part.write_bytes(damage(part.read_bytes()))
 
     with pytest.raises(SnapshotError, match=r"part-00001.parquet is no Parquet file"):

@@ -11,7 +11,7 @@ import pytest
 from media_enricher.models import AssetStatus, ErrorCode, Outcome
 from media_enricher.snapshot import SnapshotWriter, open_snapshot
 from media_enricher.snapshot.summary import FormatCount, Reason, Summary, summarise
-from tests.snapshot.records import RUN_ID, failure, outcome
+from tests.snapshot.records import RUN_ID, add, failure, outcome
 
 
 def no_bucket(name: str) -> Any:
@@ -21,7 +21,7 @@ def no_bucket(name: str) -> Any:
 def summary_of(folder: Path, outcomes: list[Outcome], **options: int) -> Summary:
     started_at = datetime.now(UTC) - timedelta(seconds=50)
     target = SnapshotWriter(RUN_ID, "photos", started_at, str(folder), no_bucket)
-    target.write(outcomes)
+    add(target, outcomes)
     return summarise(open_snapshot(target.path, no_bucket), **options)
 
 

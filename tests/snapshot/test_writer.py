@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from media_enricher.snapshot import SnapshotError, SnapshotWriter, open_snapshot
-from tests.snapshot.records import RUN_ID, STARTED_AT, outcome
+from tests.snapshot.records import RUN_ID, STARTED_AT, add, outcome
 
 MakeWriter = Callable[..., SnapshotWriter]
 
@@ -35,8 +35,8 @@ def test_parts_lie_in_hive_partitions_and_are_numbered(
 ) -> None:
     writer = make_writer()
 
-    first = writer.write([outcome("a.jpg")])
-    second = writer.write([outcome("b.jpg")])
+    first = add(writer, [outcome("a.jpg")])
+    second = add(writer, [outcome("b.jpg")])
 
     folder = tmp_path / "bucket=photos" / "date=2026-11-23" / f"run_id={RUN_ID}"
     assert writer.path == str(folder)
@@ -60,7 +60,7 @@ def test_naming_a_snapshot_makes_nothing(make_writer: MakeWriter, tmp_path: Path
 
 
 def test_a_part_has_a_row_group_per_thousand_rows_packed_with_zstd(make_writer: MakeWriter) -> None:
-    part = make_writer().write([outcome(f"{number}.jpg") for number in range(2_500)])
+    part = add(make_writer(), [outcome(f"{number}.jpg") for number in range(2_500)])
 
     metadata = pq.ParquetFile(part).metadata
     assert [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)] == [
@@ -71,21 +71,30 @@ def test_a_part_has_a_row_group_per_thousand_rows_packed_with_zstd(make_writer: 
     assert metadata.row_group(0).column(3).compression == "ZSTD"
 
 
-def test_the_same_outcomes_again_are_the_same_part(make_writer: MakeWriter) -> None:
+def test_a_part_written_again_lies_over_the_first(make_writer: MakeWriter) -> None:
     writer = make_writer()
-    part = writer.write([outcome("a.jpg")])
-    before = Path(part).read_bytes()
+    part = writer.write(0, [outcome("a.jpg")])
 
-    again = writer.write([outcome("a.jpg")])
+    assert writer.write(0, [outcome("b.jpg")]) == part
+    assert pd.read_parquet(part)["path"].tolist() == ["b.jpg"]
 
-    assert again == part
-    assert Path(part).read_bytes() == before
-    assert writer.write([outcome("b.jpg")]).endswith("part-00001.parquet")
+
+def test_deleted_parts_leave_nothing_behind(make_writer: MakeWriter) -> None:
+    writer = make_writer()
+    kept = writer.write(0, [outcome("a.jpg")])
+    writer.write(1, [outcome("b.jpg")])
+    for number in (1, 2):
+        cut_short = Path(writer.path) / f".part-{number:05}.parquet.x7.unfinished"
+        cut_short.write_bytes(b"PAR1 and then the power went")
+
+    writer.delete([1, 2, 3])
+
+    assert [str(file) for file in Path(writer.path).iterdir()] == [kept]
 
 
 def test_a_part_of_nothing_is_refused(make_writer: MakeWriter, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one outcome"):
-        make_writer().write([])
+        add(make_writer(), [])
 
     assert list(tmp_path.iterdir()) == []
 
@@ -94,13 +103,13 @@ def test_a_write_that_failed_is_repeated_under_its_number(
     make_writer: MakeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = make_writer()
-    writer.write([outcome("a.jpg")])
+    add(writer, [outcome("a.jpg")])
     with monkeypatch.context() as broken:
         broken.setattr(Path, "replace", _no_space_left)
-        with pytest.raises(OSError, match="No space left"):
-            writer.write([outcome("b.jpg")])
+        with pytest.raises(SnapshotError, match=r"No space left on device\. .* make room"):
+            add(writer, [outcome("b.jpg")])
 
-    part = writer.write([outcome("b.jpg")])
+    part = add(writer, [outcome("b.jpg")])
 
     assert part.endswith("part-00001.parquet")
     assert [file.name for file in sorted(Path(writer.path).iterdir())] == [
@@ -116,21 +125,21 @@ def _no_space_left(*_: object) -> None:
 def test_a_retried_run_counts_on_after_the_parts_that_are_there(make_writer: MakeWriter) -> None:
     first_attempt = make_writer()
     for number in range(3):
-        first_attempt.write([outcome(f"{number}.jpg")])
+        add(first_attempt, [outcome(f"{number}.jpg")])
 
     second_attempt = make_writer()
 
     assert second_attempt.path == first_attempt.path
-    assert second_attempt.write([outcome("d.jpg")]).endswith("part-00003.parquet")
-    assert make_writer(run_id="another").write([outcome("a.jpg")]).endswith("part-00000.parquet")
+    assert add(second_attempt, [outcome("d.jpg")]).endswith("part-00003.parquet")
+    assert add(make_writer(run_id="another"), [outcome("a.jpg")]).endswith("part-00000.parquet")
 
 
 def test_what_a_killed_writer_left_half_done_does_no_harm(make_writer: MakeWriter) -> None:
     writer = make_writer()
-    writer.write([outcome("a.jpg")])
+    add(writer, [outcome("a.jpg")])
     (Path(writer.path) / ".abc.unfinished").write_bytes(b"PAR1 and then the power went")
 
-    assert make_writer().write([outcome("b.jpg")]).endswith("part-00001.parquet")
+    assert add(make_writer(), [outcome("b.jpg")]).endswith("part-00001.parquet")
     assert len(open_snapshot(writer.path, no_bucket).parts) == 2  # type: ignore[arg-type]
 
 
@@ -141,7 +150,7 @@ def test_what_a_killed_writer_left_half_done_does_no_harm(make_writer: MakeWrite
 def test_any_bucket_name_stays_in_its_folder_and_is_read_back_as_it_is(
     bucket: str, make_writer: MakeWriter, tmp_path: Path
 ) -> None:
-    part = Path(make_writer(bucket=bucket).write([outcome("a.jpg", bucket=bucket)]))
+    part = Path(add(make_writer(bucket=bucket), [outcome("a.jpg", bucket=bucket)]))
 
     assert part.resolve().is_relative_to(tmp_path.resolve())
     assert len(part.relative_to(tmp_path).parts) == 4
@@ -154,7 +163,7 @@ def test_any_bucket_name_stays_in_its_folder_and_is_read_back_as_it_is(
 def test_a_bucket_named_by_a_number_is_read_where_partitions_are_not_guessed(
     make_writer: MakeWriter, tmp_path: Path
 ) -> None:
-    make_writer(bucket="2026").write([outcome("a.jpg", bucket="2026")])
+    add(make_writer(bucket="2026"), [outcome("a.jpg", bucket="2026")])
 
     assert list(pd.read_parquet(tmp_path, partitioning=None)["bucket"]) == ["2026"]
 
@@ -164,7 +173,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     writer = SnapshotWriter(RUN_ID, "photos", STARTED_AT, str(tmp_path / "file"), no_bucket)  # type: ignore[arg-type]
 
     with pytest.raises(SnapshotError, match=r"file can't be written.*MEDIA_ENRICHER_SNAPSHOT"):
-        writer.write([outcome("a.jpg")])
+        add(writer, [outcome("a.jpg")])
 
 
 @pytest.mark.parametrize("target", ["", "  ", "bucket:", "bucket:a/b"])

@@ -56,12 +56,14 @@ class Lane:
     def pending(self, **question: Any) -> list[str]:
         return [row["path"] for row in self.page(**question) if row["is_pending"]]
 
-    def fulfil(self, page: list[Row]) -> int:
+    def fulfil(self, page: list[Row], run_id: str | None = None) -> int:
         fulfilled = self._database.value(
-            "select public.media_fulfil_requests($1, $2, $3, $4)",
+            "select public.media_fulfil_requests($1, $2, $3, $4, $5, $6)",
             *self.place,
             [row["path"] for row in page],
             max((row["sequence"] for row in page), default=0),
+            run_id,
+            [row["path"] for row in page if not row["is_pending"]],
         )
         assert isinstance(fulfilled, int)
         return fulfilled

@@ -555,7 +555,10 @@ CALLS = [
 ]
 TABLES = [
     f"select from media_enricher.{table}"
-    for table in ("run_requests", "idempotency_keys", "requested_objects")
+    for table in (
+        *("run_requests", "idempotency_keys", "requested_objects"),
+        *("snapshot_ledgers", "run_failures"),
+    )
 ]
 HIDDEN = ["select from audit.enricher_invocations", "select flow from public.media_enrich_runs"]
 

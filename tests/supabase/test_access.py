@@ -16,6 +16,7 @@ from media_enricher.models import AssetStatus, Depth, MediaAsset
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.runs import RunTable
 from tests.conftest import Put
+from tests.recording import record
 
 SignIn = Callable[[str | None], Client]
 NO_PERMISSION = "42501"
@@ -44,9 +45,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "p_enricher_version": 1, "p_transient_codes": [], "p_max_attempts": 3, "p_shards": 2,
     },
     "media_mark_gone": {"p_bucket": "b", "p_prefix": ""},
-    "media_record_assets": {
-        "p_run_id": str(uuid4()), "p_bucket": "b", "p_assets": [], "p_transient_codes": [],
+    "media_record_part": {
+        "p_run_id": str(uuid4()), "p_part": 0, "p_bucket": "b", "p_assets": [],
+        "p_transient_codes": [], "p_bytes_read": 0,
     },
+    "media_give_up_parts": {"p_bucket": "b", "p_silence_seconds": 60},
+    "media_forget_parts": {"p_run_id": str(uuid4()), "p_parts": [0]},
+    "media_purge_run_records": {"p_keep_days": 90},
     "media_record_run": {"p_run": {"id": str(uuid4()), "bucket": "b"}},
     "media_run_failures": {"p_run_id": str(uuid4())},
     "media_request_run": {
@@ -64,7 +69,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "p_bucket": "b", "p_prefix": "", "p_depth": "full", "p_enricher_version": 1,
         "p_transient_codes": [], "p_max_attempts": 3, "p_limit": 10,
     },
-    "media_fulfil_requests": {"p_bucket": "b", "p_prefix": "", "p_paths": [], "p_sequence": 0},
+    "media_fulfil_requests": {
+        "p_bucket": "b", "p_prefix": "", "p_paths": [], "p_sequence": 0, "p_run_id": str(uuid4()),
+        "p_idle": [],
+    },
     "media_finish_requests": {"p_run_id": str(uuid4()), "p_bucket": "b", "p_prefix": ""},
     "media_count_unauthenticated": {"p_requests": {}},
     "media_was_told": {"p_run_id": str(uuid4()), "p_user_id": str(uuid4())},
@@ -94,7 +102,7 @@ def media(
             headers={"authorization": f"Bearer {migrated_stack.service_key}"},
         ).raise_for_status()
     _give(migrated_stack, bucket, "own.jpg", users.ada.id)
-    assets.record(
+    record(assets,
         str(uuid4()),
         [
             MediaAsset(

@@ -31,6 +31,7 @@ from media_enricher.models import (
 )
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.runs import RunTable
+from tests.recording import record
 
 
 @dataclass(frozen=True)
@@ -128,23 +129,12 @@ def test_rows_are_recorded_in_calls_of_a_thousand_while_paging(
     selection, run_id = Selection(bucket=filled.bucket), str(uuid4())
     everything = [each for page in assets.pending_pages(selection) for each in page]
     vanished = StorageObject(bucket=filled.bucket, path="vanished.jpg")
-    assert assets.record(run_id, filled.found([*everything, vanished])) == ["vanished.jpg"]
+    assert record(assets, run_id, filled.found([*everything, vanished])) == ["vanished.jpg"]
     assert list(assets.pending_pages(selection)) == []
     assert assets.count_pending(selection) == PendingCount(objects=0, size_bytes=0)
     everywhere = msgspec.structs.replace(selection, mode=Mode.ALL)
     assert paths(list(assets.pending_pages(everywhere))) == filled.paths
-    assert assets.record(run_id, []) == []
-
-
-def test_assets_of_several_buckets_in_one_call(
-    assets: AssetTable, fill: Callable[[int], Filled]
-) -> None:
-    one, two = fill(2), fill(3)
-    pages = [next(assets.pending_pages(Selection(bucket=each.bucket))) for each in (one, two)]
-    mixed = [asset(each) for page in pages for each in reversed(page)]
-    assert assets.record(str(uuid4()), mixed) == []
-    for each in (one, two):
-        assert assets.count_pending(Selection(bucket=each.bucket)).objects == 0
+    assert record(assets, run_id, []) == []
 
 
 def test_every_field_comes_back_as_it_was_found(
@@ -163,7 +153,7 @@ def test_every_field_comes_back_as_it_was_found(
         exif={"ISOSpeedRatings": 100, "nested": [1.5, None, {"日本": True}]}, title="T",
         description="D", tags=["sun set", "a,b", 'quote"d'],
     )  # fmt: skip
-    assets.record(str(uuid4()), [complete])
+    record(assets, str(uuid4()), [complete])
     stored: Any = (
         client.table("media_assets").select("*").eq("bucket", filled.bucket).execute().data
     )
@@ -177,9 +167,9 @@ def test_the_assets_of_a_run_are_paged_by_path_and_filtered_by_status(
     filled, run_id = fill(7), str(uuid4())
     (page,) = assets.pending_pages(Selection(bucket=filled.bucket))
     odd = {"status": AssetStatus.FAILED, "error_code": ErrorCode.CORRUPT, "error_message": "bad"}
-    assets.record(run_id, filled.found(page[:5], width=4, height=3, tags=["a"]))
-    assets.record(run_id, filled.found(page[5:6], **odd))
-    assets.record(str(uuid4()), filled.found(page[6:]))
+    record(assets, run_id, filled.found(page[:5], width=4, height=3, tags=["a"]))
+    record(assets, run_id, filled.found(page[5:6], **odd))
+    record(assets, str(uuid4()), filled.found(page[6:]))
 
     columns = ("path", "status", "error_code", "width", "tags")
     first = assets.of_run(run_id, columns, limit=4)
@@ -207,7 +197,8 @@ def test_failures_of_a_run_are_counted_by_reason_the_most_frequent_first(
     (page,) = assets.pending_pages(Selection(bucket=filled.bucket))
 
     def fail(start: int, end: int, code: ErrorCode, run: str = run_id) -> None:
-        assets.record(
+        record(
+            assets,
             run,
             [
                 asset(each, status=AssetStatus.FAILED, error_code=code, error_message=each.path)
@@ -218,7 +209,7 @@ def test_failures_of_a_run_are_counted_by_reason_the_most_frequent_first(
     fail(0, 1, ErrorCode.TIMEOUT)
     fail(1, 4, ErrorCode.CORRUPT)
     fail(4, 5, ErrorCode.EMPTY, run=str(uuid4()))
-    assets.record(run_id, filled.found(page[5:]))
+    record(assets, run_id, filled.found(page[5:]))
     corrupt, timeout = assets.failures_by_reason(run_id)
     assert (corrupt.error_code, corrupt.objects) == ("corrupt", 3)
     assert corrupt.path == corrupt.error_message == filled.paths[1]
@@ -280,7 +271,7 @@ def test_no_finding_is_refused_and_none_harms_its_neighbours(
     odd = asset(page[0])
     for name, value in columns.items():
         setattr(odd, name, value)
-    assert assets.record(str(uuid4()), [odd, asset(page[1], width=5, height=4)]) == []
+    assert record(assets, str(uuid4()), [odd, asset(page[1], width=5, height=4)]) == []
     stored: Any = (
         client.table("media_assets")
         .select("path, width, title, camera_make")

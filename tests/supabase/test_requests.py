@@ -35,6 +35,7 @@ from media_enricher.supabase.requested_objects import RequestedObjects
 from media_enricher.supabase.requests import RunRequests
 from media_enricher.supabase.runs import RunTable
 from tests.conftest import Put
+from tests.recording import record
 
 LIMITS = RequestLimits(silence_seconds=60)
 
@@ -163,7 +164,7 @@ def test_single_objects_from_the_request_to_the_end_of_their_run(
     run = run_requests.start(reserved.request.id, run_id, reserved.invocation_id)
     assert (run.flow, run.trigger) == (FlowName.ENRICH_OBJECT, Trigger.EVENT)
     requested = RequestedObjects(client, bucket, "")
-    assets.record(
+    record(assets,
         str(uuid4()),
         [
             MediaAsset(
@@ -183,12 +184,12 @@ def test_single_objects_from_the_request_to_the_end_of_their_run(
     assert set(page.paths) == {"new.jpg", "known.jpg", "gone.jpg", "forced.jpg"}
     assert not requested.finish(run_id)
     run_requests.request(enrich(bucket, "new.jpg"), LIMITS)
-    assert requested.fulfil(page) == 3
+    assert requested.fulfil(page, run_id) == 3
     page = requested.page(Depth.FULL)
     assert page.paths == ["new.jpg"]
-    assert requested.fulfil(page) == 1
+    assert requested.fulfil(page, run_id) == 1
     empty = requested.page(Depth.FULL)
     assert (empty.pending, empty.paths) == ([], [])
-    assert requested.fulfil(empty) == 0
+    assert requested.fulfil(empty, run_id) == 0
     assert requested.finish(run_id)
     assert run_requests.request(enrich(bucket, "new.jpg"), LIMITS).is_new

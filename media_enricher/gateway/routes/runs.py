@@ -169,7 +169,7 @@ async def runs(desk: AtDesk, caller: Admitted, query: Annotated[RunsQuery, Query
 async def run(desk: AtDesk, caller: Admitted, seen: ThisRun) -> RunDetails:
     """What `status_url` points to. Poll it every few seconds."""
     details = RunDetails.model_validate(_record(desk, seen).model_dump())
-    if seen.run.failed and may_see_objects(seen.run, caller):
+    if may_see_objects(seen.run, caller):
         failures = await desk.blocking(lambda: desk.assets.failures_by_reason(seen.run.id))
         details.failures = [FailureReason(**msgspec.structs.asdict(each)) for each in failures]
     return details
