@@ -79,6 +79,20 @@ class Batch(msgspec.Struct):
         return {self.after, self.until} - {""}
 
 
+class Looked(msgspec.Struct):
+    """What a task run found in its batch. Members that are in neither list are under way still.
+
+    Attributes:
+        done: the outcomes that stand.
+        failed: those of members that could not be read for now.
+        rounds: how often such were read again.
+    """
+
+    done: list[Outcome]
+    failed: list[Outcome]
+    rounds: int
+
+
 def batches(
     objects: Iterable[StorageObject], depth: Depth, cuts: Iterable[str] = ()
 ) -> Iterator[Batch]:

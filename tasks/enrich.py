@@ -20,7 +20,7 @@ from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.tasks import exponential_backoff
 
-from media_enricher.batching import Batch
+from media_enricher.batching import Batch, Looked
 from media_enricher.models import Mode, Outcome
 from media_enricher.probe import ENRICHER_VERSION
 from media_enricher.processes import kill_workers
@@ -31,20 +31,6 @@ from tasks.task_cache import TaskCache
 
 PATIENCE_SECONDS = 2.0
 """What is done of a batch waits so long for the rest of it."""
-
-
-class Looked(msgspec.Struct):
-    """What a task run found in its batch. Members that are in neither list are under way still.
-
-    Attributes:
-        done: the outcomes that stand.
-        failed: those of members that could not be read for now.
-        rounds: how often such were read again.
-    """
-
-    done: list[Outcome]
-    failed: list[Outcome]
-    rounds: int
 
 
 _looked = msgspec.json.Decoder(Looked)
