@@ -18,7 +18,7 @@ from flows.vital_signs import heartbeat
 from media_enricher.batching import batches
 from media_enricher.models import Depth, Mode, Selection
 from tasks.enrich import Enrichment
-from tasks.plan import pending_objects, plan
+from tasks.plan import known_cuts, pending_objects, plan
 from tasks.report import Progress, report
 from tasks.run import Run
 from tasks.write import write
@@ -75,7 +75,7 @@ def backfill(
             run.expect(plan(selection, limit=run.limit, dry_run=False).objects)
             progress = Progress(run.account)
             pending = pending_objects(selection, limit=run.limit)
-            for outcomes in enrichment.map(batches(pending, depth)):
+            for outcomes in enrichment.map(batches(pending, depth, known_cuts(selection))):
                 write(run, outcomes)
                 progress.move()
             progress.show()

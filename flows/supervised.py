@@ -30,6 +30,9 @@ FLOWS: dict[str, Flow[..., Any]] = {
     FlowName.ENRICH_OBJECT: enrich_object,
 }
 LISTEN_SECONDS = 2.0
+_stops: list[Interruption] = []
+"""What stops the run of this process; kept here, for the hooks, with their flow, are sent to other
+processes, and this can't be."""
 EXIT_CODES = {StateType.COMPLETED: 0, StateType.CANCELLED: 130}
 
 
@@ -42,15 +45,8 @@ def run(name: str, parameters: Mapping[str, object], stop: Interruption) -> int:
         stop: open; once the run is running, it stops the flow's own code alone.
     """
     flow = FLOWS[name]
-
-    def announce(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-        stop.when = inside(flow)
-        _print(run_id=str(flow_run.id))
-
-    def listen(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-        _listen(flow, flow_run, stop)
-
-    supervised = flow.with_options(on_running=[*flow.on_running_hooks, announce, listen])
+    _stops.append(stop)
+    supervised = flow.with_options(on_running=[*flow.on_running_hooks, _announce, _listen])
     try:
         arguments: dict[str, Any] = {**parameters, "return_state": True}
         state: State[Any] = supervised(**arguments)
@@ -80,9 +76,15 @@ def _unreachable(error: Exception) -> str:
     )
 
 
-def _listen(flow: Flow[..., Any], flow_run: FlowRun, stop: Interruption) -> None:
+def _announce(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    _stops[-1].when = inside(flow)
+    _print(run_id=str(flow_run.id))
+
+
+def _listen(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Interrupt the run once Prefect is asked to cancel it."""
     logger = flow_run_logger(flow_run, flow)
+    stop = _stops[-1]
 
     def until_cancelling(run_id: UUID) -> None:
         with get_client(sync_client=True) as client:

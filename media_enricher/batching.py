@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
 from zlib import crc32
 
 import msgspec
@@ -30,43 +31,103 @@ LIMITS = {
 
 
 class Batch(msgspec.Struct):
-    """Objects that are enriched, cached and written together.
+    """Objects that are enriched and cached together.
 
-    `outcomes` is what a retry of the task run finds done: the members, by path, that ended in
-    anything but a transient failure.
+    Attributes:
+        depth: how they are read.
+        objects: the members, in the order of their paths.
+        after: the path that the batch comes after; empty for the first of all.
+        until: the path that it ends at. A batch that is the rest of another keeps its bounds.
+        failed: what a member ended in that could not be read for now, by path.
+        rounds: how often those that could not be read have been read again.
+        is_rest: it is what another has left.
     """
 
     depth: Depth
     objects: list[StorageObject]
-    outcomes: dict[str, Outcome] = msgspec.field(default_factory=dict)
+    after: str = ""
+    until: str = ""
+    failed: dict[str, Outcome] = msgspec.field(default_factory=dict)
+    rounds: int = 0
+    is_rest: bool = False
 
     def __str__(self) -> str:
         """For people, in logs and Prefect's UI: `photos/00001.jpg +311`."""
         return f"{self.objects[0].path} +{len(self.objects) - 1}"
 
-    def unfinished(self) -> list[StorageObject]:
-        """The members that are still to be enriched, in order."""
-        return [member for member in self.objects if member.path not in self.outcomes]
+    def untried(self) -> list[StorageObject]:
+        """The members that did not fail for now, in order."""
+        return [member for member in self.objects if member.path not in self.failed]
 
-    def finish(self, outcomes: Iterable[Outcome]) -> None:
-        """Take what was found, less the transient failures."""
-        for outcome in outcomes:
-            if not outcome.is_transient_failure:
-                self.outcomes[outcome.asset.path] = outcome
+    def rest(self, done: Collection[str], failed: Iterable[Outcome], rounds: int) -> Batch | None:
+        """What is left of the batch once the members of these paths are done; None for nothing."""
+        left = [member for member in self.objects if member.path not in done]
+        if not left:
+            return None
+        return Batch(
+            depth=self.depth,
+            objects=left,
+            after=self.after,
+            until=self.until,
+            failed={outcome.asset.path: outcome for outcome in failed},
+            rounds=rounds,
+            is_rest=True,
+        )
+
+    def bounds(self) -> set[str]:
+        """The paths that no batch of a later run may reach across, while this one is not done."""
+        return {self.after, self.until} - {""}
 
 
-def batches(objects: Iterable[StorageObject], depth: Depth) -> Iterator[Batch]:
+class Looked(msgspec.Struct):
+    """What a task run found in its batch. Members that are in neither list are under way still.
+
+    Attributes:
+        done: the outcomes that stand.
+        failed: those of members that could not be read for now.
+        rounds: how often such were read again.
+    """
+
+    done: list[Outcome]
+    failed: list[Outcome]
+    rounds: int
+
+
+def batches(
+    objects: Iterable[StorageObject], depth: Depth, cuts: Iterable[str] = ()
+) -> Iterator[Batch]:
     """Cut a stream of objects into batches whose boundaries depend on their members alone.
 
     A batch ends after a member whose name's hash is a cut point (content-defined chunking, as in
     rsync and backup tools), or where its own members reach a limit; never because of a page, a
-    neighbour or a measured speed. Batches are written whole, so when a run is repeated after some
-    of them were written, the rest are cut as before, and their cached results are found again.
+    neighbour or a measured speed. So when a run is repeated after some batches were written, the
+    rest are cut as before, and their cached results are found again.
+
+    Args:
+        objects: in the order of their paths.
+        depth: how they are to be read.
+        cuts: paths that no batch reaches across: the bounds of those that an earlier run has
+            written in part, of which the rest would otherwise be cut in another way.
     """
     limits = LIMITS[depth]
+    ahead = deque(sorted(cuts, key=str.encode))
     members: list[StorageObject] = []
     size_bytes = 0
+    after = ""
+
+    def closed() -> Batch:
+        return Batch(depth=depth, objects=members, after=after, until=members[-1].path)
+
     for member in objects:
+        is_behind_a_cut = False
+        while ahead and ahead[0].encode() < member.path.encode():
+            after_cut = ahead.popleft()
+            is_behind_a_cut = True
+        if is_behind_a_cut and members:
+            yield closed()
+            members, size_bytes = [], 0
+        if is_behind_a_cut:
+            after = after_cut
         members.append(member)
         size_bytes += member.size_bytes or 0
         if (
@@ -74,7 +135,7 @@ def batches(objects: Iterable[StorageObject], depth: Depth) -> Iterator[Batch]:
             or size_bytes >= limits.size_bytes
             or crc32(member.path.encode()) % limits.cut_every == 0
         ):
-            yield Batch(depth=depth, objects=members)
-            members, size_bytes = [], 0
+            yield closed()
+            after, members, size_bytes = member.path, [], 0
     if members:
-        yield Batch(depth=depth, objects=members)
+        yield closed()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
+from functools import lru_cache
 from itertools import islice
 from queue import SimpleQueue
 from types import TracebackType
@@ -18,28 +20,32 @@ from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.tasks import exponential_backoff
 
-from media_enricher.batching import Batch
+from media_enricher.batching import Batch, Looked
 from media_enricher.models import Mode, Outcome
 from media_enricher.probe import ENRICHER_VERSION
 from media_enricher.processes import kill_workers
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from tasks import resources
+from tasks.cuts import Cuts
 from tasks.task_cache import TaskCache
 
-_outcomes = msgspec.json.Decoder(list[Outcome])
+PATIENCE_SECONDS = 2.0
+"""What is done of a batch waits so long for the rest of it."""
+
+
+_looked = msgspec.json.Decoder(Looked)
 
 
 class BatchIncompleteError(Exception):
-    """Some members of a batch ended in a transient failure; a retry reads just those again.
+    """No member of a batch could be read for now; a retry reads them again.
 
-    It fails the task run, so that nothing of the batch is cached, and carries what was found.
+    It fails the task run, so that nothing of it is cached, and carries how each has failed.
     """
 
     def __init__(self, outcomes: list[Outcome]) -> None:
-        transient = [outcome for outcome in outcomes if outcome.is_transient_failure]
-        first = transient[0].asset
+        first = outcomes[0].asset
         super().__init__(
-            f"{len(transient)} of {len(outcomes)} objects could not be read for now, "
+            f"{len(outcomes):,} objects could not be read for now, "
             f"{first.path!r} among them: {first.error_message}"
         )
         self.outcomes = outcomes
@@ -88,22 +94,30 @@ def is_transient(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -
     cache_result_in_memory=False,
 )
 def enrich(batch: Batch) -> str:
-    """Enrich one batch, and return its outcomes in the order of its members, as JSON.
+    """Enrich what can be of one batch, and return a `Looked`, as JSON.
+
+    It returns once all members are done, or soon after the first of them: what is done does not
+    wait for what is not. The rest is another batch, for another task run.
 
     JSON, for Prefect stores it as it is, and walks through anything that it can look into.
 
     Raises:
-        BatchIncompleteError: members ended in a transient failure; the others are remembered.
+        BatchIncompleteError: nothing is done, and nothing under way: all members failed for now.
+            Prefect waits, and the retry reads them again.
         PoolClosed: the run is being stopped.
     """
-    outcomes = resources.engine().enrich(batch.unfinished(), batch.depth)
+    untried = batch.untried()
+    outcomes = resources.engine().enrich(untried, batch.depth, patience=PATIENCE_SECONDS)
     _log(batch, outcomes)
-    latest = batch.outcomes | {outcome.asset.path: outcome for outcome in outcomes}
-    batch.finish(outcomes)
-    in_order = [latest[member.path] for member in batch.objects]
-    if batch.unfinished():
-        raise BatchIncompleteError(in_order)
-    return msgspec.json.encode(in_order).decode()
+    done = [outcome for outcome in outcomes if not outcome.is_transient_failure]
+    failed = batch.failed | {
+        outcome.asset.path: outcome for outcome in outcomes if outcome.is_transient_failure
+    }
+    if not done:
+        batch.failed.clear()  # for the retry, in which Prefect calls this with the same batch
+        batch.rounds += 1
+        raise BatchIncompleteError(list(failed.values()))
+    return msgspec.json.encode(Looked(done, list(failed.values()), batch.rounds)).decode()
 
 
 def _log(batch: Batch, outcomes: list[Outcome]) -> None:
@@ -151,16 +165,9 @@ class Enrichment:
         self._starts_lanes = start_lanes
         self._window = ours.batches_in_flight
         self._finished: SimpleQueue[PrefectFuture[str]] = SimpleQueue()
-        self._in_flight = 0
-        self._enrich = enrich.with_options(
-            retries=ours.retries,
-            retry_delay_seconds=exponential_backoff(ours.retry_delay_seconds),
-            retry_jitter_factor=0.3,
-            cache_expiration=timedelta(days=ours.cache_days),
-            refresh_cache=mode in (Mode.FAILED, Mode.ALL),
-        )
-        # As an option, Prefect takes only a block that its server knows.
-        self._enrich.result_storage = self._cache.for_task()
+        self._refreshes = mode in (Mode.FAILED, Mode.ALL)
+        self._submitted: dict[PrefectFuture[str], Batch] = {}
+        self._cuts = Cuts()
         self.reused = 0
 
     def __enter__(self) -> Self:
@@ -181,8 +188,9 @@ class Enrichment:
                 if settings().task_runner is TaskRunnerName.PROCESSES:
                     kill_workers()  # a cluster is left by itself, and lets go of what it was given
             else:
-                while self._in_flight:
-                    self._next_finished()
+                while self._submitted:
+                    with suppress(Exception):  # it is the first error that counts
+                        self._next_outcomes()
         finally:
             resources.close_engine()
 
@@ -193,14 +201,30 @@ class Enrichment:
             Exception: whatever made a task run fail, other than objects that could not be read.
         """
         while True:
-            for batch in islice(batches, self._window - self._in_flight):
+            for batch in islice(batches, max(0, self._window - len(self._submitted))):
                 self._submit(batch)  # one by one: the first is under way while others are planned
-            if not self._in_flight:
+            if not self._submitted:
                 return
-            done = [self._next_finished()]
+            outcomes = self._next_outcomes()
             while not self._finished.empty():
-                done.append(self._next_finished())
-            yield [outcome for future in done for outcome in self._outcomes_of(future)]
+                outcomes += self._next_outcomes()
+            self._cuts.note()
+            yield outcomes
+
+    @lru_cache  # noqa: B019 - of a run, which is all that its process is for
+    def _task(self, retries: int) -> Task[[Batch], str]:
+        """The task with so many retries left."""
+        ours = settings()
+        task_of_run = enrich.with_options(
+            retries=retries,
+            retry_delay_seconds=exponential_backoff(ours.retry_delay_seconds),
+            retry_jitter_factor=0.3,
+            cache_expiration=timedelta(days=ours.cache_days),
+            refresh_cache=self._refreshes,
+        )
+        # As an option, Prefect takes only a block that its server knows.
+        task_of_run.result_storage = self._cache.for_task()
+        return task_of_run
 
     @staticmethod
     def _start_lanes() -> None:
@@ -210,25 +234,32 @@ class Enrichment:
 
     def _submit(self, batch: Batch) -> None:
         self._start_lanes()
-        future = self._enrich.submit(batch)
-        self._in_flight += 1
+        future = self._task(settings().retries - batch.rounds).submit(batch)
+        self._submitted[future] = batch
         future.add_done_callback(self._finished.put)
 
-    def _next_finished(self) -> PrefectFuture[str]:
+    def _next_outcomes(self) -> list[Outcome]:
+        """Wait for a task run to end; what it leaves of its batch gets another."""
         future = self._finished.get()
-        self._in_flight -= 1
-        return future
-
-    def _outcomes_of(self, future: PrefectFuture[str]) -> list[Outcome]:
+        batch = self._submitted.pop(future)
         result: str | BaseException = future.result(raise_on_failure=False)
         if isinstance(result, BatchIncompleteError):
+            self._cuts.follow(batch, None)
             return result.outcomes
         if isinstance(result, BaseException):
             raise result
-        outcomes = _outcomes.decode(result)
+        looked = _looked.decode(result)
         if future.state.name == "Cached":
-            self.reused += len(outcomes)
-            for outcome in outcomes:  # what this run did: it read nothing
+            self.reused += len(looked.done)
+            for outcome in looked.done:  # what this run did: it read nothing
                 outcome.bytes_read = 0
                 outcome.download_seconds = outcome.probe_seconds = 0.0
-        return outcomes
+            looked.failed, looked.rounds = [], 0  # of another run, some time ago
+        rest = batch.rest(
+            {outcome.asset.path for outcome in looked.done}, looked.failed, looked.rounds
+        )
+        if rest is not None:
+            self._submit(rest)
+        if not self._refreshes:  # else nothing is looked up
+            self._cuts.follow(batch, rest)
+        return looked.done

@@ -71,3 +71,12 @@ def pending_objects(selection: Selection, *, limit: int | None) -> Iterator[Stor
             extra={"bucket": selection.bucket, "page": number, "objects": len(page)},
         )
         yield from page
+
+
+def known_cuts(selection: Selection) -> list[str]:
+    """Where earlier runs have ended batches that they wrote in part.
+
+    Raises:
+        SupabaseError: the database did not answer.
+    """
+    return resources.asset_table().cuts(selection.bucket)

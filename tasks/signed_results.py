@@ -12,7 +12,7 @@ import logging
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import msgspec
 from prefect import get_run_logger
@@ -23,9 +23,9 @@ from prefect.filesystems import WritableFileSystem
 from prefect.logging import get_logger
 from pydantic import PrivateAttr
 
+from media_enricher.batching import Looked
 from media_enricher.blocks import RefusedRecordError, SupabaseBucket
 from media_enricher.blocks.records import seal, signing_key, unseal
-from media_enricher.models import Outcome
 from media_enricher.settings import supabase_settings
 
 _PURPOSE = "task cache"
@@ -38,7 +38,7 @@ class _Record(msgspec.Struct):
 
 _record = msgspec.json.Decoder(_Record)
 _result = msgspec.json.Decoder(str)
-_outcomes = msgspec.json.Decoder(list[Outcome])
+_looked = msgspec.json.Decoder(Looked)
 
 
 class SignedResults(WritableFileSystem):
@@ -57,6 +57,10 @@ class SignedResults(WritableFileSystem):
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to other processes without the block, which holds keys."""
         return _remade, (self.folder, self.block)
+
+    def __deepcopy__(self, _memo: dict[int, Any] | None = None) -> Self:
+        """The same: Prefect copies what goes to other processes, and a block holds locks."""
+        return self
 
     def use(self, block: WritableFileSystem) -> None:
         """Take a block that is loaded already."""
@@ -110,7 +114,7 @@ class SignedResults(WritableFileSystem):
     def _checked(self, path: str, stored: bytes) -> bytes:
         sealed_by_itself = self.folder is None and isinstance(self._inner(), SupabaseBucket)
         record = stored if sealed_by_itself else unseal(stored, f"{_PURPOSE}/{path}", _key())
-        _outcomes.decode(_result.decode(_record.decode(record).result))
+        _looked.decode(_result.decode(_record.decode(record).result))
         return record
 
     def _write(self, path: str, content: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media_enricher.batching import LIMITS, Batch, batches
+from media_enricher.batching import LIMITS, batches
 from media_enricher.models import AssetStatus, Depth, ErrorCode, MediaAsset, Outcome, StorageObject
 
 names = st.lists(st.text(min_size=1, max_size=12), unique=True, max_size=200)
@@ -59,9 +59,27 @@ def test_after_some_batches_were_written_the_others_are_cut_as_before(data: st.D
     assert [batch.objects for batch in batches(pending, Depth.FULL)] == left
 
 
-def test_a_retry_reads_only_what_failed_transiently() -> None:
-    batch = Batch(depth=Depth.FULL, objects=objects(["a", "b", "c"]))
-    batch.finish([outcome("a"), outcome("b", ErrorCode.TIMEOUT), outcome("c", ErrorCode.CORRUPT)])
-    assert [member.path for member in batch.unfinished()] == ["b"]
-    batch.finish([outcome("b")])
-    assert batch.unfinished() == []
+@given(st.data())
+def test_after_a_batch_was_written_in_part_its_rest_is_a_batch(data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, 9_000))
+    everything = objects([f"folder/{i:06}.jpg" for i in range(count)])
+    before = list(batches(everything, Depth.FULL))
+    in_part = data.draw(st.sets(st.sampled_from(range(len(before)))))
+    left: list[list[StorageObject]] = []
+    for index, batch in enumerate(before):
+        kept = data.draw(st.integers(1, 7)) if index in in_part else 1
+        left.append(batch.objects[kept - 1 :: kept])
+    left = [members for members in left if members]
+    cuts = {path for index in in_part for path in (before[index].after, before[index].until)}
+    pending = [member for members in left for member in members]
+    assert [batch.objects for batch in batches(pending, Depth.FULL, cuts)] == left
+
+
+def test_the_rest_of_a_batch_knows_what_failed_for_now() -> None:
+    (batch,) = batches(objects(["a", "b", "c", "d"]), Depth.FULL)
+    rest = batch.rest({"a"}, [outcome("b", ErrorCode.TIMEOUT)], rounds=2)
+    assert rest is not None
+    assert [member.path for member in rest.objects] == ["b", "c", "d"]
+    assert [member.path for member in rest.untried()] == ["c", "d"]
+    assert (rest.after, rest.until, rest.rounds) == ("", "d", 2)
+    assert rest.rest({"b", "c", "d"}, [], rounds=2) is None

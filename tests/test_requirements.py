@@ -53,3 +53,30 @@ def test_both_sets_pin_the_same_versions() -> None:
         for file in ("requirements.txt", "requirements-dev.txt")
     )
     assert runtime <= everything
+
+
+FLOORS = {"aiohttp", "pillow", "pyarrow", "python-multipart"}
+"""What reads strangers' bytes, and has had a hole that an advisory names."""
+
+
+def test_a_parser_with_a_known_hole_has_a_floor_that_the_pins_keep() -> None:
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    floors = {
+        name(found[1]): (found[2], line)
+        for line in lines
+        if (found := re.match(r'\s+"([\w.-]+)>=([\d.]+)"', line))
+    }
+    assert floors.keys() >= FLOORS
+    pins = {
+        name(line): line.partition("==")[2].split()[0]
+        for line in (ROOT / "requirements-dev.txt").read_text().splitlines()
+        if "==" in line
+    }
+    for package in FLOORS:
+        floor, line = floors[package]
+        assert re.search(r"# (GHSA|CVE)-", line), f"{package}: the floor names no advisory"
+        assert _numbers(pins[package]) >= _numbers(floor), f"{package}: pinned below its floor"
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]

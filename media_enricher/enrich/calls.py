@@ -1,4 +1,4 @@
-"""A caller's side of the pool: what it asked for, and what has come back."""
+"""The callers' side of the pool: what they asked for, and what has come back."""
 
 from __future__ import annotations
 
@@ -13,10 +13,58 @@ class PoolClosed(Exception):  # noqa: N818 - it is no error: someone asked the p
     """The pool was closed, before or while it was working on this."""
 
 
-class Call:
-    """One `enrich()`: its objects, and their outcomes as they come, in any order.
+class Caller:
+    """Who waits in `enrich()`, in its own thread, for outcomes that other threads bring."""
 
-    The caller waits in its own thread; one other thread finishes it.
+    def __init__(self, objects: int) -> None:
+        """`objects` is how many outcomes there are to be."""
+        self._outcomes: list[Outcome | None] = [None] * objects
+        self._left = objects
+        self._has_something = False
+        self._error: Exception | None = None
+        self._changed = threading.Condition()
+
+    def take(self, position: int, outcome: Outcome) -> None:
+        """Note an outcome."""
+        with self._changed:
+            self._outcomes[position] = outcome
+            self._left -= 1
+            is_first = not self._has_something and not outcome.is_transient_failure
+            self._has_something = self._has_something or is_first
+            if is_first or not self._left:
+                self._changed.notify()
+
+    def fail(self, error: Exception) -> None:
+        """Free the caller with an error, unless it has all it asked for."""
+        with self._changed:
+            if self._left:
+                self._error = error
+                self._changed.notify()
+
+    def wait(self, patience: float | None) -> list[Outcome | None]:
+        """Block until every object has its outcome, and return them in the order asked.
+
+        Or, once one has an outcome that is more than a failure for now, for `patience` seconds
+        more; those that are still under way have none then.
+
+        Raises:
+            PoolClosed: or whatever else `fail` was given.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._error or not self._left or (self._has_something and patience)
+            )
+            self._changed.wait_for(lambda: self._error or not self._left, patience)
+            if self._error is not None:
+                raise self._error
+            return list(self._outcomes)
+
+
+class Call:
+    """Objects that were handed to the lanes together, and their outcomes, in any order.
+
+    Each outcome is for whoever waits for it when it comes: the caller that asked first, or a later
+    one that asks for the same object. Without one, it is kept. Thread-safe.
     """
 
     def __init__(self, objects: Sequence[StorageObject], depth: Depth) -> None:
@@ -24,43 +72,55 @@ class Call:
         self.depth = depth
         self.is_abandoned = False
         self._outcomes: list[Outcome | None] = [None] * len(objects)
+        self._takers: dict[int, tuple[Caller, int]] = {}
         self._left = len(objects)
         self._error: Exception | None = None
-        self._done = threading.Event()
-
-    def finish(self, index: int, outcome: Outcome) -> None:
-        """Note the outcome of one object; the last one frees the caller."""
-        if self._outcomes[index] is None:
-            self._outcomes[index] = outcome
-            self._left -= 1
-            if not self._left:
-                self._done.set()
+        self._lock = threading.Lock()
 
     @property
     def is_done(self) -> bool:
-        """Whether the caller has been freed."""
-        return self._done.is_set()
+        """Whether nothing more is to come."""
+        return not self._left or self._error is not None
+
+    def bring(self, index: int, caller: Caller, position: int) -> None:
+        """Have the outcome of one object brought to a caller, as its `position`th."""
+        with self._lock:
+            outcome = self._outcomes[index]
+            if outcome is None and self._error is None:
+                self._takers[index] = (caller, position)
+                return
+        if outcome is not None:
+            caller.take(position, outcome)
+        elif self._error is not None:
+            caller.fail(self._error)
+
+    def keep(self, index: int) -> None:
+        """Keep the outcome of one object until somebody asks for it: nobody waits any more."""
+        with self._lock:
+            self._takers.pop(index, None)
+
+    def finish(self, index: int, outcome: Outcome) -> None:
+        """Note the outcome of one object."""
+        with self._lock:
+            if self._outcomes[index] is not None:
+                return
+            self._outcomes[index] = outcome
+            self._left -= 1
+            taker = self._takers.pop(index, None)
+        if taker is not None:
+            caller, position = taker
+            caller.take(position, outcome)
 
     def fail(self, error: Exception) -> None:
-        """Free the caller with an error, unless it has all it asked for."""
-        if not self._done.is_set():
+        """Free whoever waits with an error."""
+        with self._lock:
+            if self.is_done:
+                return
             self._error = error
-            self._done.set()
-
-    def wait(self) -> list[Outcome]:
-        """Block until every object has its outcome, and return them in the order asked.
-
-        Raises:
-            PoolClosed: or whatever else `fail` was given.
-        """
-        try:
-            self._done.wait()
-        except BaseException:  # Ctrl-C in the caller: nobody is waiting for the rest any more
-            self.is_abandoned = True
-            raise
-        if self._error is not None:
-            raise self._error
-        return [outcome for outcome in self._outcomes if outcome is not None]
+            callers = {id(caller): caller for caller, _ in self._takers.values()}
+            self._takers.clear()
+        for caller in callers.values():
+            caller.fail(error)
 
 
 _ticket_numbers = count(1)  # 0 is "nothing" in a lane's mark

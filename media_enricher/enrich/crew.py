@@ -4,10 +4,10 @@ One thread owns all of it and is the only one to touch it, so there are no locks
 objects out a few at a time, to whichever lane has least to do, and no more than keeps a lane busy
 for a moment: a batch is finished by all lanes together, and little is at stake when one dies.
 
-A lane that dies is replaced. Its parent knows what it had finished, and from the lane's marks whose
-bytes were being probed. Those objects are tried once more, each alone in the fresh lane; one that
-takes that down as well gets a row that says so. Everything else the lane held is simply handed out
-again. An object that was there when three lanes died is tried alone too, marked or not.
+A lane that dies is replaced, and what it held is handed out again. It looks at no bytes of
+strangers (its decoder does, and what becomes of that is the lane's to deal with), so that is an
+accident, as when memory ran out. An object that was there each time when several lanes died gets a
+row that says so: there is no other end to it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ class Crew:
         self._inbox: deque[Call] = deque()
         self._calls: set[Call] = set()
         self._queue: deque[Ticket] = deque()
-        self._suspects: deque[Ticket] = deque()
         self._lanes: list[LaneProcess] = []
         self._false_starts = 0
         self._closing = False
@@ -142,9 +141,6 @@ class Crew:
                 lane.write()
             if events & selectors.EVENT_READ:
                 self._hear(lane)
-        for lane in self._lanes:
-            if lane.longest_probe_seconds() > self._options.probe_seconds:
-                lane.kill(because=f"no end after {self._options.probe_seconds:g} seconds")
 
     def _take_calls(self) -> None:
         while self._inbox:
@@ -169,22 +165,14 @@ class Crew:
                     outcome_received(ticket.object, ticket.call.depth, one.outcome),
                 )
                 self._forget(ticket.call)
-        lane.is_alone = lane.is_alone and bool(lane.held)
 
     def _forget(self, call: Call) -> None:
         if call.is_done:
             self._calls.discard(call)
 
     def _hand_out(self) -> None:
-        ready = [lane for lane in self._lanes if lane.is_ready and not lane.is_alone]
-        for lane in ready:
-            if self._suspects and not lane.held:
-                suspect = self._suspects.popleft()
-                lane.is_alone = True
-                lane.hold(suspect)
-                lane.send([suspect])
         handfuls: dict[LaneProcess, list[Ticket]] = {
-            lane: [] for lane in ready if not lane.is_alone
+            lane: [] for lane in self._lanes if lane.is_ready
         }
         while self._queue and handfuls:
             lane = min(handfuls, key=lambda lane: lane.load)
@@ -209,7 +197,6 @@ class Crew:
         """Bury a dead lane, start another, and see to what the dead one held."""
         self._lanes.remove(lane)
         self._selector.unregister(lane.control)
-        marked = lane.probing()
         death = lane.bury()
         if not lane.is_ready:
             self._false_starts += 1
@@ -218,29 +205,21 @@ class Crew:
                     f"{self._false_starts} lane processes in a row died before they were ready, "
                     f"the last one of {death}\n{lane.last_words}"
                 )
-        orphans = list(lane.held.values())
-        if lane.is_alone:
-            self._convict(orphans, death)
-        else:
-            self._suspect(orphans, marked)
+        self._queue.extendleft(
+            ticket for ticket in reversed(lane.held.values()) if self._survives(ticket, death)
+        )
         self._start_lane()
 
-    def _suspect(self, orphans: list[Ticket], marked: set[int]) -> None:
-        innocent: list[Ticket] = []
-        for ticket in orphans:
-            ticket.deaths += 1
-            is_suspect = ticket.number in marked or ticket.deaths >= _DEATHS_ALLOWED
-            (self._suspects if is_suspect else innocent).append(ticket)
-            ticket.renumber()
-        self._queue.extendleft(reversed(innocent))
-
-    def _convict(self, orphans: list[Ticket], death: str) -> None:
-        for ticket in orphans:
-            message = f"the decoder did not survive it, alone in its process: {death}"
-            ticket.call.finish(
-                ticket.index,
-                outcome_of_failure(
-                    ticket.object, ticket.call.depth, ErrorCode.PROBE_CRASHED, message
-                ),
-            )
-            self._forget(ticket.call)
+    def _survives(self, ticket: Ticket, death: str) -> bool:
+        """Whether an object that a dead lane held is to be tried again."""
+        ticket.deaths += 1
+        ticket.renumber()
+        if ticket.deaths < _DEATHS_ALLOWED:
+            return True
+        message = f"{ticket.deaths} lanes that held it died, the last one of {death}"
+        outcome = outcome_of_failure(
+            ticket.object, ticket.call.depth, ErrorCode.PROBE_CRASHED, message
+        )
+        ticket.call.finish(ticket.index, outcome)
+        self._forget(ticket.call)
+        return False

@@ -1,15 +1,13 @@
-"""The main of a lane process: `python -m media_enricher.enrich.lane CONTROL MARKS PARENT`.
+"""The main of a lane process: `python -m media_enricher.enrich.lane CONTROL PARENT`.
 
-The arguments are the file descriptors of the control socket and of the marks, and the parent's
-process id. Keep this light: what it imports, each lane pays for, in start-up and memory.
+The arguments are the file descriptor of the control socket and the parent's process id. Keep this
+light: what it imports, each lane pays for, in start-up and memory.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import faulthandler
-import mmap
 import os
 import signal
 import socket
@@ -19,27 +17,15 @@ from pathlib import Path
 
 import msgspec
 
+from media_enricher.enrich import sandbox
 from media_enricher.enrich.core import LaneCore
-from media_enricher.enrich.lane_process import MARKS
 from media_enricher.enrich.loops import new_event_loop
 from media_enricher.enrich.messages import Finished, FrameReader, decode_assignments, frame
 from media_enricher.enrich.options import EngineOptions
 
-_PR_SET_PDEATHSIG = 1
 _REPORT_AT = 64
 _REPORT_AFTER_SECONDS = 0.02
 _READ_BYTES = 256 * 1024
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies, however it dies (Linux).
-
-    The end of the control socket says the same everywhere, but only to a loop that is listening.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was too late
-        os._exit(1)
 
 
 class Reporter:
@@ -51,7 +37,7 @@ class Reporter:
         self._finished: list[Finished] = []
         self._due: asyncio.TimerHandle | None = None
 
-    def __call__(self, ticket: int, outcome: bytes, /) -> None:
+    def __call__(self, ticket: int, outcome: bytes | msgspec.Raw, /) -> None:
         self._finished.append(Finished(ticket, msgspec.Raw(outcome)))
         if len(self._finished) >= _REPORT_AT:
             self._report()
@@ -66,7 +52,7 @@ class Reporter:
         self._finished.clear()
 
 
-async def serve(control: socket.socket, marks: memoryview) -> None:
+async def serve(control: socket.socket) -> None:
     """Do what the parent says until it closes the control socket."""
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_connection(sock=control)
@@ -77,10 +63,12 @@ async def serve(control: socket.socket, marks: memoryview) -> None:
         for body in frames.feed(data):
             if core is None:
                 options = msgspec.msgpack.decode(body, type=EngineOptions)
-                core = LaneCore(options, Reporter(writer.write, loop), marks)
+                core = LaneCore(options, Reporter(writer.write, loop))
                 running = loop.create_task(core.run())
                 running.add_done_callback(_exit_loudly)
                 _hush_libraries()
+                if shortcoming := await core.ready():
+                    sys.stderr.write(f"{shortcoming}\n")
                 writer.write(frame([]))  # ready
             else:
                 core.assign(decode_assignments(body))
@@ -101,6 +89,8 @@ def _hush_libraries() -> None:
 def _exit_loudly(running: asyncio.Task[None]) -> None:
     """A lane whose core has ended is of no use: say why, and let the parent replace it."""
     if not running.cancelled() and (error := running.exception()):
+        while isinstance(error, BaseExceptionGroup):  # of the core's tasks, of which one failed
+            error = error.exceptions[0]
         sys.excepthook(type(error), error, error.__traceback__)
     os._exit(1)
 
@@ -108,15 +98,11 @@ def _exit_loudly(running: asyncio.Task[None]) -> None:
 def main() -> None:
     """Run a lane."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    control, marks, parent = (int(argument) for argument in sys.argv[1:])
-    die_with_parent(parent)
-    with (
-        mmap.mmap(marks, MARKS.size) as mapped,
-        memoryview(mapped) as plain,
-        plain.cast("Q") as marked,
-        asyncio.Runner(loop_factory=new_event_loop) as runner,
-    ):
-        runner.run(serve(socket.socket(fileno=control), marked))
+    control, parent = (int(argument) for argument in sys.argv[1:])
+    sandbox.die_with_parent(parent)
+    sandbox.hide_from_others()
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve(socket.socket(fileno=control)))
         os._exit(0)  # not waiting for the decoder: nobody is there to be told
 
 

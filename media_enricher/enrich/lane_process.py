@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import selectors
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
-import time
-from pathlib import Path
 
+from media_enricher.enrich import sandbox
 from media_enricher.enrich.calls import Ticket
+from media_enricher.enrich.decoder_process import search_path
 from media_enricher.enrich.messages import (
     Assignment,
     Finished,
@@ -24,12 +22,8 @@ from media_enricher.enrich.messages import (
 )
 from media_enricher.enrich.options import EngineOptions
 
-MARKS = struct.Struct("=2Q")
-"""The tickets of the objects that a lane is probing, on its loop's thread and on its decoder's."""
 _READ_BYTES = 1024 * 1024
 _LAST_WORDS_BYTES = 4000
-_SECRETS = ("SUPABASE_", "NEXT_PUBLIC_SUPABASE_", "DATABASE_URL", "PREFECT_")
-_PACKAGES = str(Path(__file__).parents[2])
 
 
 class LaneProcess:
@@ -41,7 +35,6 @@ class LaneProcess:
         held: what the lane has been assigned and not finished, by ticket number, oldest first.
         load: seconds of work in `held`, roughly.
         is_ready: it has said so.
-        is_alone: it holds one object that may have taken a lane down, and gets no other.
         last_words: the end of what it wrote to stderr, once it is buried.
     """
 
@@ -49,28 +42,22 @@ class LaneProcess:
         self.held: dict[int, Ticket] = {}
         self.load = 0.0
         self.is_ready = False
-        self.is_alone = False
         self._frames = FrameReader()
         self._outgoing = bytearray(frame(options))
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in bury()
         self.control, theirs = socket.socketpair()
         self.control.setblocking(False)
-        with theirs, tempfile.TemporaryFile() as marks:
-            marks.truncate(MARKS.size)
-            self._marks = mmap.mmap(marks.fileno(), MARKS.size)
-            descriptors = (theirs.fileno(), marks.fileno())
-            self._process = subprocess.Popen(  # noqa: S603 - our own module and three numbers
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module and two numbers
                 [sys.executable, "-P", "-m", "media_enricher.enrich.lane"]
-                + [str(number) for number in (*descriptors, os.getpid())],
-                pass_fds=descriptors,
+                + [str(number) for number in (theirs.fileno(), os.getpid())],
+                pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
-                env=_environment(),
+                env=sandbox.environment() | {"PYTHONPATH": search_path()} | proxies(),
             )
         self.last_words = ""
-        self._killed_because: str | None = None
-        self._probing_since: dict[int, float] = {}
 
     @property
     def pid(self) -> int:
@@ -126,20 +113,8 @@ class LaneProcess:
             self.load = self.load - ticket.cost if self.held else 0.0
         return ticket
 
-    def probing(self) -> set[int]:
-        """The ticket numbers of the objects it is probing, or was when it died."""
-        return set(MARKS.unpack(self._marks)) - {0}
-
-    def longest_probe_seconds(self) -> float:
-        """How long it has been probing the same object, as far as repeated calls of this tell."""
-        now = time.monotonic()
-        since = self._probing_since
-        self._probing_since = {number: since.get(number, now) for number in self.probing()}
-        return max((now - start for start in self._probing_since.values()), default=0.0)
-
-    def kill(self, *, because: str | None = None) -> None:
+    def kill(self) -> None:
         """Have it killed. Does not wait."""
-        self._killed_because = because
         self._process.kill()
 
     def bury(self) -> str:
@@ -150,18 +125,12 @@ class LaneProcess:
         self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
         self.last_words = self._stderr.read().decode(errors="replace").strip()
         self._stderr.close()
-        self._marks.close()
-        if self._killed_because:
-            return self._killed_because
         if code < 0:
             return signal.Signals(-code).name
         return f"exit status {code}: {self.last_words.rpartition(chr(10))[2]}"
 
 
-def _environment() -> dict[str, str]:
-    """This process's environment without its secrets, which decoders of other people's files
-    have no use for; and with the way to this package, wherever this process found it.
-    """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
-    search_path = [_PACKAGES, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return kept | {"PYTHONPATH": os.pathsep.join(search_path)}
+def proxies() -> dict[str, str]:
+    """The part of the environment that says by which way Storage is reached."""
+    names = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+    return {name: value for name, value in os.environ.items() if name.lower() in names}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import msgspec
+
 from media_enricher.enrich.calls import Call, PoolClosed, Ticket
 from media_enricher.enrich.core import LaneCore
 from media_enricher.enrich.loops import new_event_loop
@@ -14,7 +16,7 @@ from media_enricher.enrich.outcomes import outcome_received
 
 
 class LaneThread:
-    """The same work as a lane process does, without its protection from crashing decoders."""
+    """The same work as a lane process does; its decoder is a process here, too."""
 
     def __init__(self, options: EngineOptions) -> None:
         """Start the thread."""
@@ -40,10 +42,7 @@ class LaneThread:
             call.fail(self._end or PoolClosed("the pool was closed"))
 
     def close(self) -> None:
-        """Stop working, fail what is under way with `PoolClosed`, and wait for both.
-
-        An object in the decoder is not waited for: the thread that decodes ends after it.
-        """
+        """Stop working, fail what is under way with `PoolClosed`, and wait for both."""
         try:
             self._loop.call_soon_threadsafe(self._running.cancel)
         except RuntimeError:
@@ -56,7 +55,7 @@ class LaneThread:
             runner.run(self._work())
 
     async def _work(self) -> None:
-        self._core = LaneCore(self._options, self._deliver, marks=[0, 0])
+        self._core = LaneCore(self._options, self._deliver)
         self._running = asyncio.create_task(self._core.run())
         self._started.set()
         end: Exception = PoolClosed("the pool was closed")
@@ -82,7 +81,7 @@ class LaneThread:
             [Assignment(ticket.number, call.depth, ticket.object) for ticket in tickets]
         )
 
-    def _deliver(self, number: int, outcome: bytes, /) -> None:
+    def _deliver(self, number: int, outcome: bytes | msgspec.Raw, /) -> None:
         ticket = self._tickets.pop(number)
         ticket.call.finish(
             ticket.index, outcome_received(ticket.object, ticket.call.depth, outcome)

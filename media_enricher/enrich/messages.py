@@ -1,13 +1,17 @@
-"""What the parent and a lane say to each other, and how it is framed.
+"""What the processes of the engine say to each other, and how it is framed.
 
-A frame is four bytes of length (big-endian) and msgpack. The parent's first frame is an
-`EngineOptions`; every later one a list of `Assignment`. A lane's first frame is an empty list, to
-say that it is ready; every later one a list of `Finished`. Never pickle, and never an object's
-bytes: the lane that downloads is the one that decodes.
+A frame is four bytes of length (big-endian) and msgpack. Never pickle.
+
+* Parent to lane: first an `EngineOptions`, then lists of `Assignment`. Lane to parent: first an
+  empty list, to say that it is ready, then lists of `Finished`.
+* Lane to decoder: first a `ProbeOptions`, then lists of `ProbeRequest`. Decoder to lane: lists of
+  `ProbeAnswer`. The bytes of the objects lie in memory that both share, or in a file that is handed
+  over beside its request.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +19,10 @@ import msgspec
 
 from media_enricher.models import Depth, Outcome, StorageObject
 
+REPORT = struct.Struct("=ii")
+"""What the template tells of a decoder: its process id, and its wait status; -1 as it starts."""
+BEGUN = struct.Struct("=Q")
+"""The number of the request that a decoder is at, in memory that outlives it; 0 for none."""
 _LENGTH_BYTES = 4
 
 
@@ -34,6 +42,58 @@ class Finished(msgspec.Struct, frozen=True, array_like=True):
     """An encoded `Outcome`, as `decode_outcome` reads it."""
 
 
+class Effort(msgspec.Struct, array_like=True):
+    """What one object took so far; it adds up over ranges and repeats."""
+
+    bytes_read: int = 0
+    download_seconds: float = 0.0
+    probe_seconds: float = 0.0
+
+
+class ProbeRequest(msgspec.Struct, frozen=True, array_like=True):
+    """Bytes of one object for a decoder to look at, and what was learnt of it on the way.
+
+    Attributes:
+        number: the lane's name for this request.
+        depth: header: the bytes are the first of the object's.
+        object: what was to be read.
+        start: where in the shared memory the bytes begin; None if they come as a file.
+        length: how many there are.
+        size_bytes: of the whole object, where it is known.
+        etag: of the answer that brought them.
+        content_type: of that answer, too.
+        effort: so far.
+        cpu_seconds: the most processor time that the decoder may take for it.
+    """
+
+    number: int
+    depth: Depth
+    object: StorageObject
+    start: int | None
+    length: int
+    size_bytes: int | None
+    etag: str | None
+    content_type: str | None
+    effort: Effort
+    cpu_seconds: float
+
+
+class ProbeAnswer(msgspec.Struct, frozen=True, array_like=True):
+    """What a decoder found: an outcome, or that it takes more bytes to tell.
+
+    Attributes:
+        number: of the request.
+        outcome: an encoded `Outcome`; that of None if there is none yet.
+        first_bytes: how many of the object's first bytes are needed; 0 if there is an outcome.
+        probe_seconds: what the decoder took for it.
+    """
+
+    number: int
+    outcome: msgspec.Raw
+    first_bytes: int = 0
+    probe_seconds: float = 0.0
+
+
 _encoder = msgspec.msgpack.Encoder()
 _outcome_decoder = msgspec.msgpack.Decoder(Outcome)
 
@@ -41,6 +101,8 @@ encode = _encoder.encode
 decode_outcome = _outcome_decoder.decode
 decode_assignments = msgspec.msgpack.Decoder(list[Assignment]).decode
 decode_finished = msgspec.msgpack.Decoder(list[Finished]).decode
+decode_requests = msgspec.msgpack.Decoder(list[ProbeRequest]).decode
+decode_answers = msgspec.msgpack.Decoder(list[ProbeAnswer]).decode
 
 
 def frame(message: Any) -> bytes:

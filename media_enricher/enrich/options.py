@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # pydantic is not for lanes: it costs them a quarter of a sec
     from media_enricher.settings import Settings, SupabaseSettings
 
 MIB = 1024 * 1024
+_LEAST_BYTES_A_SECOND = 10 * MIB
+"""What is slowest to decode is decoded several times as fast, on a slow machine too."""
 
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,12 +22,16 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         supabase_url: the project's URL, without a slash at its end.
         service_key: sent as `apikey` and bearer token.
-        lanes: processes that download and decode; 0 is one thread of this process.
+        lanes: processes that download, each with a decoder; 0 is one thread of this process that
+            does, and its decoder.
         downloads_per_lane: the most requests that a lane has under way.
         memory_bytes: bytes of objects that all lanes together hold between download and outcome.
         spool_bytes: an object above this size goes through a temporary file, not through memory.
         silence_seconds: the longest wait for a connection, or for the next bytes of an answer.
-        probe_seconds: a probe that takes longer counts as one that crashed (processes only).
+        probe_seconds: a probe that takes longer than that counts as one that crashed, however
+            little of it the machine has let it work.
+        probe_cpu_seconds: the same for its processor time, to which is added what the bytes of a
+            large object take.
         overload_tries: requests for one object that Storage may answer with "too much" (429, 503,
             544) before the object counts as failed.
         probe: what the probe is told.
@@ -39,7 +45,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 256 * MIB
     spool_bytes: int = 32 * MIB
     silence_seconds: float = 30.0
-    probe_seconds: float = 120.0
+    probe_seconds: float = 60.0
+    probe_cpu_seconds: float = 4.0
     overload_tries: int = 5
 
     @classmethod
@@ -63,6 +70,10 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     def lane_memory_bytes(self) -> int:
         """The share of `memory_bytes` that one lane has."""
         return self.memory_bytes // max(self.lanes, 1)
+
+    def cpu_seconds(self, size_bytes: int) -> float:
+        """The most processor time that probing so many bytes may take."""
+        return self.probe_cpu_seconds + size_bytes / _LEAST_BYTES_A_SECOND
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Everything but the key."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
-from media_enricher.enrich.messages import decode_outcome
+from media_enricher.enrich.messages import Effort, ProbeRequest, decode_outcome
 from media_enricher.models import (
     AssetStatus,
     Depth,
@@ -18,17 +16,6 @@ from media_enricher.models import (
 )
 from media_enricher.probe import ENRICHER_VERSION
 
-if TYPE_CHECKING:  # the parent makes outcomes too, and has no use for aiohttp
-    from media_enricher.supabase.downloads import Download
-
-
-class Effort(msgspec.Struct):
-    """What one object took so far; it adds up over ranges and repeats."""
-
-    bytes_read: int = 0
-    download_seconds: float = 0.0
-    probe_seconds: float = 0.0
-
 
 def crashed(message: str) -> Findings:
     """What is to be said of bytes that a probe could not cope with."""
@@ -37,12 +24,11 @@ def crashed(message: str) -> Findings:
     )
 
 
-def outcome_of_findings(
-    source: StorageObject, depth: Depth, findings: Findings, download: Download, effort: Effort
-) -> Outcome:
+def outcome_of_findings(request: ProbeRequest, findings: Findings, effort: Effort) -> Outcome:
     """The outcome of an object that was read: its etag is that of the bytes."""
-    etag = download.etag or source.etag  # a proxy that drops etags must not mean reading for ever
-    size_bytes = source.size_bytes if download.size_bytes is None else download.size_bytes
+    source = request.object
+    etag = request.etag or source.etag  # a proxy that drops etags must not mean reading for ever
+    size_bytes = source.size_bytes if request.size_bytes is None else request.size_bytes
     return Outcome(
         asset=MediaAsset(
             **msgspec.structs.asdict(findings),
@@ -50,8 +36,8 @@ def outcome_of_findings(
             path=source.path,
             etag=etag,
             size_bytes=size_bytes,
-            declared_content_type=source.declared_content_type or download.content_type,
-            depth=depth,
+            declared_content_type=source.declared_content_type or request.content_type,
+            depth=request.depth,
             enricher_version=ENRICHER_VERSION,
         ),
         previous_etag=source.previous_etag,
@@ -65,10 +51,13 @@ def outcome_of_findings(
 def outcome_received(source: StorageObject, depth: Depth, encoded: bytes | msgspec.Raw) -> Outcome:
     """An outcome as a lane encoded it, or that of a crash if it holds what is none."""
     try:
-        return decode_outcome(encoded)
+        outcome = decode_outcome(encoded)
     except msgspec.DecodeError as error:
         message = f"what was found is no record: {error}"
         return outcome_of_failure(source, depth, ErrorCode.PROBE_CRASHED, message)
+    # Whatever became of a decoder, it can speak of the object alone that it was given.
+    outcome.asset.bucket, outcome.asset.path = source.bucket, source.path
+    return outcome
 
 
 def outcome_of_failure(

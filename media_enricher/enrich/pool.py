@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from media_enricher.enrich.calls import Call, PoolClosed
+from media_enricher.enrich.calls import Call, Caller, PoolClosed
 from media_enricher.enrich.crew import Crew
 from media_enricher.enrich.options import EngineOptions
 from media_enricher.models import Depth, Outcome, StorageObject
 
 if TYPE_CHECKING:
     from media_enricher.enrich.lane_thread import LaneThread
+
+_Version = tuple[StorageObject, Depth]
+"""What tells whether two calls ask for the same: the object as it was listed, and the depth."""
 
 
 class EnrichPool:
@@ -38,6 +41,7 @@ class EnrichPool:
         self._lock = threading.RLock()  # a signal's handler may close while this thread starts
         self._lanes: Crew | LaneThread | None = None
         self._is_closed = False
+        self._left_under_way: dict[_Version, tuple[Call, int]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -63,12 +67,18 @@ class EnrichPool:
         """
         self._started()
 
-    def enrich(self, objects: Sequence[StorageObject], depth: Depth) -> list[Outcome]:
-        """Read objects and say what they are; block until all are done. Many threads may call.
+    def enrich(
+        self, objects: Sequence[StorageObject], depth: Depth, *, patience: float | None = None
+    ) -> list[Outcome]:
+        """Read objects and say what they are. Many threads may call.
+
+        Blocks until all are done; with `patience`, only for so many seconds after the first of them
+        had an outcome that is more than a failure for now. What is still under way then goes on,
+        and a later call that asks for the same objects gets what became of it.
 
         Returns:
-            One outcome for each object, in their order. An object that cannot be read, or that no
-            probe can cope with, has an outcome that says so.
+            One outcome for each object that is done, in their order. An object that cannot be read,
+            or that no probe can cope with, has an outcome that says so.
 
         Raises:
             PoolClosed: `close` was called, before or meanwhile.
@@ -78,11 +88,50 @@ class EnrichPool:
         try:
             if not objects:
                 return []
-            call = Call(objects, depth)
-            lanes.submit(call)
-            return call.wait()
+            return self._wait_for(lanes, objects, depth, patience)
         finally:
             self._disengage()
+
+    def _wait_for(
+        self,
+        lanes: Crew | LaneThread,
+        objects: Sequence[StorageObject],
+        depth: Depth,
+        patience: float | None,
+    ) -> list[Outcome]:
+        caller = Caller(len(objects))
+        under_way = self._adopted(objects, depth)
+        new = [at for at in range(len(objects)) if at not in under_way]
+        call = Call([objects[at] for at in new], depth)
+        under_way |= {at: (call, index) for index, at in enumerate(new)}
+        for at, (its_call, index) in under_way.items():
+            its_call.bring(index, caller, at)
+        if new:
+            lanes.submit(call)
+        try:
+            outcomes = caller.wait(patience)
+        except BaseException:  # Ctrl-C in the caller: nobody is waiting for the rest any more
+            call.is_abandoned = True
+            raise
+        with self._lock:
+            for at, outcome in enumerate(outcomes):
+                if outcome is None:
+                    its_call, index = under_way[at]
+                    its_call.keep(index)
+                    self._left_under_way[objects[at], depth] = under_way[at]
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _adopted(
+        self, objects: Sequence[StorageObject], depth: Depth
+    ) -> dict[int, tuple[Call, int]]:
+        """What an earlier call has left under way of these objects."""
+        with self._lock:
+            if not self._left_under_way:
+                return {}
+            known = {
+                at: self._left_under_way.pop((each, depth), None) for at, each in enumerate(objects)
+            }
+        return {at: place for at, place in known.items() if place is not None}
 
     def close(self) -> None:
         """Kill the lanes at once and free whoever waits in `enrich` with `PoolClosed`."""
@@ -115,6 +164,7 @@ class EnrichPool:
             if self._callers or self._idle is not threading.current_thread():
                 return
             lanes, self._lanes = self._lanes, None
+            self._left_under_way.clear()  # nobody came back for it
         if lanes is not None:
             lanes.close()
 

@@ -8,11 +8,14 @@ in a named `error_code` with whatever was found before.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
+import io
 import logging
 from collections.abc import Callable
 
 import msgspec
+from PIL import Image
 
 from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
 from media_enricher.probe import image
@@ -34,6 +37,7 @@ __all__ = [
     "NeedMoreBytes",
     "ProbeOptions",
     "first_range",
+    "preload",
     "probe_full",
     "probe_header",
 ]
@@ -181,3 +185,49 @@ def _without_probe(
         kind=kind_of(known),
         content_type=content_type,
     )
+
+
+def preload() -> None:
+    """Import and warm all that a probe may need later, for a process that then opens no file.
+
+    A tiny picture of each format that Pillow writes goes through both depths, which loads plugins,
+    codecs, encodings, time zones and NumPy's lazy parts; the texts cover the rest.
+    """
+    options = ProbeOptions(location=True, exif_tags=("Make",))
+    camera = Image.Exif()
+    camera[271], camera[306] = "Preload", "2020:01:01 00:00:00"
+    for name, mode in _PRELOADED:
+        file = io.BytesIO()
+        Image.new(mode, (16, 16)).save(file, name, exif=camera.tobytes(), xmp=_PRELOADED_XMP)
+        data = file.getvalue()
+        probe_full(data, path="preload", declared_content_type=None, options=options)
+        probe_header(
+            data, size_bytes=len(data), path="preload", declared_content_type=None, options=options
+        )
+    for data in (b"<svg width='1' height='1'/>", b"%PDF-1.4", b"PK\x03\x04", b"\xe9 text", b"{}"):
+        probe_full(data, path="preload", declared_content_type=None, options=options)
+    for encoding in ("ascii", "cp1252", "latin-1", "utf-8", "utf-16", "utf-16-be", "utf-16-le"):
+        codecs.lookup(encoding)
+
+
+_PRELOADED = (
+    ("jpeg", "RGB"),
+    ("jpeg", "CMYK"),
+    ("png", "P"),
+    ("png", "I;16"),
+    ("webp", "RGBA"),
+    ("avif", "RGBA"),
+    ("gif", "P"),
+    ("tiff", "F"),
+    ("bmp", "RGB"),
+    ("ico", "RGBA"),
+    ("icns", "RGBA"),
+    ("jpeg2000", "RGB"),
+    ("ppm", "RGB"),
+    ("qoi", "RGB"),
+    ("dds", "RGB"),
+    ("tga", "RGB"),
+)
+_PRELOADED_XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:dc="http://purl.org/dc/elements/1.1/"/>'
+)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 
-_ELEMENT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)((?:[^>\"']|\"[^\"]*\"|'[^']*')*)(>?)")
-_ATTRIBUTE = re.compile(rb"([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
+_ELEMENT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)((?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+)(>?)")
+# A name is tried from its first character only, and never given back: without the two, a long name
+# that no value follows costs the square of its length.
+_ATTRIBUTE = re.compile(rb"(?<![\w:.-])([\w:.-]++)\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)')")
 _DOCTYPE = re.compile(rb"<!doctype\s+([\w:.-]+)", re.I)
 _BLANKS = b"\xef\xbb\xbf \t\r\n"
 _MOST_PREFACES = 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -78,6 +78,22 @@ class AssetTable:
         """
         shares = self._call("media_split_pending", _question(selection) | {"p_shards": shards})
         return msgspec.convert(shares, list[Share])
+
+    def cuts(self, bucket: str) -> list[str]:
+        """The bounds of batches that earlier runs have written in part."""
+        cuts: list[str] = self._call("media_cuts", {"p_bucket": bucket})
+        return cuts
+
+    def note_cuts(self, bucket: str, paths: Collection[str], done: Collection[str]) -> None:
+        """Take note of the bounds of batches that are being written in part.
+
+        Args:
+            bucket: that they are of.
+            paths: the bounds.
+            done: bounds of batches that are written by now.
+        """
+        arguments = {"p_bucket": bucket, "p_paths": list(paths), "p_done": list(done)}
+        self._call("media_note_cuts", arguments)
 
     def mark_gone(self, selection: Selection) -> int:
         """Stamp `gone_at` on the assets whose object was deleted; returns how many are new.

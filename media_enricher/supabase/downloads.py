@@ -6,7 +6,7 @@ Whatever goes wrong is a `SupabaseError`. How many requests there are at once is
 
 from __future__ import annotations
 
-import mmap
+import os
 import re
 import tempfile
 import time
@@ -37,9 +37,16 @@ _DNS_SECONDS = 300
 
 
 class Download(msgspec.Struct, kw_only=True):
-    """Bytes of an object, and what the answer said about it."""
+    """Bytes of an object, and what the answer said about it. A context manager: left, it is empty.
 
-    data: bytes | mmap.mmap
+    What is too large for memory is in a file, and `data` is empty.
+    """
+
+    data: bytes
+    file: int | None = None
+    """The descriptor of a temporary file that holds the bytes."""
+    length: int
+    """How many bytes there are."""
     size_bytes: int | None
     """Of the whole object, where the server says it."""
     etag: str | None
@@ -47,6 +54,24 @@ class Download(msgspec.Struct, kw_only=True):
     content_type: str | None
     answer_seconds: float
     """From the request to the answer's headers."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the bytes."""
+        self.data = b""
+        if self.file is not None:
+            os.close(self.file)
+            self.file = None
 
 
 class ObjectChangedError(SupabaseError):
@@ -76,7 +101,7 @@ class Downloader:
             supabase_url: the project's URL, without a slash at its end.
             service_key: a key that may read the objects.
             silence_seconds: the longest wait for a connection, or for more bytes of an answer.
-            spool_bytes: an object above this size is kept in a temporary file, mapped.
+            spool_bytes: an object above this size is kept in a temporary file.
         """
         self._base = supabase_url
         self._service_key = service_key
@@ -127,9 +152,7 @@ class Downloader:
             ObjectChangedError: the object has another etag than `of_etag`, or ends before `start`.
             SupabaseError: there is no such object, no answer, or one that is not the object.
         """
-        download = await self._part(wanted, start, stop, of_etag)
-        await require_trusted(wanted, download, lambda: self._info(wanted))
-        return download
+        return await self._trusted(wanted, await self._part(wanted, start, stop, of_etag))
 
     async def _part(
         self, wanted: StorageObject, start: int, stop: int, of_etag: str | None
@@ -149,7 +172,7 @@ class Downloader:
             return await answer.cut(start, stop)
 
     async def whole(self, wanted: StorageObject, *, room: int) -> Download:
-        """All of an object: in memory, or mapped from a temporary file above `spool_bytes`.
+        """All of an object: in memory, or in a temporary file above `spool_bytes`.
 
         Args:
             wanted: which object.
@@ -159,9 +182,7 @@ class Downloader:
             LargerThanExpectedError: it needs more memory than `room`.
             SupabaseError: there is no such object, no answer, not all of it, or something else.
         """
-        download = await self._whole(wanted, room)
-        await require_trusted(wanted, download, lambda: self._info(wanted))
-        return download
+        return await self._trusted(wanted, await self._whole(wanted, room))
 
     async def _whole(self, wanted: StorageObject, room: int) -> Download:
         async with self._get(wanted) as answer:
@@ -174,6 +195,14 @@ class Downloader:
                 raise LargerThanExpectedError(length)
             data = await answer.read_all()
             return answer.download(data, len(data))
+
+    async def _trusted(self, wanted: StorageObject, download: Download) -> Download:
+        try:
+            await require_trusted(wanted, download, lambda: self._info(wanted))
+        except BaseException:
+            download.close()
+            raise
+        return download
 
     async def _info(self, wanted: StorageObject) -> ObjectInfo:
         """What Storage says of an object now. It comes from the database, and not with the bytes.
@@ -241,9 +270,13 @@ class _Answer:
         """The size of the body, where the server says it."""
         return None if self._is_encoded else self._response.content_length
 
-    def download(self, data: bytes | mmap.mmap, size_bytes: int | None) -> Download:
+    def download(
+        self, data: bytes, size_bytes: int | None, *, file: int | None = None, length: int = 0
+    ) -> Download:
         return Download(
             data=data,
+            file=file,
+            length=length or len(data),
             size_bytes=size_bytes,
             etag=self.etag,
             content_type=self._response.headers.get("Content-Type"),
@@ -296,7 +329,7 @@ class _Answer:
             if size <= max(1, in_memory):
                 return self.download(file.read(), size)
             file.flush()
-            return self.download(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), size)
+            return self.download(b"", size, file=os.dup(file.fileno()), length=size)
 
 
 def _write(file: IO[bytes], piece: bytes) -> None:

@@ -9,7 +9,6 @@ overwritten since it was listed). All else is a transient failure.
 from __future__ import annotations
 
 import hashlib
-import mmap
 import re
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -27,7 +26,7 @@ _HASHED_BYTES = 16 * 1024 * 1024
 class Answer(Protocol):
     """What was read, as far as it is checked."""
 
-    data: bytes | mmap.mmap
+    data: bytes
     size_bytes: int | None
     etag: str | None
 

@@ -36,18 +36,18 @@ def test_a_deadly_object_costs_its_own_row_and_nothing_else(
 ) -> None:
     objects = [put(f"{width}.png", png(width)) for width in range(1, 201)]
     objects[70] = put("segfault", b"SEGFAULT" * 100)
-    objects[150] = put("oom", b"OOM KILL" * 100)
+    objects[150] = put("exit", b"EXIT NOW" * 100)
     pool = make_pool(lanes=lanes)
     outcomes = pool.enrich(objects, depth)
     assert codes(outcomes) == {"fine": 198, "probe_crashed": 2}
-    for index, signal_name in ((70, "SIGSEGV"), (150, "SIGKILL")):
+    for index, death in ((70, "SIGSEGV"), (150, "exit status 3")):
         asset = outcomes[index].asset
         assert asset.error_code is ErrorCode.PROBE_CRASHED
-        assert signal_name in (asset.error_message or "")
+        assert death in (asset.error_message or "")
         assert asset.path == objects[index].path
         assert asset.etag == objects[index].etag
-        tries = len(storage.requests_for(f"b/{asset.path}"))
-        assert tries == 2, "once among others and once alone"
+    # Tried twice, once among others and once alone, but with the bytes that were there.
+    assert len(storage.asked) == len(objects)
     assert codes(pool.enrich(objects[:50], depth)) == {"fine": 50}
     assert len(pool.lane_pids) == lanes
 
@@ -62,16 +62,38 @@ def test_a_probe_that_hangs_is_stopped(make_pool: MakePool, put: Put) -> None:
 
 
 @pytest.mark.usefixtures("poisonous_probe")
+def test_a_probe_that_uses_up_its_processor_time_is_stopped_and_not_tried_again(
+    make_pool: MakePool, put: Put
+) -> None:
+    objects = [put(f"{width}.png", png(width)) for width in range(1, 301)]
+    objects[30], objects[170] = put("spin", b"SPIN ON!"), put("spin too", b"SPIN ON! and on")
+    pool = make_pool(lanes=1, probe_cpu_seconds=0.3)
+    outcomes = pool.enrich(objects, Depth.FULL)
+    assert codes(outcomes) == {"fine": 298, "probe_crashed": 2}
+    assert outcomes[30].asset.error_message == "it takes more than 0.3 seconds of processor time"
+
+
+@pytest.mark.usefixtures("poisonous_probe")
+def test_a_probe_that_asks_for_too_much_memory_does_not_get_it(
+    make_pool: MakePool, put: Put
+) -> None:
+    objects = [put("a.png", png(1)), put("hungry", b"HUNGRY!!"), put("b.png", png(2))]
+    outcomes = make_pool(lanes=1).enrich(objects, Depth.FULL)
+    assert [outcome.asset.status for outcome in outcomes] == ["enriched", "failed", "enriched"]
+    assert outcomes[1].asset.error_code is ErrorCode.TOO_MANY_PIXELS
+    assert "384 MB" in (outcomes[1].asset.error_message or "")
+
+
+@pytest.mark.usefixtures("poisonous_probe")
 def test_a_deadly_object_is_known_among_small_ones_that_are_probed_beside_it(
     make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
-    """Large objects are probed on another thread than small ones."""
     objects = [put(f"{width}.png", png(width)) for width in range(1, 101)]
     objects[50] = put("segfault", b"SEGFAULT" + b"\0" * 1_000_000)
     outcomes = make_pool(lanes=1).enrich(objects, Depth.FULL)
     assert codes(outcomes) == {"fine": 99, "probe_crashed": 1}
     assert outcomes[50].asset.error_code is ErrorCode.PROBE_CRASHED
-    assert len(storage.requests_for("b/segfault")) == 2
+    assert len(storage.requests_for("b/segfault")) == 1
 
 
 @pytest.mark.usefixtures("poisonous_probe")

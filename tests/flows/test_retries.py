@@ -148,19 +148,21 @@ def test_expired_results_are_swept_and_others_stay(
 ) -> None:
     monkeypatch.setenv("MEDIA_ENRICHER_RESULT_STORAGE", str(tmp_path))
     settings.cache_clear()
-    old, young = tmp_path / "old", tmp_path / "young"
-    for file in (old, young):
+    old, young, foreign = tmp_path / ("0" * 64), tmp_path / ("1" * 64), tmp_path / "notes.txt"
+    for file in (old, young, foreign):
         file.write_text("{}")
     eight_days_ago = time.time() - 8 * 86_400
-    os.utime(old, (eight_days_ago, eight_days_ago))
+    for file in (old, foreign):
+        os.utime(file, (eight_days_ago, eight_days_ago))
     bucket.fill(1)
     assert run(bucket).is_completed()
     assert not old.exists()
     assert young.exists()
-    assert len(list(tmp_path.iterdir())) == 2, "the batch's own result is kept there"
+    assert foreign.exists(), "somebody keeps other things there"
+    assert len(list(tmp_path.iterdir())) == 3, "the batch's own result is kept there"
 
 
-def test_objects_read_before_a_batch_failed_transiently_are_not_cached(
+def test_of_a_batch_that_failed_in_part_what_was_read_is_cached(
     filled: FilledBucket, storage: FaultyStorage
 ) -> None:
     storage.next_answers[f"{filled.name}/3.jpg"] = [OUTAGE] * 3
@@ -170,4 +172,4 @@ def test_objects_read_before_a_batch_failed_transiently_are_not_cached(
     finally:
         filled.allow_writes()
     assert run(filled).is_completed()
-    assert requests(storage, filled) == [2, 2, 4, 2, 2]
+    assert requests(storage, filled) == [1, 1, 4, 1, 1], "what had been read is in the cache"

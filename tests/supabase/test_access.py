@@ -78,6 +78,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "media_was_told": {"p_run_id": str(uuid4()), "p_user_id": str(uuid4())},
     "media_tenant_buckets": {"p_tenant_id": str(uuid4())},
     "media_own_buckets": {"p_buckets": {}},
+    "media_cuts": {"p_bucket": "b"},
+    "media_note_cuts": {"p_bucket": "b", "p_paths": [], "p_done": []},
     "media_tenant_id": {"p_bucket": "b", "p_path": "a.jpg"},
 }  # fmt: skip
 

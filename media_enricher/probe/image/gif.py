@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from media_enricher.models import ErrorCode
 from media_enricher.probe.image.header import ImageHeader
-from media_enricher.probe.source import UnreadableError, Window
+from media_enricher.probe.source import Buffer, UnreadableError, Window
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _GRAPHIC_CONTROL = 0xF9
@@ -33,21 +33,51 @@ def read(window: Window, header: ImageHeader) -> None:
         raise UnreadableError(ErrorCode.CORRUPT, "The GIF holds no picture.")
 
 
+_MAX_SUB_BLOCKS = 3_000_000
+"""In all. Encoders fill theirs with 255 bytes, of which this many are 730 MB."""
+
+
+def first_frame(data: Buffer) -> bytes | None:
+    """The GIF with its first picture only, without comments, which Pillow joins piece by piece.
+
+    None where there is no whole picture.
+    """
+    window = Window(data, len(data))
+    at = 13 + _colour_table_bytes(window.read(10, 1)[0])
+    kept = [window.read(0, at)]
+    while at + 10 <= window.held:
+        if data[at] == _EXTENSION:
+            end = _after_sub_blocks(window, at + 2, _MAX_SUB_BLOCKS)[0]
+            if data[at + 1] == _GRAPHIC_CONTROL:
+                kept.append(window.read(at, min(end, window.held) - at))
+            at = end
+        elif data[at] == _IMAGE:
+            end, _ = _after_sub_blocks(
+                window, at + 11 + _colour_table_bytes(data[at + 9]), _MAX_SUB_BLOCKS
+            )
+            kept.append(bytes(data[at : min(end, window.held)]))
+            return b"".join(kept) + b";"
+        else:
+            at += 1
+    return None
+
+
 def _frames(window: Window, at: int, header: ImageHeader) -> tuple[int, bool]:
     """Frames begun before the window ends, and whether that was the end of the GIF too."""
     data, held, frames = window.data, window.held, 0
     is_transparent = False
+    room = _MAX_SUB_BLOCKS
     while at < held:
         block = data[at]
         if block == _EXTENSION:
             if at + 4 < held and data[at + 1] == _GRAPHIC_CONTROL and not frames:
                 is_transparent = bool(data[at + 3] & 1)
-            at = _after_sub_blocks(window, at + 2)
+            at, room = _after_sub_blocks(window, at + 2, room)
         elif block == _IMAGE and at + 10 <= held:
             if not frames:
                 header.has_alpha = is_transparent
             frames += 1
-            at = _after_sub_blocks(window, at + 11 + _colour_table_bytes(data[at + 9]))
+            at, room = _after_sub_blocks(window, at + 11 + _colour_table_bytes(data[at + 9]), room)
         elif block == _TRAILER or frames:  # junk after the last frame ends it for every viewer
             return frames, True
         else:
@@ -55,14 +85,20 @@ def _frames(window: Window, at: int, header: ImageHeader) -> tuple[int, bool]:
     return frames, window.is_complete and at == held
 
 
-def _after_sub_blocks(window: Window, at: int) -> int:
+def _after_sub_blocks(window: Window, at: int, room: int) -> tuple[int, int]:
+    """Where the sub-blocks at `at` end, and how many more the file may have."""
     data, held = window.data, window.held
     while at < held:
         length = data[at]
         at += length + 1
+        room -= 1
         if not length:
-            return at
-    return held + 1
+            return at, room
+        if room < 0:
+            raise UnreadableError(
+                ErrorCode.CORRUPT, f"The GIF has more than {_MAX_SUB_BLOCKS:,} sub-blocks."
+            )
+    return held + 1, room
 
 
 def _colour_table_bytes(flags: int) -> int:

@@ -24,12 +24,16 @@ class ImageHeader(msgspec.Struct):
     is_animated: bool | None = None
     is_progressive: bool = False
     """Of a JPEG: several scans, each refining the whole picture."""
+    jpeg_frame: bytes = b""
+    """The start of a JPEG's frame header, which says how chroma is sampled."""
     has_exif: bool = False
     """There is EXIF, though perhaps not among the bytes held."""
     orientation: int | None = None
     """Of the container itself (HEIF, TIFF), in EXIF's terms; it overrides EXIF's."""
     is_turned_by_decoder: bool = False
     """Pillow turns a TIFF upright as it decodes."""
+    inflated_bytes: int = 0
+    """What the packed metadata of a PNG came to so far."""
     exif: bytes | memoryview | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None

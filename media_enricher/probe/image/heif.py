@@ -55,15 +55,16 @@ class _Meta(msgspec.Struct):
     extents: dict[int, tuple[int, int]] = msgspec.field(default_factory=dict)
     """Item -> offset and length in the file, of those in one piece."""
     properties: list[tuple[bytes, bytes]] = msgspec.field(default_factory=list)
-    owners: list[tuple[int, int]] = msgspec.field(default_factory=list)
-    """(item, one-based index into `properties`)"""
-    helpers: list[tuple[bytes, int, list[int]]] = msgspec.field(default_factory=list)
-    """References: (type, from item, to items)."""
+    owned: dict[int, dict[int, None]] = msgspec.field(default_factory=dict)
+    """Item -> one-based indices into `properties`, in order and each once."""
+    auxiliaries: dict[int, set[int]] = msgspec.field(default_factory=dict)
+    """Item -> the auxiliary items (alpha, depth) that refer to it."""
 
     def properties_of(self, item: int | None) -> dict[bytes, bytes]:
         """The properties of one item by name; of several colour profiles the ICC profile."""
         known = range(1, len(self.properties) + 1)
-        owned = [self.properties[i - 1] for owner, i in self.owners if owner == item and i in known]
+        indices = self.owned.get(item, {}) if item is not None else {}
+        owned = [self.properties[i - 1] for i in indices if i in known]
         owned.sort(key=lambda named: named[1][:4] in _ICC_COLOURS)
         return dict(owned)
 
@@ -215,17 +216,21 @@ def _associations(data: bytes, meta: _Meta) -> None:
     cursor = _Cursor(data, 4)
     for _ in range(cursor.take(4)):
         item = cursor.take(4 if wide_items else 2)
+        indices = meta.owned.setdefault(item, {})
         for _ in range(cursor.take(1)):
             index = cursor.take(2) & 0x7FFF if wide_indices else cursor.take(1) & 0x7F
-            meta.owners.append((item, index))
+            indices[index] = None
 
 
 def _references(data: bytes, meta: _Meta) -> None:
     size = 4 if data[0] else 2
     for name, start, end in _boxes(data, 4):
-        cursor = _Cursor(data[:end], start)
+        if name != b"auxl":
+            continue
+        cursor = _Cursor(data[start:end], 0)
         source = cursor.take(size)
-        meta.helpers.append((name, source, [cursor.take(size) for _ in range(cursor.take(2))]))
+        for _ in range(cursor.take(2)):
+            meta.auxiliaries.setdefault(cursor.take(size), set()).add(source)
 
 
 _TABLES = {
@@ -269,10 +274,8 @@ def _coded_depth(properties: dict[bytes, bytes]) -> int:
 
 def _has_alpha(meta: _Meta) -> bool:
     return any(
-        reference == b"auxl"
-        and meta.primary in targets
-        and meta.properties_of(item).get(b"auxC", b"")[4:].startswith(_ALPHA_ROLES)
-        for reference, item, targets in meta.helpers
+        meta.properties_of(item).get(b"auxC", b"")[4:].startswith(_ALPHA_ROLES)
+        for item in meta.auxiliaries.get(meta.primary or 0, ())
     )
 
 
@@ -284,17 +287,23 @@ def _orientation(properties: dict[bytes, bytes]) -> int:
 
 
 def _linked_metadata(meta: _Meta, window: Window, header: ImageHeader) -> None:
+    """Of several items the last one that is held. Items may overlap, so only those are copied."""
+    exif_at = xmp_at = (0, 0)
     for item, item_type in meta.items.items():
         offset, length = meta.extents.get(item, (0, 0))
-        if item_type not in {b"Exif", b"mime"} or not 4 < length <= _MAX_METADATA:
+        if not 4 < length <= _MAX_METADATA or offset + length > window.held:
             continue
-        content = window.peek(offset, length)
-        if content is None:
-            continue
-        if item_type == b"Exif":  # the offset of the TIFF header comes first
-            header.exif = content[4 + int.from_bytes(content[:4], "big") :]
-        elif b"<x:xmpmeta" in content[:512] or b"<?xpacket" in content[:512]:
-            header.xmp = content
+        if item_type == b"Exif":
+            exif_at = offset, length
+        elif item_type == b"mime":
+            start = window.peek(offset, min(length, 512)) or b""
+            if b"<x:xmpmeta" in start or b"<?xpacket" in start:
+                xmp_at = offset, length
+    if exif_at[1]:  # the offset of the TIFF header comes first
+        content = window.read(*exif_at)
+        header.exif = content[4 + int.from_bytes(content[:4], "big") :]
+    if xmp_at[1]:
+        header.xmp = window.read(*xmp_at)
 
 
 def _samples(moov: bytes) -> int | None:

@@ -11,16 +11,25 @@ from media_enricher.probe.metadata import iptc
 from media_enricher.probe.source import Buffer, UnreadableError, Window
 
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+_COMPONENTS = {mode: count for count, mode in _MODES.items()}
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
-_BARE_MARKERS = frozenset(range(0xD0, 0xD8)) | {0x01}  # restart markers and TEM have no length
+_NO_SEGMENT = frozenset(range(0xD0, 0xD8)) | {0x00, 0x01, 0xFF}
+"""After FF: restart markers and TEM have no length, 00 is an escaped FF, and FF is fill."""
 _SCAN, _END = 0xDA, 0xD9
 
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _ICC = b"ICC_PROFILE\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
+
+_MAX_SEGMENTS = 20_000
+"""Before the first scan. A long XMP or a panorama has some hundred."""
+_MAX_FILL = 1024 * 1024
+"""Bytes between segments, which Pillow reads one by one. Writers align with a few."""
+_MAX_SCANS = 200
+"""Encoders write up to some 20; each makes a decoder go over all of the picture again."""
 
 # Within a scan, FF is followed by 00, a restart marker or fill: anything else ends the scan.
 _MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -30,14 +39,31 @@ def read(window: Window, header: ImageHeader) -> None:
     """Read up to the first scan, or in a partial window, to its end once the size is known."""
     icc_parts: dict[int, bytes] = {}
     at = 2
+    segments = filled = 0
     while True:
+        segments += 1
+        if segments > _MAX_SEGMENTS:
+            raise UnreadableError(
+                ErrorCode.CORRUPT, f"The JPEG has more than {_MAX_SEGMENTS:,} segments."
+            )
         if header.width is not None and at + 4 > window.held:
             break
+        end = at
         marker, length, at = _segment(window, at)
+        filled += at - 4 - end
+        if filled > _MAX_FILL:
+            raise UnreadableError(
+                ErrorCode.CORRUPT, f"The JPEG has {filled:,} bytes of fill between its segments."
+            )
         if marker == _SCAN:
+            # With its components in several scans, a JPEG is held as coefficients, as a
+            # progressive one is.
+            components = window.peek(at, 1)
+            if components and components[0] < _COMPONENTS.get(header.mode or "", 0):
+                header.is_progressive = True
             break
         if marker in _FRAME_HEADERS:
-            _frame(window.read(at, min(length, 6)), marker, header)
+            _frame(window.read(at, min(length, 18)), marker, header)
         elif marker in {0xE1, 0xE2, 0xED}:
             _application(window, header, icc_parts, marker, at, length)
         at += length
@@ -59,12 +85,8 @@ def _segment(window: Window, at: int) -> Segment:
     """The next segment from `at`; decoders pass over bytes between segments, so do we."""
     while True:
         first, second = window.read(at, 2)
-        if first != 0xFF:
+        if first != 0xFF or second in _NO_SEGMENT:
             at = _next_marker(window, at)
-        elif second == 0xFF:
-            at += 1
-        elif second in _BARE_MARKERS or second == 0:
-            at += 2
         elif second == _END:
             raise UnreadableError(
                 ErrorCode.CORRUPT, f"The JPEG ends at byte {at:,}, without a picture."
@@ -78,11 +100,12 @@ def _segment(window: Window, at: int) -> Segment:
             return Segment(second, size - 2, at + 4)
 
 
-_FF = re.compile(rb"\xff")
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+"""A marker with a length: what is neither fill, nor escaped, nor bare."""
 
 
 def _next_marker(window: Window, at: int) -> int:
-    found = _FF.search(window.data, at)
+    found = _MARKER.search(window.data, at)
     return found.start() if found else window.miss(window.held + 1)
 
 
@@ -97,6 +120,7 @@ def _frame(content: bytes, marker: int, header: ImageHeader) -> None:
     header.has_alpha = False
     header.frame_count, header.is_animated = 1, False
     header.is_progressive = marker in _PROGRESSIVE
+    header.jpeg_frame = content
     if not header.width or not header.height or not header.mode:
         raise UnreadableError(
             ErrorCode.CORRUPT,
@@ -107,6 +131,15 @@ def _frame(content: bytes, marker: int, header: ImageHeader) -> None:
         raise UnreadableError(
             ErrorCode.UNSUPPORTED_TYPE, f"A {kind} JPEG, which nothing here decodes."
         )
+
+
+def coefficients(frame: bytes) -> float:
+    """Coefficients a pixel: 1.5 where chroma is halved both ways, else up to one a component."""
+    components = frame[5] if len(frame) > 5 else 3
+    factors = [(byte >> 4) * (byte & 15) for byte in frame[7 : 6 + 3 * components : 3]]
+    across = max((byte >> 4 for byte in frame[7 : 6 + 3 * components : 3]), default=1)
+    down = max((byte & 15 for byte in frame[7 : 6 + 3 * components : 3]), default=1)
+    return sum(factors) / max(across * down, 1) if len(factors) == components else components
 
 
 def _application(
@@ -150,7 +183,14 @@ def coarse_scans(data: Buffer) -> bytes | None:
     coarse: set[int] = set()
     cut: int | None = None
     at = 2
+    scans = segments = 0
     while True:
+        segments += 1
+        if scans > _MAX_SCANS or segments > _MAX_SEGMENTS:
+            raise UnreadableError(
+                ErrorCode.CORRUPT,
+                f"The JPEG has more than {_MAX_SCANS:,} scans or {_MAX_SEGMENTS:,} segments.",
+            )
         try:
             marker, length, start = _segment(window, at)
         except UnreadableError as stopped:
@@ -164,6 +204,7 @@ def coarse_scans(data: Buffer) -> bytes | None:
         if marker in _FRAME_HEADERS:
             components = window.read(start + 5, 1)[0]
         elif marker == _SCAN:
+            scans += 1
             found = _MARKER_AFTER_SCAN.search(data, at)
             at = found.start() if found else window.held
             coarse |= _components_with_means(window.read(start, length))

@@ -6,6 +6,8 @@ import struct
 
 from PIL import Image
 
+from media_enricher.models import ErrorCode
+from media_enricher.probe.image import memory
 from media_enricher.probe.image.decoders import open_image
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.source import MoreBytesError, UnreadableError, Window
@@ -15,12 +17,19 @@ _WIDTH, _HEIGHT, _BITS_PER_SAMPLE, _ORIENTATION = 256, 257, 258, 274
 _ICC, _IPTC, _XMP = 34675, 33723, 700
 _ALPHA_MODES = {"RGBA", "LA", "PA", "RGBa", "La"}
 _MAX_PAGES = 10_000
+_VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_MAX_NUMBERS = 250_000
+"""In one value: the strips of a picture with as many rows."""
+_OVERLAP = 1024 * 1024
+"""Careless writers let small values share their bytes."""
 
 
 def read(window: Window, header: ImageHeader) -> None:
     """Open with Pillow; where it needs more of the file than is held, ask for it."""
     if header.format == "tiff":
         _require_directory(window)
+    if header.format == "icns":
+        memory.before_opening(window.data, header)
     try:
         with open_image(header.format, window.data) as image:
             _describe(image, header)
@@ -72,7 +81,25 @@ def _require_directory(window: Window) -> None:
         window.read(at, 8)
     else:
         (entries,) = window.unpack(struct.Struct(f"{order}H"), at)
-        window.read(at + 2, 12 * entries)
+        _check_values(window.read(at + 2, 12 * entries), order, window.size)
+
+
+def _check_values(directory: bytes, order: str, size: int) -> None:
+    """Refuse a directory whose values overlap, or hold more numbers than any picture needs.
+
+    Pillow copies each value as it opens the file, and makes an object of each number.
+    """
+    copied = 0
+    for _, field_type, count, _ in struct.iter_unpack(f"{order}HHII", directory):
+        width = _VALUE_BYTES.get(field_type, 1)
+        copied += width * count if width * count > 4 and width * count <= size else 0
+        if (width > 1 and count > _MAX_NUMBERS and width * count <= size) or (
+            copied > size + _OVERLAP
+        ):
+            raise UnreadableError(
+                ErrorCode.CORRUPT,
+                f"The TIFF's directory names values of {copied:,} bytes in {size:,}.",
+            )
 
 
 def _pages(window: Window) -> int | None:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from media_enricher.models import ErrorCode
-from media_enricher.probe.image import jpeg, png
+from media_enricher.probe.image import gif, jpeg, memory, png
 from media_enricher.probe.image.decoders import open_image, refusals
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.source import Buffer, UnreadableError
@@ -70,6 +70,9 @@ def _limit(width: int | None, height: int | None, max_pixels: int) -> None:
 
 
 def _decode_whole(data: Buffer, header: ImageHeader, max_pixels: int) -> Image.Image:
+    memory.before_opening(data, header)
+    if header.format == "gif":
+        data = gif.first_frame(data) or data
     try:
         return _load(open_image(header.format, data), header, max_pixels)
     except UnreadableError as refused:
@@ -104,6 +107,10 @@ def _draft_scale(width: int, height: int) -> int:
 
 def _load(image: ImageFile.ImageFile, header: ImageHeader, max_pixels: int) -> Image.Image:
     _limit(*image.size, max_pixels)
+    if header.format == "jpeg":
+        memory.before_jpeg(image, header)
+    else:
+        memory.before_loading(image, header)
     with refusals(header.format):
         image.load()
     return image

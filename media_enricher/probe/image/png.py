@@ -17,6 +17,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")
 _MAX_METADATA = 4 * 1024 * 1024
 _MAX_CHUNKS = 100_000
+_MAX_INFLATED = 16 * 1024 * 1024
+"""Of all packed chunks of one file together: ten thousand small ones may each hold megabytes."""
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")
 _RAW_IPTC = b"Raw profile type iptc"
@@ -105,7 +107,8 @@ def _exif(content: bytes, header: ImageHeader) -> None:
 
 def _profile(content: bytes, header: ImageHeader) -> None:
     _, _, packed = content.partition(b"\0")
-    header.icc = _inflated(packed[1:])
+    if header.icc is None:
+        header.icc = _inflated(packed[1:], header)
 
 
 def _text(content: bytes, header: ImageHeader) -> None:
@@ -116,7 +119,7 @@ def _text(content: bytes, header: ImageHeader) -> None:
 def _packed_text(content: bytes, header: ImageHeader) -> None:
     keyword, _, packed = content.partition(b"\0")
     if _is_kept(keyword):
-        _keep(keyword, _inflated(packed[1:]) or b"", header)
+        _keep(keyword, _inflated(packed[1:], header) or b"", header)
 
 
 def _international_text(content: bytes, header: ImageHeader) -> None:
@@ -125,7 +128,7 @@ def _international_text(content: bytes, header: ImageHeader) -> None:
         return
     _, _, after_language = rest[2:].partition(b"\0")
     _, _, text = after_language.partition(b"\0")
-    _keep(keyword, (_inflated(text) or b"") if rest[0] else text, header)
+    _keep(keyword, (_inflated(text, header) or b"") if rest[0] else text, header)
 
 
 _READERS = {
@@ -169,11 +172,17 @@ def _raw_profile(text: bytes) -> bytes | None:
         return None
 
 
-def _inflated(packed: bytes) -> bytes | None:
-    try:
-        return zlib.decompressobj().decompress(packed, _MAX_METADATA)
-    except zlib.error:
+def _inflated(packed: bytes, header: ImageHeader) -> bytes | None:
+    room = min(_MAX_METADATA, _MAX_INFLATED - header.inflated_bytes)
+    if room <= 0:
         return None
+    try:
+        text = zlib.decompressobj().decompress(packed, room)
+    except zlib.error:
+        header.inflated_bytes += _MAX_METADATA  # it may have inflated as much before it broke
+        return None
+    header.inflated_bytes += len(text)
+    return text
 
 
 def pixels_only(data: Buffer) -> bytes:

@@ -11,7 +11,12 @@ from media_enricher.probe.sniff import gunzipped
 from media_enricher.probe.source import Buffer, UnreadableError, Window
 
 _START_BYTES = 64 * 1024
-_LENGTH = re.compile(r"\s*\+?(\d*\.?\d+(?:[eE][+-]?\d{1,2})?)\s*(px|pt|pc|in|cm|mm|q|)\s*$", re.I)
+# Possessive throughout (`++`): digits and blanks that were passed are never tried again.
+_LENGTH = re.compile(
+    r"\s*+\+?((?:\d++(?:\.\d++)?+|\.\d++)(?:[eE][+-]?\d{1,2})?)"
+    r"\s*+(px|pt|pc|in|cm|mm|q|)\s*+$",
+    re.I,
+)
 _PIXELS = {"": 1, "px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4}
 _MOST = 1_000_000
 _TAIL_BYTES = 4096

@@ -10,6 +10,7 @@ from media_enricher.probe.source import MORE, MoreBytesError, UnreadableError, W
 
 _CHUNK = struct.Struct("<4sI")
 _ALPHA, _EXIF, _ANIMATION = 0x10, 0x08, 0x02
+_MAX_CHUNKS = 100_000
 _MAX_METADATA = 4 * 1024 * 1024
 
 
@@ -57,9 +58,14 @@ _FIRST_CHUNKS = {b"VP8 ": _lossy, b"VP8L": _lossless, b"VP8X": _extended}
 
 
 def _further_chunks(window: Window, header: ImageHeader) -> None:
-    frames = 0
+    frames = chunks = 0
     at = 12
     while at + 8 <= window.held:
+        chunks += 1
+        if chunks > _MAX_CHUNKS:
+            raise UnreadableError(
+                ErrorCode.CORRUPT, f"The WebP has more than {_MAX_CHUNKS:,} chunks."
+            )
         name, length = _CHUNK.unpack_from(window.data, at)
         if name == b"ANMF":
             frames += 1

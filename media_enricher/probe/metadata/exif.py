@@ -21,6 +21,8 @@ from media_enricher.probe.metadata.texts import clean, decoded
 _MAX_ENTRIES = 500
 _MAX_VALUES = 32
 _MAX_TEXT = 2_000
+_MAX_VALUE_BYTES = 64 * 1024
+"""What is copied of one value; a text is cut to `_MAX_TEXT` characters anyway."""
 _FIRST_PLAUSIBLE_YEAR = 1826
 """That of the oldest photograph there is; cameras without a clock write the year 0 or 1."""
 
@@ -156,19 +158,21 @@ def _entries(
     (count,) = struct.unpack_from(f"{order}H", block, offset)
     count = min(count, _MAX_ENTRIES, (len(block) - offset - 2) // 12)
     entry = _entry_layout(order)
+    seen: set[int] = set()  # each tag once, or 500 entries could name one long text 500 times
     for tag, field_type, length, value_at in entry.iter_unpack(
         block[offset + 2 : offset + 2 + 12 * count]
     ):
-        if tag not in wanted or field_type not in _TYPES:
+        if tag not in wanted or tag in seen or field_type not in _TYPES:
             continue
         size = _TYPES[field_type][0] * length
         if size <= 4:
             raw = value_at[:size]
         else:
             start = int.from_bytes(value_at, "little" if order == "<" else "big")
-            raw = bytes(block[start : start + size])
-            if len(raw) < size:
+            if start + size > len(block):
                 continue
+            raw = bytes(block[start : start + min(size, _MAX_VALUE_BYTES)])
+        seen.add(tag)
         value = _value(raw, order, field_type, length)
         if value is not None:
             yield tag, value

@@ -1,0 +1,103 @@
+"""Run by Python at start-up in a decoder of the tests: makes the probe run an attacker's code.
+
+As if a file had taken over the process. The answer is the list of what the code could do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from media_enricher import probe
+from media_enricher.models import AssetStatus, Findings
+
+_KEY = "".join(["sb_sec", "ret_of", "_the_tests"])  # not as such in this process's own code
+_healthy = probe.probe_full
+
+
+def _read(path: str) -> Callable[[], bool]:
+    return lambda: bool(Path(path).read_bytes()) or True
+
+
+def _connect(url: str) -> bool:
+    host, _, port = url.removeprefix("http://").partition(":")
+    return bool(socket.create_connection((host, int(port)), timeout=1))
+
+
+def _memory_of(pid: int) -> bool:
+    return bool(os.open(f"/proc/{pid}/mem", os.O_RDONLY))
+
+
+def _traced(pid: int) -> bool:
+    return bool(ctypes.CDLL(None).ptrace(16, pid, 0, 0) == 0)  # PTRACE_ATTACH
+
+
+def _signalled(pid: int) -> bool:
+    os.kill(pid, signal.SIGCONT)
+    return True
+
+
+def _forked() -> bool:
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    return True
+
+
+def _key_in_memory() -> bool:
+    holders = [each for each in gc.get_objects() if isinstance(each, (dict, list, tuple))]
+    return any(_KEY in str(value) for each in holders[:200_000] for value in _strings(each))
+
+
+def _strings(holder: Any) -> list[Any]:
+    values = holder.values() if isinstance(holder, dict) else holder
+    return [value for value in values if isinstance(value, (str, bytes))]
+
+
+def _attempts(url: str) -> dict[str, Callable[[], bool]]:
+    parent = os.getppid()
+    return {
+        "a key in the environment": lambda: _KEY in str(dict(os.environ)),
+        "a key in its memory": _key_in_memory,
+        "a file": _read("/etc/passwd"),
+        "a module's file": _read(__file__),
+        "a new file": lambda: bool(os.open("/tmp/attack", os.O_CREAT | os.O_WRONLY)),
+        "its own environment in /proc": _read("/proc/self/environ"),
+        "its parent's environment": _read(f"/proc/{parent}/environ"),
+        "its parent's memory": lambda: _memory_of(parent),
+        "its own memory in /proc": lambda: _memory_of(os.getpid()),
+        "a look into its parent": lambda: _traced(parent),
+        "a folder": lambda: bool(list(Path("/").iterdir())),
+        "a socket": lambda: bool(socket.socket()),
+        "a connection": lambda: _connect(url),
+        "a socket of this machine": lambda: bool(socket.socket(socket.AF_UNIX)),
+        "a signal to its parent": lambda: _signalled(parent),
+        "a program": lambda: subprocess.run(["/bin/true"], check=False).returncode == 0,
+        "a program in its place": lambda: os.execv(sys.executable, [sys.executable, "-c", ""]),
+        "a process": _forked,
+    }
+
+
+def _full(data: Any, **details: Any) -> Any:
+    if bytes(data[:8]) != b"ATTACK!!":
+        return _healthy(data, **details)
+    done = []
+    for name, attempt in _attempts(bytes(data[8:]).decode()).items():
+        try:
+            if attempt():
+                done.append(name)
+        except OSError:
+            pass
+    return Findings(status=AssetStatus.ENRICHED, title=json.dumps(done))
+
+
+probe.probe_full = _full
