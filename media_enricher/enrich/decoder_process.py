@@ -92,8 +92,8 @@ class Decoder:
         self._killed_because: str | None = None
         self._starts_in_vain = 0
         self._is_ready = False
-        self.ready: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        """Done with the first decoder's word that it is ready, and on what it had to do without."""
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done with the first decoder's word that it is ready."""
 
     async def run(self) -> None:
         """Keep a decoder running until cancelled.
@@ -217,9 +217,8 @@ class Decoder:
     def _take(self, body: bytes) -> None:
         if not self._is_ready:
             self._is_ready = True
-            shortcoming = msgspec.msgpack.decode(body, type=str | None)
             if not self.ready.done():
-                self.ready.set_result(shortcoming)
+                self.ready.set_result(None)
             return
         for answer in decode_answers(body):
             self._starts_in_vain = 0

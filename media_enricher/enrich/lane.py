@@ -67,8 +67,7 @@ async def serve(control: socket.socket) -> None:
                 running = loop.create_task(core.run())
                 running.add_done_callback(_exit_loudly)
                 _hush_libraries()
-                if shortcoming := await core.ready():
-                    sys.stderr.write(f"{shortcoming}\n")
+                await core.ready()
                 writer.write(frame([]))  # ready
             else:
                 core.assign(decode_assignments(body))

@@ -7,7 +7,7 @@ calls for reading, writing and memory. Opening a file, making a socket, starting
 signalling another process fail with EPERM.
 
 The filter needs Linux and libseccomp (Debian: libseccomp2, which nearly every system has). Where
-either is missing the limits alone hold, and `close_the_door` says so.
+either is missing the limits alone hold, and `shortcoming` says so.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _LAST_CAPABILITY = 63
 _ALLOW = 0x7FFF0000
 _REFUSE = 0x00050000 | errno.EPERM
 _EQUALS = 4
+_LIBSECCOMP = "libseccomp.so.2"
 
 _ALLOWED_CALLS = (
     # What it was given: its control socket, the shared memory, files that came over the socket.
@@ -144,11 +145,22 @@ def _set_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 
 
-def close_the_door() -> str | None:
+def shortcoming() -> str | None:
+    """What decoders have to do without on this machine, in a sentence; None if it is nothing."""
+    if sys.platform != "linux":
+        return f"there is no seccomp on {sys.platform}, so decoders run without a filter"
+    try:
+        ctypes.CDLL(_LIBSECCOMP)
+    except OSError:
+        return "libseccomp is not installed (Debian: libseccomp2), so decoders run without a filter"
+    return None
+
+
+def close_the_door() -> None:
     """Give up all that decoding does not need; see the module. There is no way back.
 
-    Returns:
-        None, or in a sentence what could not be had on this machine.
+    Raises:
+        OSError: the kernel refuses it.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_COMPLAINT_BYTES, _COMPLAINT_BYTES))
@@ -157,11 +169,12 @@ def close_the_door() -> str | None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     hide_from_others()
     if sys.platform != "linux":
-        return f"there is no seccomp on {sys.platform}, so decoders run without a filter"
+        return
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities(libc)
-    return _filter_calls()
+    if shortcoming() is None:
+        _filter_calls()
 
 
 def _drop_capabilities(libc: ctypes.CDLL) -> None:
@@ -175,12 +188,9 @@ def _drop_capabilities(libc: ctypes.CDLL) -> None:
         raise OSError(ctypes.get_errno(), "cannot drop capabilities")
 
 
-def _filter_calls() -> str | None:
-    """Load the seccomp filter; the answer says why there is none, if there is none."""
-    try:
-        seccomp = ctypes.CDLL("libseccomp.so.2", use_errno=True)
-    except OSError:
-        return "libseccomp is not installed (Debian: libseccomp2), so decoders run without a filter"
+def _filter_calls() -> None:
+    """Load the seccomp filter."""
+    seccomp = ctypes.CDLL(_LIBSECCOMP)
     seccomp.seccomp_init.argtypes = (ctypes.c_uint32,)
     seccomp.seccomp_init.restype = ctypes.c_void_p
     seccomp.seccomp_rule_add_array.argtypes = (
@@ -195,6 +205,5 @@ def _filter_calls() -> str | None:
     of_itself = _ArgumentIs(0, _EQUALS, 0, 0)
     number = seccomp.seccomp_syscall_resolve_name(_OWN_LIMITS.encode())
     seccomp.seccomp_rule_add_array(rules, _ALLOW, number, 1, ctypes.byref(of_itself))
-    if seccomp.seccomp_load(rules):
-        return "this kernel takes no seccomp filter, so decoders run without one"
-    return None
+    if error := -seccomp.seccomp_load(rules):
+        raise OSError(error, "this kernel takes no seccomp filter")

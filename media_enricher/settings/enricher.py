@@ -90,7 +90,12 @@ class Settings(FromEnvironment):
         default=3, ge=1, description="Runs that try a transiently failing object by themselves."
     )
     max_pixels: int = Field(
-        default=100_000_000, ge=1, description="Images with more decoded pixels are not decoded."
+        default=100_000_000,
+        ge=1,
+        description=(
+            "Images with more decoded pixels are not decoded. Whatever this says, one that would "
+            "take more than 360 MB of memory is not either."
+        ),
     )
     failure_threshold: float = Field(
         default=0.1,

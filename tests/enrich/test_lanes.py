@@ -81,7 +81,7 @@ def test_a_probe_that_asks_for_too_much_memory_does_not_get_it(
     outcomes = make_pool(lanes=1).enrich(objects, Depth.FULL)
     assert [outcome.asset.status for outcome in outcomes] == ["enriched", "failed", "enriched"]
     assert outcomes[1].asset.error_code is ErrorCode.TOO_MANY_PIXELS
-    assert "384 MB" in (outcomes[1].asset.error_message or "")
+    assert "416 MB" in (outcomes[1].asset.error_message or "")
 
 
 @pytest.mark.usefixtures("poisonous_probe")

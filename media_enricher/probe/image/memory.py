@@ -2,8 +2,8 @@
 
 A decoder holds more than the picture: planes and canvases of its own, a copy handed over, and the
 conversions we make after. The figures are bytes a pixel at the peak, rounded up from what Pillow 13
-and its libraries allocate. Peak resident memory of a whole process, measured just below the limit
-(45 MB of it before the file is opened):
+and its libraries allocate. Peak resident memory of a whole process, measured just below a limit of
+320 MiB (45 MB of it before the file is opened):
 
 | format, mode | megapixels | MB |
 | --- | --- | --- |
@@ -30,8 +30,9 @@ from media_enricher.probe.image import jpeg
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.source import Buffer, UnreadableError
 
-MAX_DECODED_BYTES = 320 * 1024 * 1024
-"""For one object. With Pillow, NumPy and the file's own bytes a decoder stays within 512 MB."""
+MAX_DECODED_BYTES = 360 * 1024 * 1024
+"""For one object. With Pillow, NumPy, the file's own bytes and
+the memory shared with the lane a decoder stays within 512 MB."""
 
 _MIB = 1024 * 1024
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
