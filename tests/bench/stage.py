@@ -98,7 +98,7 @@ class Stage:
     @contextmanager
     def clean_slate(self) -> Iterator[dict[str, str]]:
         """As if nothing had ever run: no rows, no cached results; the environment for a run."""
-        self.query("truncate public.media_assets, public.media_enrich_runs")
+        self.query("truncate public.media_assets, public.media_enrich_runs cascade")
         self.query("vacuum analyze storage.objects")
         with tempfile.TemporaryDirectory(dir=self._folder) as results:
             yield (
