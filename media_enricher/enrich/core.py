@@ -20,6 +20,7 @@ from media_enricher.enrich.messages import Assignment, Effort, ProbeRequest, enc
 from media_enricher.enrich.options import MIB, EngineOptions
 from media_enricher.enrich.outcomes import outcome_of_failure
 from media_enricher.enrich.pace import Pace
+from media_enricher.enrich.template import Template
 from media_enricher.models import Depth, ErrorCode, StorageObject
 from media_enricher.probe import first_range
 from media_enricher.supabase.downloads import (
@@ -42,11 +43,12 @@ class Deliver(Protocol):
 class LaneCore:
     """Enriches what it is assigned. For one event loop, whose thread calls all its methods."""
 
-    def __init__(self, options: EngineOptions, deliver: Deliver) -> None:
+    def __init__(self, options: EngineOptions, template: Template, deliver: Deliver) -> None:
         """Prepare.
 
         Args:
             options: how to work.
+            template: what its decoders are forked from.
             deliver: called on the loop's thread with each outcome.
         """
         self._options = options
@@ -55,7 +57,7 @@ class LaneCore:
         self._pace = Pace(options.downloads_per_lane)
         self._budget = ByteBudget(options.lane_memory_bytes)
         self._spool_bytes = min(options.spool_bytes, options.lane_memory_bytes)
-        self._decoder = Decoder(options)
+        self._decoder = Decoder(options, template)
 
     async def ready(self) -> None:
         """Wait until there is a decoder. `run` must be running."""

@@ -57,10 +57,23 @@ _NOTHING = msgspec.Raw(encode(None))
 
 
 def main() -> None:
-    """Fork decoders for as long as the lane asks for them."""
+    """Run a template as a program."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's to handle
-    control_number, shared, begun, parent = (int(argument) for argument in sys.argv[1:])
+    control, shared, begun, parent = (int(argument) for argument in sys.argv[1:])
+    serve(control, shared, begun, parent)
+
+
+def serve(control_number: int, shared: int, begun: int, parent: int) -> None:
+    """Fork decoders for as long as the lane asks for them.
+
+    Args:
+        control_number: the descriptor of the template's control socket.
+        shared: that of the memory shared with the lane.
+        begun: that of the word that tells which request was begun.
+        parent: the lane's process id; the template ends with it.
+    """
     sandbox.die_with_parent(parent)
+    sandbox.keep_descriptors(control_number, shared, begun)
     preload()
     gc.collect()
     gc.freeze()  # what is here now stays, so that collecting later need not look at it again

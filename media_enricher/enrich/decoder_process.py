@@ -16,19 +16,14 @@ import mmap
 import os
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import count
-from pathlib import Path
 
 import msgspec
 
-from media_enricher.enrich import sandbox
 from media_enricher.enrich.messages import (
     BEGUN,
     REPORT,
@@ -41,14 +36,13 @@ from media_enricher.enrich.messages import (
 )
 from media_enricher.enrich.options import EngineOptions
 from media_enricher.enrich.outcomes import outcome_of_failure
+from media_enricher.enrich.template import Template
 from media_enricher.models import ErrorCode
 
 _READ_BYTES = 1024 * 1024
 _REQUESTS_AT_ONCE = 128
 _FALSE_STARTS_ALLOWED = 3
 _WATCH_SECONDS = 1.0
-_COMPLAINT_BYTES = 4000
-_PACKAGES = str(Path(__file__).parents[2])
 
 
 class DecoderStartError(Exception):
@@ -75,9 +69,15 @@ class Decoder:
     `run` must be running while `probe` is waited for.
     """
 
-    def __init__(self, options: EngineOptions) -> None:
-        """Nothing is started yet."""
+    def __init__(self, options: EngineOptions, template: Template) -> None:
+        """Nothing is started yet.
+
+        Args:
+            options: how to work.
+            template: what decoders are forked from. Ended when `run` is.
+        """
         self._options = options
+        self._template = template
         self._half_bytes = min(options.spool_bytes, options.lane_memory_bytes)
         self._numbers = count(1)  # 0 is "nothing"
         self._waiting: deque[Work] = deque()
@@ -102,7 +102,13 @@ class Decoder:
             DecoderStartError: none can be started.
         """
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with self._template():
+        loop, template = asyncio.get_running_loop(), self._template
+        os.ftruncate(template.shared, 2 * self._half_bytes)
+        with (
+            mmap.mmap(template.shared, 2 * self._half_bytes) as self._memory,
+            mmap.mmap(template.begun, BEGUN.size) as self._begun,
+        ):
+            loop.add_reader(template.control, self._hear_template)
             self._start()
             watch = asyncio.ensure_future(self._watch())
             try:
@@ -110,6 +116,8 @@ class Decoder:
             finally:
                 watch.cancel()
                 self._disconnect()
+                loop.remove_reader(template.control)
+                template.end()
 
     async def probe(self, request: ProbeRequest, data: bytes, file: int | None) -> ProbeAnswer:
         """Have the decoder look at bytes.
@@ -124,40 +132,6 @@ class Decoder:
         self._hand_out()
         return await work.answer
 
-    @contextmanager
-    def _template(self) -> Iterator[None]:
-        """The process that decoders are forked from, and the memory that is shared with them."""
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with (
-            ours,
-            tempfile.TemporaryFile() as complaints,
-            _shared_memory(2 * self._half_bytes) as shared,
-            _shared_memory(BEGUN.size) as begun,
-            mmap.mmap(shared, 2 * self._half_bytes) as self._memory,
-            mmap.mmap(begun, BEGUN.size) as self._begun,
-        ):
-            descriptors = (theirs.fileno(), shared, begun)
-            with theirs:
-                template = subprocess.Popen(  # noqa: S603 - our own module and four numbers
-                    [sys.executable, "-P", "-m", "media_enricher.enrich.decoder"]
-                    + [str(number) for number in (*descriptors, os.getpid())],
-                    pass_fds=descriptors,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=complaints,
-                    env=sandbox.environment() | {"PYTHONPATH": search_path()},
-                )
-            self._control, self._complaints = ours, complaints
-            loop.add_reader(ours, self._hear_template)
-            try:
-                yield
-            finally:
-                loop.remove_reader(ours)
-                template.kill()
-                template.wait()
-
     def _start(self) -> None:
         """Have the next decoder forked."""
         self._connection, theirs = socket.socketpair()
@@ -166,7 +140,7 @@ class Decoder:
         self._is_ready = False
         self._outgoing = deque([(memoryview(frame(self._options.probe)), [])])
         with theirs:
-            socket.send_fds(self._control, [b"\0"], [theirs.fileno()])
+            socket.send_fds(self._template.control, [b"\0"], [theirs.fileno()])
         asyncio.get_running_loop().add_reader(self._connection, self._hear)
         self._write()
         self._hand_out()
@@ -182,7 +156,7 @@ class Decoder:
     def _hear_template(self) -> None:
         """Take note of a decoder's start or end; without a template there will be no other."""
         try:
-            data = self._control.recv(REPORT.size)
+            data = self._template.control.recv(REPORT.size)
         except BlockingIOError:
             return
         except OSError:
@@ -357,8 +331,7 @@ class Decoder:
                 os.kill(self._pid, signal.SIGKILL)
 
     def _fail(self, why: str) -> None:
-        self._complaints.seek(0)
-        complaint = self._complaints.read()[-_COMPLAINT_BYTES:].decode(errors="replace").strip()
+        complaint = self._template.complaint()
         error = DecoderStartError(f"{why}\n{complaint}" if complaint else why)
         if not self._ended.done():
             self._ended.set_exception(error)
@@ -381,23 +354,3 @@ def _death(status: int) -> str:
     if os.WIFSIGNALED(status):
         return signal.Signals(os.WTERMSIG(status)).name
     return f"exit status {os.waitstatus_to_exitcode(status)}"
-
-
-@contextmanager
-def _shared_memory(size: int) -> Iterator[int]:
-    """The descriptor of memory that processes may share; its pages are taken as they are used."""
-    if sys.platform == "linux":
-        descriptor = os.memfd_create("media-enricher", 0)
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    try:
-        os.ftruncate(descriptor, size)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def search_path() -> str:
-    """PYTHONPATH for a process of the engine: this package, wherever this process found it."""
-    return os.pathsep.join([_PACKAGES, *filter(None, [os.environ.get("PYTHONPATH")])])

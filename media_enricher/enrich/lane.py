@@ -17,11 +17,11 @@ from pathlib import Path
 
 import msgspec
 
-from media_enricher.enrich import sandbox
-from media_enricher.enrich.core import LaneCore
+from media_enricher.enrich import decoder, sandbox
 from media_enricher.enrich.loops import new_event_loop
 from media_enricher.enrich.messages import Finished, FrameReader, decode_assignments, frame
 from media_enricher.enrich.options import EngineOptions
+from media_enricher.enrich.template import Template
 
 _REPORT_AT = 64
 _REPORT_AFTER_SECONDS = 0.02
@@ -52,8 +52,11 @@ class Reporter:
         self._finished.clear()
 
 
-async def serve(control: socket.socket) -> None:
+async def serve(control: socket.socket, template: Template) -> None:
     """Do what the parent says until it closes the control socket."""
+    # Brings in aiohttp, of which decoders have no need.
+    from media_enricher.enrich.core import LaneCore  # noqa: PLC0415
+
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_connection(sock=control)
     core: LaneCore | None = None
@@ -63,7 +66,7 @@ async def serve(control: socket.socket) -> None:
         for body in frames.feed(data):
             if core is None:
                 options = msgspec.msgpack.decode(body, type=EngineOptions)
-                core = LaneCore(options, Reporter(writer.write, loop))
+                core = LaneCore(options, template, Reporter(writer.write, loop))
                 running = loop.create_task(core.run())
                 running.add_done_callback(_exit_loudly)
                 _hush_libraries()
@@ -99,9 +102,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     control, parent = (int(argument) for argument in sys.argv[1:])
     sandbox.die_with_parent(parent)
+    template = Template.forked(decoder.serve)
     sandbox.hide_from_others()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(socket.socket(fileno=control)))
+        runner.run(serve(socket.socket(fileno=control), template))
         os._exit(0)  # not waiting for the decoder: nobody is there to be told
 
 

@@ -12,7 +12,6 @@ import tempfile
 
 from media_enricher.enrich import sandbox
 from media_enricher.enrich.calls import Ticket
-from media_enricher.enrich.decoder_process import search_path
 from media_enricher.enrich.messages import (
     Assignment,
     Finished,
@@ -21,6 +20,7 @@ from media_enricher.enrich.messages import (
     frame,
 )
 from media_enricher.enrich.options import EngineOptions
+from media_enricher.enrich.template import search_path
 
 _READ_BYTES = 1024 * 1024
 _LAST_WORDS_BYTES = 4000

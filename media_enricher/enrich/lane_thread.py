@@ -13,6 +13,7 @@ from media_enricher.enrich.loops import new_event_loop
 from media_enricher.enrich.messages import Assignment
 from media_enricher.enrich.options import EngineOptions
 from media_enricher.enrich.outcomes import outcome_received
+from media_enricher.enrich.template import Template
 
 
 class LaneThread:
@@ -55,7 +56,7 @@ class LaneThread:
             runner.run(self._work())
 
     async def _work(self) -> None:
-        self._core = LaneCore(self._options, self._deliver)
+        self._core = LaneCore(self._options, Template.started(), self._deliver)
         self._running = asyncio.create_task(self._core.run())
         self._started.set()
         end: Exception = PoolClosed("the pool was closed")

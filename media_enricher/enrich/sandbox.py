@@ -19,7 +19,7 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ENVIRONMENT = frozenset(
@@ -106,6 +106,14 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it was too late
         os._exit(1)
+
+
+def keep_descriptors(*kept: int) -> None:
+    """Close whatever this process has inherited, but for these and the standard three."""
+    for number in [int(each.name) for each in Path("/dev/fd").iterdir()]:
+        if number > 2 and number not in kept:
+            with suppress(OSError):  # the one that listed the others is closed by now
+                os.close(number)
 
 
 def hide_from_others() -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,6 +54,16 @@ def _forked() -> bool:
     return True
 
 
+def _second_socket() -> bool:
+    sockets = 0
+    for number in range(256):
+        try:
+            sockets += stat.S_ISSOCK(os.fstat(number).st_mode)
+        except OSError:
+            continue
+    return sockets > 1
+
+
 def _key_in_memory() -> bool:
     holders = [each for each in gc.get_objects() if isinstance(each, (dict, list, tuple))]
     return any(_KEY in str(value) for each in holders[:200_000] for value in _strings(each))
@@ -68,6 +79,7 @@ def _attempts(url: str) -> dict[str, Callable[[], bool]]:
     return {
         "a key in the environment": lambda: _KEY in str(dict(os.environ)),
         "a key in its memory": _key_in_memory,
+        "a socket that is not its own": _second_socket,
         "a file": _read("/etc/passwd"),
         "a module's file": _read(__file__),
         "a new file": lambda: bool(os.open("/tmp/attack", os.O_CREAT | os.O_WRONLY)),
