@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from supabase import Client
 
-from media_enricher.enrich import EngineOptions, EnrichPool
+from media_enricher.enrich import EngineOptions, EnrichPool, sandbox
 from media_enricher.metrics import Metrics
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from media_enricher.supabase.assets import AssetTable
@@ -94,6 +94,7 @@ def close_engine() -> None:
 @lru_cache
 def _engine() -> EnrichPool:
     is_in_cluster = settings().task_runner in (TaskRunnerName.DASK, TaskRunnerName.RAY)
+    sandbox.hide_from_others()  # this process holds the key, and its decoders work for strangers
     # A worker of a cluster outlives the run, and nobody tells it that the run has ended.
     return EnrichPool(engine_options(), idle_seconds=_IDLE_SECONDS if is_in_cluster else None)
 

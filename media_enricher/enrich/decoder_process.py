@@ -90,6 +90,7 @@ class Decoder:
         self._outgoing: deque[tuple[memoryview, list[int]]] = deque()
         self._pid = 0
         self._killed_because: str | None = None
+        self._answered_at = 0.0
         self._starts_in_vain = 0
         self._is_ready = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -138,6 +139,7 @@ class Decoder:
         self._connection.setblocking(False)
         self._frames = FrameReader()
         self._is_ready = False
+        self._answered_at = time.monotonic()
         self._outgoing = deque([(memoryview(frame(self._options.probe)), [])])
         with theirs:
             socket.send_fds(self._template.control, [b"\0"], [theirs.fileno()])
@@ -195,6 +197,7 @@ class Decoder:
                 self.ready.set_result(None)
             return
         for answer in decode_answers(body):
+            self._answered_at = time.monotonic()
             self._starts_in_vain = 0
             work = self._held.pop(answer.number, None)
             if work is not None:
@@ -229,6 +232,8 @@ class Decoder:
                 return
 
     def _send(self, handful: list[Work], half: int) -> None:
+        if not self._held:
+            self._answered_at = time.monotonic()
         at = half * self._half_bytes
         requests, files = [], []
         for work in handful:
@@ -274,18 +279,24 @@ class Decoder:
 
     def _bury(self, status: int) -> None:
         """See to what a decoder held that has ended, and start the next."""
+        self._pid = 0
         self._hear()  # its last answers
         (begun,) = BEGUN.unpack_from(self._begun)
         BEGUN.pack_into(self._begun, 0, 0)
         self._disconnect()
         culprit = self._held.pop(begun, None)
+        is_certain = culprit is not None or self._is_alone
+        if culprit is None and self._held and self._is_ready:
+            # It does not say which, as none would that was taken over: one at a time is tried
+            # alone, the oldest first, for that is the one it had to answer next.
+            culprit = self._held.pop(min(self._held))
         others = sorted(self._held.values(), key=lambda work: work.request.number, reverse=True)
         self._waiting.extendleft(others)
         self._held.clear()
         self._in_half = [0, 0]
         self._is_alone = False
         if culprit is not None:
-            self._judge(culprit, status)
+            self._judge(culprit, status, is_certain=is_certain)
         elif not self._starts_in_vain_allowed():
             self._fail(f"{_FALSE_STARTS_ALLOWED} decoders in a row ended: {_death(status)}")
             return
@@ -296,8 +307,11 @@ class Decoder:
         self._starts_in_vain += 1
         return self._starts_in_vain < _FALSE_STARTS_ALLOWED
 
-    def _judge(self, culprit: Work, status: int) -> None:
+    def _judge(self, culprit: Work, status: int, *, is_certain: bool) -> None:
         """Decide on an object that a decoder did not survive."""
+        if not is_certain:
+            self._suspects.append(culprit)
+            return
         culprit.deaths += 1
         used_up = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
         if used_up:
@@ -312,16 +326,12 @@ class Decoder:
             self._suspects.append(culprit)
 
     async def _watch(self) -> None:
-        """Kill a decoder that is at the same object for too long, whatever it does meanwhile."""
+        """Kill a decoder that owes answers and gives none, whatever it says it is at."""
         patience = self._options.probe_seconds
-        number, since = 0, 0.0
         while True:
             await asyncio.sleep(min(_WATCH_SECONDS, patience))
-            (begun,) = BEGUN.unpack_from(self._begun)
-            now = time.monotonic()
-            if begun != number:
-                number, since = begun, now
-            elif begun and now - since > patience:
+            self._hear()  # it may be this process that was late
+            if self._held and time.monotonic() - self._answered_at > patience:
                 self._kill(f"no end after {patience:g} seconds")
 
     def _kill(self, because: str) -> None:

@@ -24,6 +24,9 @@ REPORT = struct.Struct("=ii")
 BEGUN = struct.Struct("=Q")
 """The number of the request that a decoder is at, in memory that outlives it; 0 for none."""
 _LENGTH_BYTES = 4
+_LONGEST_FRAME_BYTES = 64 * 1024 * 1024
+"""Far above what any message takes; a decoder that was taken over must not fill the lane's memory.
+"""
 
 
 class Assignment(msgspec.Struct, frozen=True, array_like=True):
@@ -124,7 +127,10 @@ class FrameReader:
         start = 0
         while len(buffer) - start >= _LENGTH_BYTES:
             body = start + _LENGTH_BYTES
-            end = body + int.from_bytes(buffer[start:body], "big")
+            length = int.from_bytes(buffer[start:body], "big")
+            if length > _LONGEST_FRAME_BYTES:
+                raise msgspec.DecodeError(f"a frame of {length:,} bytes is no message")
+            end = body + length
             if len(buffer) < end:
                 break
             yield bytes(buffer[body:end])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import resource
 import signal
@@ -41,11 +42,12 @@ _ALLOW = 0x7FFF0000
 _REFUSE = 0x00050000 | errno.EPERM
 _EQUALS = 4
 _LIBSECCOMP = "libseccomp.so.2"
+_SECCOMP_IN_KERNEL = Path("/proc/sys/kernel/seccomp/actions_avail")
 
 _ALLOWED_CALLS = (
     # What it was given: its control socket, the shared memory, files that came over the socket.
     *("read", "readv", "pread64", "write", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg"),
-    *("close", "lseek", "_llseek", "fstat", "fstat64", "newfstatat", "statx", "fcntl", "fcntl64"),
+    *("close", "lseek", "_llseek", "fstat", "fstat64", "newfstatat", "statx"),
     *("poll", "ppoll", "ppoll_time64", "select", "pselect6"),
     # Memory.
     *("mmap", "mmap2", "munmap", "mremap", "mprotect", "madvise", "brk"),
@@ -65,6 +67,11 @@ thread or a process, neither: the decoders are told to work in the one thread th
 
 _OWN_LIMITS = "prlimit64"
 """Allowed for this process alone (its first argument 0): a large file needs room to be mapped."""
+
+
+_FCNTL_COMMANDS = (fcntl.F_DUPFD_CLOEXEC, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL)
+"""What mapping a file takes. Others (F_SETOWN, F_SETSIG and F_SETFL with O_ASYNC) have the kernel
+send any signal to any process of this user, which is as good as `kill`."""
 
 
 class _ArgumentIs(ctypes.Structure):
@@ -157,6 +164,8 @@ def shortcoming() -> str | None:
     """What decoders have to do without on this machine, in a sentence; None if it is nothing."""
     if sys.platform != "linux":
         return f"there is no seccomp on {sys.platform}, so decoders run without a filter"
+    if not _SECCOMP_IN_KERNEL.exists():
+        return "this kernel has no seccomp, so decoders run without a filter"
     try:
         ctypes.CDLL(_LIBSECCOMP)
     except OSError:
@@ -210,6 +219,11 @@ def _filter_calls() -> None:
         number = seccomp.seccomp_syscall_resolve_name(name.encode())
         if number >= 0:  # negative: another architecture's
             seccomp.seccomp_rule_add_array(rules, _ALLOW, number, 0, None)
+    for name in ("fcntl", "fcntl64"):
+        number = seccomp.seccomp_syscall_resolve_name(name.encode())
+        for command in _FCNTL_COMMANDS if number >= 0 else ():
+            is_command = _ArgumentIs(1, _EQUALS, command, 0)
+            seccomp.seccomp_rule_add_array(rules, _ALLOW, number, 1, ctypes.byref(is_command))
     of_itself = _ArgumentIs(0, _EQUALS, 0, 0)
     number = seccomp.seccomp_syscall_resolve_name(_OWN_LIMITS.encode())
     seccomp.seccomp_rule_add_array(rules, _ALLOW, number, 1, ctypes.byref(of_itself))

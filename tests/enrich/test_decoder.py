@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from media_enricher.models import Depth
+from media_enricher.models import Depth, ErrorCode
 from tests.enrich.conftest import MakePool, Put, png
 from tests.enrich.faulty_storage import FaultyStorage
 
@@ -39,6 +39,20 @@ def test_code_in_a_decoder_finds_no_key_and_opens_nothing(
     succeeded = json.loads(attacked.asset.title)
     assert succeeded == [], "what the code in the decoder could do"
     assert len(storage.asked) == len(objects), "nothing was asked of Storage but the objects"
+
+
+@pytest.mark.usefixtures("attacked")
+@pytest.mark.parametrize("takes_over", [b"SILENCE!", b"FLOODING"])
+def test_a_decoder_that_was_taken_over_does_not_hold_up_its_lane(
+    takes_over: bytes, make_pool: MakePool, put: Put, storage: FaultyStorage
+) -> None:
+    """It says that it is at nothing, so that none can be blamed; or never ends a message."""
+    objects = [put(f"{width}.png", png(width)) for width in range(1, 9)]
+    objects[4] = put("attack", takes_over)
+    outcomes = make_pool(lanes=1, probe_seconds=1.0).enrich(objects, Depth.FULL)
+    codes = [outcome.asset.error_code for outcome in outcomes]
+    assert codes == [None] * 4 + [ErrorCode.PROBE_CRASHED] + [None] * 3
+    assert len(storage.asked) == len(objects), "nothing is downloaded again"
 
 
 @pytest.mark.usefixtures("attacked")

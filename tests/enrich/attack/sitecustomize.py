@@ -6,6 +6,7 @@ As if a file had taken over the process. The answer is the list of what the code
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import gc
 import json
 import os
@@ -14,6 +15,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,34 @@ def _traced(pid: int) -> bool:
 def _signalled(pid: int) -> bool:
     os.kill(pid, signal.SIGCONT)
     return True
+
+
+def _signalled_by_the_kernel(pid: int) -> bool:
+    """What `kill` is refused, the kernel does for the owner of a descriptor that asks for it."""
+    fcntl.fcntl(_local("connection"), fcntl.F_SETOWN, pid)
+    return True
+
+
+def _local(name: str) -> Any:
+    """A variable of the decoder's main loop."""
+    frame: Any = sys._getframe()
+    while frame.f_code.co_name != "_decode_all":
+        frame = frame.f_back
+    return frame.f_locals[name]
+
+
+def _fall_silent() -> None:
+    """Be at nothing, as far as the lane can see, and never answer."""
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    _local("word")[:8] = bytes(8)
+    while True:
+        time.sleep(3600)
+
+
+def _flood() -> None:
+    """Announce a message of 4 GB, send the first MB of it, and wait."""
+    _local("connection").sendall(b"\xff\xff\xff\xf0" + bytes(1024 * 1024))
+    _fall_silent()
 
 
 def _forked() -> bool:
@@ -93,6 +123,7 @@ def _attempts(url: str) -> dict[str, Callable[[], bool]]:
         "a connection": lambda: _connect(url),
         "a socket of this machine": lambda: bool(socket.socket(socket.AF_UNIX)),
         "a signal to its parent": lambda: _signalled(parent),
+        "a signal by the kernel's hand": lambda: _signalled_by_the_kernel(parent),
         "a program": lambda: subprocess.run(["/bin/true"], check=False).returncode == 0,
         "a program in its place": lambda: os.execv(sys.executable, [sys.executable, "-c", ""]),
         "a process": _forked,
@@ -100,6 +131,11 @@ def _attempts(url: str) -> dict[str, Callable[[], bool]]:
 
 
 def _full(data: Any, **details: Any) -> Any:
+    match bytes(data[:8]):
+        case b"SILENCE!":
+            _fall_silent()
+        case b"FLOODING":
+            _flood()
     if bytes(data[:8]) != b"ATTACK!!":
         return _healthy(data, **details)
     done = []
