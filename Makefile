@@ -23,7 +23,7 @@ NODE_MODULES := node_modules/.package-lock.json
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-docker check bench bench-http bench-dask bench-sweep lock clean
+.PHONY: help setup demo up test test-docker check bench bench-http bench-dask bench-hostile bench-sweep lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -56,6 +56,9 @@ bench-http: setup ## Measure how soon the gateway answers, and a run begins: ARG
 
 bench-dask: setup ## Measure the flow over one Dask worker process, and over several: ARGS="--quick" or "--json FILE"
 	@$(BIN)/python -m tests.bench.dask $(ARGS)
+
+bench-hostile: setup ## Measure what hostile files cost the photographs beside them
+	@$(BIN)/python -m tests.bench.hostile $(ARGS)
 
 bench-sweep: setup ## Measure a sweep that finds nothing to do for 1,000,000 objects
 	@$(BIN)/python -m tests.bench.sweep $(ARGS)
