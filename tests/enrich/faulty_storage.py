@@ -131,6 +131,17 @@ def silent(seconds: float) -> Answer:
     return answer
 
 
+def held(until: threading.Event) -> Answer:
+    """Nothing until an event has happened, and then what is usual."""
+
+    async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
+        while not until.is_set():  # noqa: ASYNC110 - it is set by another thread
+            await asyncio.sleep(0.01)
+        return await plain()(request, data)
+
+    return answer
+
+
 class FaultyStorage:
     """Serves `objects` (by `bucket/path`) over HTTP, from a thread of its own.
 

@@ -12,7 +12,7 @@ import pytest
 from media_enricher.enrich import EnrichPool, PoolClosed
 from media_enricher.models import AssetStatus, Depth, ErrorCode, StorageObject
 from tests.enrich.conftest import MakePool, Put, png
-from tests.enrich.faulty_storage import FaultyStorage, etag_of, silent
+from tests.enrich.faulty_storage import FaultyStorage, etag_of, held, refuse, silent
 from tests.waiting import PROMPT_SECONDS, wait_for
 
 pytestmark = pytest.mark.parametrize("lanes", [0, 2])
@@ -32,6 +32,38 @@ def test_outcomes_are_in_the_order_of_the_objects(
 def test_the_same_object_twice_has_two_outcomes(lanes: int, make_pool: MakePool, put: Put) -> None:
     one = put("a.png", png(7))
     assert [o.asset.width for o in make_pool(lanes=lanes).enrich([one, one], Depth.FULL)] == [7, 7]
+
+
+def test_what_is_done_does_not_wait_for_what_is_not(
+    lanes: int, make_pool: MakePool, put: Put, storage: FaultyStorage
+) -> None:
+    objects = [put(f"{width}.png", png(width)) for width in range(1, 21)]
+    released = threading.Event()
+    for slow in (3, 17):
+        storage.next_answers[f"b/{slow}.png"] = [held(released)]
+    pool = make_pool(lanes=lanes)
+    done = pool.enrich(objects, Depth.FULL, patience=0.5)
+    assert [o.asset.width for o in done] == [w for w in range(1, 21) if w not in (3, 17)]
+    released.set()
+    rest = pool.enrich([objects[2], objects[16]], Depth.FULL)
+    assert [outcome.asset.width for outcome in rest] == [3, 17]
+    assert len(storage.asked) == len(objects), "what was under way is not asked for again"
+
+
+def test_a_failure_for_now_is_not_worth_an_early_answer(
+    lanes: int, make_pool: MakePool, put: Put, storage: FaultyStorage
+) -> None:
+    failing, slow = put("failing.png", png(1)), put("slow.png", png(2))
+    released = threading.Event()
+    storage.next_answers["b/failing.png"] = [refuse(500)]
+    storage.next_answers["b/slow.png"] = [held(released)]
+    pool = make_pool(lanes=lanes)
+    with ThreadPoolExecutor(1) as callers:
+        answer = callers.submit(pool.enrich, [failing, slow], Depth.FULL, patience=0.01)
+        wait_for(lambda: len(storage.asked) == 2)
+        threading.Timer(0.5, released.set).start()
+        codes = [outcome.asset.error_code for outcome in answer.result()]
+    assert codes == [ErrorCode.UNAVAILABLE, None]
 
 
 def test_many_threads_share_one_pool(lanes: int, make_pool: MakePool, put: Put) -> None:

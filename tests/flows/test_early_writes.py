@@ -1,0 +1,126 @@
+"""What is done is written, whatever the rest of its batch waits for; and nothing is read twice."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from aiohttp import web
+
+import tasks.enrich
+from tests.enrich.faulty_storage import Answer, FaultyStorage, held, plain, refuse
+from tests.flows.conftest import FilledBucket, photo
+from tests.flows.test_backfill import run
+from tests.flows.test_retries import filled, requests, storage
+from tests.waiting import wait_for
+
+__all__ = ["filled", "storage"]  # fixtures
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.enrich, "PATIENCE_SECONDS", 0.3)
+
+
+@pytest.fixture
+def meanwhile() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Do something beside the run, in a thread whose error is the test's."""
+    errors: list[BaseException] = []
+    threads: list[threading.Thread] = []
+
+    def start(what: Callable[[], None]) -> None:
+        def work() -> None:
+            try:
+                what()
+            except BaseException as error:  # noqa: BLE001 - it is the test's
+                errors.append(error)
+
+        threads.append(threading.Thread(target=work))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
+Meanwhile = Callable[[Callable[[], None]], None]
+
+
+def test_rows_are_there_while_another_member_of_their_batch_is_read(
+    filled: FilledBucket, storage: FaultyStorage, meanwhile: Meanwhile
+) -> None:
+    released = threading.Event()
+    storage.next_answers[f"{filled.name}/3.jpg"] = [held(released)]
+
+    def watch() -> None:
+        try:
+            wait_for(lambda: len(filled.rows()) == 4)
+            row = filled.latest_run()
+            assert (row["processed_files"], row["total_files"]) == (4, 5)
+        finally:
+            released.set()
+
+    meanwhile(watch)
+    assert run(filled).is_completed()
+    assert len(filled.rows()) == 5
+    assert requests(storage, filled) == [1, 1, 1, 1, 1]
+
+
+def test_a_run_whose_batch_was_written_in_part_is_repeated_without_reading_anything_again(
+    filled: FilledBucket, storage: FaultyStorage, meanwhile: Meanwhile
+) -> None:
+    released = threading.Event()
+    for slow in (2, 3):
+        storage.next_answers[f"{filled.name}/{slow}.jpg"] = [held(released)]
+
+    def break_down() -> None:
+        try:
+            wait_for(lambda: len(filled.rows()) == 3)
+            filled.block_writes()
+        finally:
+            released.set()
+
+    meanwhile(break_down)
+    try:
+        assert run(filled).is_failed()
+    finally:
+        filled.allow_writes()
+    assert len(filled.rows()) == 3
+    # What comes behind must not be glued to the rest of that batch.
+    filled.put("6.jpg", photo(6))
+    storage.objects[f"{filled.name}/6.jpg"] = photo(6)
+    assert run(filled).is_completed()
+    assert len(filled.rows()) == 6
+    assert requests(storage, filled) == [1, 1, 1, 1, 1]
+
+
+def test_a_storage_that_refuses_four_of_ten_requests_costs_time_alone(
+    filled: FilledBucket, storage: FaultyStorage, meanwhile: Meanwhile
+) -> None:
+    for i in range(6, 61):
+        filled.put(f"{i}.jpg", photo(i))
+        storage.objects[f"{filled.name}/{i}.jpg"] = photo(i)
+    storage.usual = _overloaded(0.4, random.Random(7))
+    rows_before_the_end: list[int] = []
+
+    def watch() -> None:
+        wait_for(lambda: bool(filled.rows()))
+        rows_before_the_end.append(len(filled.rows()))
+
+    meanwhile(watch)
+    assert run(filled).is_completed()
+    assert 0 < rows_before_the_end[0] < 60, "some were written while others waited"
+    assert {row["status"] for row in filled.rows().values()} == {"enriched"}
+    assert len(filled.rows()) == 60
+
+
+def _overloaded(share: float, chance: random.Random) -> Answer:
+    usual, too_many = plain(), refuse(429, Retry_After="1")
+
+    async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
+        return await (too_many if chance.random() < share else usual)(request, data)
+
+    return answer
