@@ -62,6 +62,16 @@ def tell(values: Mapping[str, str]) -> None:
         console.print(f"  {what:22} [bold]{escape(value)}[/]", highlight=False, soft_wrap=True)
 
 
+def tell_how_to_sign_in_to_prefect(auth_string: str) -> None:
+    """Say what Prefect's form takes: one field, which says no more than "admin:pass"."""
+    console.print(
+        f"Sign in to Prefect at its address, with [bold]{escape(auth_string)}[/] in the one field; "
+        "links to its runs work after that.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 

@@ -18,7 +18,16 @@ from storage3.exceptions import StorageApiError
 
 from media_enricher import migrations
 from media_enricher.cli.backfill import Ended, run_backfill
-from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, fail, mark, step, tell
+from media_enricher.cli.console import (
+    BAD_INPUT,
+    JOB_FAILED,
+    console,
+    fail,
+    mark,
+    step,
+    tell,
+    tell_how_to_sign_in_to_prefect,
+)
 from media_enricher.cli.snapshot import snapshot
 from media_enricher.demo import audit, filling
 from media_enricher.demo.packages import PackagesError
@@ -177,6 +186,7 @@ def _tell_where_to_look(
     tell(
         {
             "the run": f"{prefect.url}/runs/flow-run/{ended.run_id}",
+            "Prefect": prefect.url,
             "Prefect's password": prefect.auth_string,
             "Supabase": stack.url,
             "service key": stack.service_key,
@@ -185,4 +195,6 @@ def _tell_where_to_look(
             **{user.email: user.password for user in stack.users},
         }
     )
-    console.print("\nRunning until Ctrl-C.")
+    console.print()
+    tell_how_to_sign_in_to_prefect(prefect.auth_string)
+    console.print("Running until Ctrl-C.")

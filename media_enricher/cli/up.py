@@ -14,7 +14,15 @@ from dotenv import dotenv_values
 from rich.markup import escape
 from storage3.exceptions import StorageApiError
 
-from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, fail, step, tell
+from media_enricher.cli.console import (
+    BAD_INPUT,
+    JOB_FAILED,
+    console,
+    fail,
+    step,
+    tell,
+    tell_how_to_sign_in_to_prefect,
+)
 from media_enricher.demo import filling
 from media_enricher.demo.packages import PackagesError
 from media_enricher.demo.photographs import WHAT, demo_photographs
@@ -160,6 +168,8 @@ def _describe(site: Site) -> None:
     if site.stack:
         tell({user.email: f"password {user.password}" for user in site.stack.users})
         console.print("\nSign in to the admin page as admin@example.com.", highlight=False)
+    if site.auth_string:
+        tell_how_to_sign_in_to_prefect(site.auth_string)
     console.print(f"Data and logs are in {site.folder}. Running until Ctrl-C.", highlight=False)
 
 
