@@ -130,7 +130,8 @@ def test_a_runner_that_is_not_installed_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MEDIA_ENRICHER_TASK_RUNNER", "dask")
-    monkeypatch.setitem(sys.modules, "prefect_dask", None)
+    for name in ("prefect_dask", "prefect_dask.task_runners"):
+        monkeypatch.setitem(sys.modules, name, None)
     settings.cache_clear()
     with pytest.raises(SettingsError, match=r"pip install 'media-enricher\[dask\]'"):
         task_runner()

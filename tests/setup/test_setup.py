@@ -26,7 +26,7 @@ AUTOMATIONS = {"media-enricher-backfill-on-request", "media-enricher-crash-zombi
 
 def outcomes(said: str) -> dict[str, str]:
     """What became of each thing, as the command printed it."""
-    lines = [line for line in said.splitlines() if line]
+    lines = [line for line in said.splitlines() if line and not line.startswith("--- started ")]
     return {" ".join(line[9:].split("  ")[0].split()): line[:9].strip() for line in lines}
 
 

@@ -93,7 +93,10 @@ def test_a_shard_that_failed_is_named_and_a_retry_starts_it_alone(
     row = operator.wait_for_row(f"id=eq.{run_id}&status=eq.failed")
     assert "12 failed of 24" in row["error"]
     assert ": shard 2 of 2 failed (" in row["error"]
-    assert "more than the 10% allowed (12 truncated))" in row["error"]
+    assert (
+        "more than the 10% allowed (12 of the 17 objects looked at so far: 12 truncated))"
+        in row["error"]
+    )
     (first, second) = shards_of(operator, run_id)
     assert (first["status"], second["status"]) == ("completed", "failed")
     for number in range(12):
