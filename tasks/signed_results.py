@@ -157,7 +157,7 @@ def _key() -> bytes:
 
 
 def _bare(path: str) -> str:
-    if Path(path).name != path or path in {".", ".."}:
+    if Path(path).name != path or path in {"", ".."}:
         raise ValueError(f"the key of a result is a file's name: {path!r}")
     return path
 
