@@ -21,7 +21,7 @@ def open_prefect(browser: Browser, slow_site: Site) -> Iterator[Callable[..., Pa
     pages: list[Page] = []
 
     def open_one(**options: Any) -> Page:
-        page = browser.new_page(viewport=WIDE, **options)
+        page = browser.new_page(**{"viewport": WIDE} | options)
         pages.append(page)
         page.goto(slow_site.prefect_url)
         assert slow_site.auth_string
