@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -76,9 +77,15 @@ def kept(pictures: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A second demo on the same folder, left running."""
     process = start(pictures, folder, "--keep")
     assert process.stdout
+    output = ""
     for line in process.stdout:
+        output += line
         if "Running until Ctrl-C" in line:
             break
+    told = re.search(
+        r"Sign in to Prefect at its address, with prefect:\S+ in the one field", output
+    )
+    assert told, output
     yield process
     process.kill()
     process.wait()

@@ -48,17 +48,17 @@ class Up:
             start_new_session=True,  # as a shell gives each command a process group of its own
         )
         self.said: dict[str, str] = {}
+        self.output = ""
 
     def wait_until_running(self) -> None:
         assert self.process.stdout
-        lines = []
         for line in self.process.stdout:
-            lines.append(line)
+            self.output += line
             if told := re.fullmatch(r"  (.{22}) (\S.*)\n", line):
                 self.said[told[1].strip()] = told[2]
             if "Running until Ctrl-C" in line:
                 return
-        raise AssertionError("".join(lines))
+        raise AssertionError(self.output)
 
     def members(self) -> list[psutil.Process]:
         """All processes below it."""
@@ -128,6 +128,8 @@ def wait_until_at_work(stack: LocalStack, run_id: str) -> None:
 
 
 def test_it_says_where_everything_is(running: Up, stack: LocalStack) -> None:
+    password = running.said["Prefect's password"]
+    assert f"Sign in to Prefect at its address, with {password} in the one field" in running.output
     page = httpx.get(running.said["admin page"])
     assert page.status_code == 200
     assert "text/html" in page.headers["content-type"]
