@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 
 from media_enricher.enrich import EnrichPool, PoolClosed
-from media_enricher.models import AssetStatus, Depth, ErrorCode, StorageObject
+from media_enricher.models import AssetStatus, Depth, ErrorCode, Outcome, StorageObject
 from tests.enrich.conftest import MakePool, Put, png
 from tests.enrich.faulty_storage import FaultyStorage, etag_of, held, refuse, silent
 from tests.waiting import PROMPT_SECONDS, wait_for
@@ -195,3 +196,91 @@ def test_lanes_at_work_do_not_end_however_long_it_takes(
     storage.delay_seconds = 0.5
     (outcome,) = pool.enrich([put("slow.png", png(2))], Depth.FULL)
     assert outcome.asset.width == 2
+
+
+PATIENCE = 0.2
+
+
+def paths(members: Sequence[StorageObject] | Sequence[Outcome]) -> list[str]:
+    return [each.asset.path if isinstance(each, Outcome) else each.path for each in members]
+
+
+class Half:
+    """Ten objects, of which Storage holds back the answers for every other."""
+
+    def __init__(self, storage: FaultyStorage, put: Put) -> None:
+        self.storage = storage
+        self.released = threading.Event()
+        self.objects = [put(f"{width:02}.png", png(width)) for width in range(1, 11)]
+        self.held, self.ready = self.objects[::2], self.objects[1::2]
+        for member in self.held:
+            storage.next_answers[f"b/{member.path}"] = [held(self.released)]
+
+    def read_the_ready(self, pool: EnrichPool) -> list[Outcome]:
+        """Ask for what is left, as a run does, until all that is not held back is there."""
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(self.ready):
+            left = [member for member in self.objects if member.path not in paths(outcomes)]
+            outcomes += pool.enrich(left, Depth.FULL, patience=PATIENCE)
+        return outcomes
+
+    def requests(self) -> dict[str, int]:
+        return {path: len(self.storage.requests_for(path)) for path in self.storage.objects}
+
+
+@pytest.fixture
+def half(storage: FaultyStorage, put: Put) -> Iterator[Half]:
+    objects = Half(storage, put)
+    yield objects
+    objects.released.set()
+
+
+def test_what_arrives_while_nobody_waits_is_kept_for_the_next_to_ask(
+    lanes: int, make_pool: MakePool, half: Half, put: Put
+) -> None:
+    pool = make_pool(lanes=lanes, silence_seconds=60.0)
+    half.read_the_ready(pool)
+    half.released.set()
+    # Released before these are asked for: when they have arrived, so have most of those.
+    others = [put(f"other-{i}.png", png(i)) for i in range(1, 31)]
+    pool.enrich(others, Depth.FULL)
+    rest = pool.enrich([half.objects[1], *half.held], Depth.FULL)
+    assert [outcome.asset.width for outcome in rest] == [2, 1, 3, 5, 7, 9]
+    requests = half.requests()
+    assert requests.pop("b/02.png") == 2, "its outcome was given already: this is a new look"
+    assert set(requests.values()) == {1}
+
+
+def test_an_outcome_that_comes_meanwhile_is_for_whoever_asks_now(
+    lanes: int, make_pool: MakePool, half: Half, put: Put, storage: FaultyStorage
+) -> None:
+    pool = make_pool(lanes=lanes, silence_seconds=60.0)
+    half.read_the_ready(pool)
+    new = put("new.png", png(99))
+    with ThreadPoolExecutor(1) as callers:
+        later = callers.submit(pool.enrich, [new, *half.held], Depth.FULL)
+        wait_for(lambda: storage.requests_for("b/new.png"), "the call is not under way")
+        half.released.set()
+        rest = later.result(PROMPT_SECONDS)
+    assert [outcome.asset.width for outcome in rest] == [99, 1, 3, 5, 7, 9]
+    assert set(half.requests().values()) == {1}
+
+
+def test_close_frees_who_waits_for_what_an_earlier_call_left(
+    lanes: int, make_pool: MakePool, half: Half, put: Put, storage: FaultyStorage
+) -> None:
+    pool = make_pool(lanes=lanes, silence_seconds=60.0)
+    half.read_the_ready(pool)
+    new = put("new.png", png(99))
+    storage.next_answers["b/new.png"] = [held(half.released)]
+    with ThreadPoolExecutor(2) as callers:
+        calls = [
+            callers.submit(pool.enrich, half.held[:2], Depth.FULL),  # nothing of its own
+            callers.submit(pool.enrich, [new, *half.held[2:]], Depth.FULL, patience=60.0),
+        ]
+        wait_for(lambda: storage.requests_for("b/new.png"), "the call is not under way")
+        pool.close()
+        for call in calls:
+            assert isinstance(call.exception(PROMPT_SECONDS), PoolClosed)
+    with pytest.raises(PoolClosed):
+        pool.enrich(half.held, Depth.FULL)
