@@ -1,9 +1,12 @@
 """Making outcomes durable such that rows, snapshot and counters agree, whenever a run is killed.
 
-A part of the snapshot is written first. Then one transaction records its rows, counts them, and
-notes the part as recorded. Killed in between, the run leaves a part that the database knows as
-open and not as recorded: `tasks.settle`, or the next attempt at the run, deletes it, and the next
-run finds its objects still to be done.
+A part of the snapshot is written first, under a name that readers do not take. Then one transaction
+records its rows, counts them, and notes the part as recorded. Then the part gets its name.
+
+Killed before the transaction, the run leaves a file that nobody reads: `tasks.settle`, or the next
+attempt at the run, deletes it once the run is known to be over, and the next run finds its objects
+still to be done. Killed after it, the run leaves a part that the database knows as recorded: the
+same two give it its name, at once, for that is right whether the run is over or not.
 """
 
 from __future__ import annotations
@@ -70,18 +73,21 @@ class Recorder:
         ledger = resources.snapshot_ledger()
         while True:
             part = self._open() if self._part is None else self._part
-            address = self._snapshot.write(part, outcomes)
+            self._part = None  # whatever fails from here on, what it left is settled by `_open`
+            self._snapshot.write(part, outcomes)
             recorded = ledger.record(self._run_id, part, self._bucket, outcomes)
             if recorded is not None:
+                address = self._snapshot.publish(part)
                 self._part = recorded.next_part
                 return Recorded(outcomes, frozenset(recorded.gone), address, recorded.run)
             # We were silent for so long that we were taken for dead, and the part was given up.
             self._snapshot.delete([part])
-            self._part = None
 
     def _open(self) -> int:
         ledger = resources.snapshot_ledger()
         opened = ledger.open(self._run_id, self._snapshot.prepare())
+        if opened.recorded is not None:
+            self._snapshot.publish(opened.recorded)
         if opened.given_up:
             self._snapshot.delete(opened.given_up)
             ledger.forget(self._run_id, opened.given_up)

@@ -1,7 +1,12 @@
-"""Settling the snapshots of runs that are over: what was never recorded is deleted from them.
+"""Settling snapshots: what is recorded can be read, and what runs never recorded is deleted.
 
-A run that was killed between a part of its snapshot and the rows of it leaves a part that counts
-nowhere else. Its objects have no rows, so the next run does them, from the task cache.
+A run that was killed between a part of its snapshot and the rows of it leaves a file that counts
+nowhere, and that no reader takes for a part. Its objects have no rows, so the next run does them,
+from the task cache; the file is deleted once the run has ended, or is taken for dead.
+
+A run that was killed between the rows of a part and the part's name leaves a recorded part that
+nobody can read. That is mended at once, of runs that look alive, too: the database says that it is
+recorded, so it does not matter who gives it its name.
 """
 
 from __future__ import annotations
@@ -10,15 +15,15 @@ from prefect import get_run_logger, task
 
 from media_enricher.models import ErrorCode
 from media_enricher.settings import settings
-from media_enricher.snapshot import SnapshotError, discard_parts
+from media_enricher.snapshot import SnapshotError, settle_parts
 from media_enricher.supabase.errors import SupabaseError
-from media_enricher.supabase.ledgers import GivenUp
+from media_enricher.supabase.ledgers import Unsettled
 from tasks import resources
 
 
 @task(name="settle", task_run_name="settle", persist_result=False)
 def settle() -> list[str]:
-    """Settle the snapshots of all runs that have ended, or are taken for dead.
+    """Settle the snapshots of all runs, see `settle_snapshots`.
 
     Returns:
         Nothing: a part that was never recorded is none of anybody's business.
@@ -31,7 +36,9 @@ def settle() -> list[str]:
 
 
 def settle_snapshots(bucket: str | None = None) -> None:
-    """Settle the snapshots of such runs on a bucket; on all if none is named.
+    """Settle the snapshots of runs on a bucket; on all if none is named.
+
+    Parts that were never recorded are deleted where the run has ended, or is taken for dead.
 
     One that can't be reached is logged, and left for the next time.
 
@@ -41,22 +48,24 @@ def settle_snapshots(bucket: str | None = None) -> None:
     ledger = resources.snapshot_ledger()
     for run in ledger.give_up(bucket, settings().dead_after_seconds):
         try:
-            is_gone = _discard(run)
+            is_settled = _settle(run)
         except (SnapshotError, SupabaseError) as error:
             get_run_logger().warning(
-                "parts %s of the snapshot of run %s were never recorded, and are still there: %s",
-                *(run.parts, run.run_id, error),
+                "the snapshot of run %s is not settled: its last recorded part is %s, and parts %s "
+                "were never recorded; the next run on the bucket, or the next sweep, tries again: "
+                "%s",
+                *(run.run_id, run.recorded, run.parts, error),
             )
             continue
-        if is_gone:
+        if is_settled and run.parts:
             ledger.forget(run.run_id, run.parts)
 
 
-def _discard(run: GivenUp) -> bool:
+def _settle(run: Unsettled) -> bool:
     if run.snapshot_path is None:
         return True
     try:
-        return discard_parts(run.snapshot_path, run.parts, resources.bucket)
+        return settle_parts(run.snapshot_path, run.recorded, run.parts, resources.bucket)
     except SupabaseError as error:
         if error.code is ErrorCode.NOT_FOUND:
             return True  # with its bucket

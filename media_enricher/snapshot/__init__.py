@@ -4,9 +4,9 @@
 and `summary.summarise` puts them into figures. Reading needs pandas; writing does not load it.
 """
 
-from media_enricher.snapshot.discarding import discard_parts
+from media_enricher.snapshot.discarding import settle_parts
 from media_enricher.snapshot.reader import Snapshot, open_snapshot
 from media_enricher.snapshot.targets import SnapshotError
 from media_enricher.snapshot.writer import SnapshotWriter
 
-__all__ = ["Snapshot", "SnapshotError", "SnapshotWriter", "discard_parts", "open_snapshot"]
+__all__ = ["Snapshot", "SnapshotError", "SnapshotWriter", "open_snapshot", "settle_parts"]

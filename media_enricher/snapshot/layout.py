@@ -43,8 +43,20 @@ def part_name(number: int) -> str:
     return f"part-{number:05d}.parquet"
 
 
+def unrecorded_name(number: int) -> str:
+    """The file name of a part until the database has recorded it.
+
+    Readers do not take it for a part: neither ours (`part_number` gives None) nor those that look
+    for `*.parquet`, or leave out what begins with `_`.
+
+    >>> unrecorded_name(7)
+    '_part-00007.parquet.unrecorded'
+    """
+    return f"_{part_name(number)}.unrecorded"
+
+
 def part_number(name: str) -> int | None:
-    """The number in a part's file name; None if it is not one.
+    """The number in the file name of a recorded part; None if it is not one.
 
     >>> part_number("part-00007.parquet")
     7

@@ -39,6 +39,9 @@ class StorageBucket(Protocol):
     def download(self, path: str) -> bytes:
         """Read an object."""
 
+    def move(self, path: str, new_path: str) -> bool:
+        """Rename an object; whether there was one."""
+
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects, at most 1,000; those that are gone already, too."""
 
@@ -66,6 +69,9 @@ class Target(Protocol):
 
     def read(self, path: str) -> bytes:
         """The bytes of a file."""
+
+    def move(self, path: str, new_path: str) -> bool:
+        """Rename a file; whether there was one."""
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete files, and what is left of writes of them that were cut short."""
@@ -112,6 +118,10 @@ class BucketTarget:
     def read(self, path: str) -> bytes:
         """Download an object."""
         return self._bucket.download(path)
+
+    def move(self, path: str, new_path: str) -> bool:
+        """Rename an object; whether there was one."""
+        return self._bucket.move(path, new_path)
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects; Storage keeps nothing of an upload that was cut short."""
@@ -187,6 +197,21 @@ class FolderTarget:
     def read(self, path: str) -> bytes:
         """The bytes of a file."""
         return (self.folder / path).read_bytes()
+
+    def move(self, path: str, new_path: str) -> bool:
+        """Rename a file; whether there was one.
+
+        Raises:
+            SnapshotError: the folder does not let it be renamed.
+        """
+        whole = self.folder / path
+        try:
+            whole.replace(self.folder / new_path)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise SnapshotError(f"{whole} can't be renamed: {error.strerror}") from error
+        return True
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete files, and what is left of writes of them that were cut short.

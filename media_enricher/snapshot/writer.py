@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from media_enricher.models import Outcome
 from media_enricher.snapshot import layout
+from media_enricher.snapshot.discarding import discard, publish
 from media_enricher.snapshot.schema import REPETITIVE, to_table
 from media_enricher.snapshot.targets import OpenBucket, open_target
 
@@ -22,9 +23,10 @@ STARTED_AT = b"media_enricher.started_at"
 
 
 class SnapshotWriter:
-    """The snapshot of one run. Each `write` leaves one more file, complete and readable by itself.
+    """The snapshot of one run. Each part is one more file, complete and readable by itself.
 
-    Which number a part has is for the caller to say, who knows which parts are recorded.
+    `write` leaves it under a name that readers do not take; `publish` gives it its own. Which
+    number a part has, and whether it counts, is for the caller to say: it knows what is recorded.
 
     Attributes:
         path: where the parts are, as `media_enrich_runs.snapshot_path` holds it.
@@ -67,8 +69,8 @@ class SnapshotWriter:
         numbers = [number for name in names if (number := layout.part_number(name)) is not None]
         return max(numbers, default=-1) + 1
 
-    def write(self, number: int, outcomes: Sequence[Outcome]) -> str:
-        """Write one part, over one of the same number; once it is durable, return its address.
+    def write(self, number: int, outcomes: Sequence[Outcome]) -> None:
+        """Make one part durable that readers do not see yet, over one of the same number.
 
         Raises:
             ValueError: there are no outcomes.
@@ -77,9 +79,18 @@ class SnapshotWriter:
         """
         if not outcomes:
             raise ValueError("a part of a snapshot needs at least one outcome")
-        path = self._part(number)
+        path = f"{self._folder}/{layout.unrecorded_name(number)}"
         self._target.write(path, self._parquet(outcomes, datetime.now(UTC)))
-        return self._target.address(path)
+
+    def publish(self, number: int) -> str:
+        """Show a part that is recorded to readers, if it is not yet; return its address.
+
+        Raises:
+            SnapshotError: a folder does not let it be renamed.
+            SupabaseError: Storage did not do it, after retries.
+        """
+        publish(self._target, self._folder, number)
+        return self._target.address(f"{self._folder}/{layout.part_name(number)}")
 
     def delete(self, numbers: Iterable[int]) -> None:
         """Delete parts that are not to count, whole, half-written or not there at all.
@@ -88,10 +99,7 @@ class SnapshotWriter:
             SnapshotError: a folder does not let them go.
             SupabaseError: Storage did not do it, after retries.
         """
-        self._target.delete([self._part(number) for number in numbers])
-
-    def _part(self, number: int) -> str:
-        return f"{self._folder}/{layout.part_name(number)}"
+        discard(self._target, self._folder, numbers)
 
     def _parquet(self, outcomes: Sequence[Outcome], written_at: datetime) -> bytes:
         table = to_table(outcomes, run_id=self._run_id, written_at=written_at)

@@ -20,6 +20,7 @@ from media_enricher.supabase.urls import (
     buckets_url,
     folder_url,
     listing_url,
+    moving_url,
     object_url,
     objects_url,
     signing_url,
@@ -114,6 +115,27 @@ class Bucket:
             SupabaseError: among others, there is no such object (`not_found`).
         """
         return self._storage.request("GET", object_url(self._base, self.name, path)).content
+
+    def move(self, path: str, new_path: str) -> bool:
+        """Rename an object that is written once. If one has the new name already, that one stays.
+
+        Returns:
+            Whether it was renamed now, as far as is known: an answer can be lost.
+        """
+        try:
+            self._storage.request(
+                "POST",
+                moving_url(self._base),
+                json={"bucketId": self.name, "sourceKey": path, "destinationKey": new_path},
+            )
+        except SupabaseError as error:
+            if error.code is ErrorCode.NOT_FOUND:
+                return False
+            if error.code is not ErrorCode.REJECTED or new_path not in self.list(new_path):
+                raise
+            self.delete([path])  # an upload whose answer was lost, and that arrived late
+            return False
+        return True
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects, at most 1,000; those that are gone already, too."""

@@ -22,10 +22,12 @@ class OpenPart(msgspec.Struct, frozen=True):
     Attributes:
         part: its number.
         given_up: numbers of parts that were never recorded; their files are to be deleted.
+        recorded: the last recorded part, if any; its file may not have its name yet.
     """
 
     part: int
     given_up: list[int]
+    recorded: int | None
 
 
 class RecordedPart(msgspec.Struct, frozen=True):
@@ -42,18 +44,20 @@ class RecordedPart(msgspec.Struct, frozen=True):
     run: EnrichRun
 
 
-class GivenUp(msgspec.Struct, frozen=True):
-    """Parts that a run which is over has left unrecorded.
+class Unsettled(msgspec.Struct, frozen=True):
+    """What may be left to do in the snapshot of a run.
 
     Attributes:
         run_id: of the run.
         snapshot_path: the address of its snapshot.
-        parts: their numbers; not each has a file.
+        parts: numbers of parts that were never recorded, if the run is over; not each has a file.
+        recorded: the last recorded part, if any; its file may not have its name yet.
     """
 
     run_id: str
     snapshot_path: str | None
     parts: list[int]
+    recorded: int | None
 
 
 class SnapshotLedger:
@@ -115,20 +119,23 @@ class SnapshotLedger:
         (told,) = msgspec.json.decode(answer.content)
         return msgspec.convert(told, RecordedPart) if told["is_recorded"] else None
 
-    def give_up(self, bucket: str | None, silence_seconds: float) -> list[GivenUp]:
+    def give_up(self, bucket: str | None, silence_seconds: float) -> list[Unsettled]:
         """Give up what runs left open that have ended, or were silent for so long.
+
+        A run that may have been killed just now, and looks alive, keeps the part that it has open.
 
         Args:
             bucket: that of the runs; None for all.
             silence_seconds: of a run that has not ended.
 
         Returns:
-            Up to 1,000 runs with parts whose files are to be deleted.
+            Up to 1,000 runs that are over and have parts whose files are to be deleted, and as many
+            that look alive and have recorded parts.
         """
         told = self._call(
             "media_give_up_parts", {"p_bucket": bucket, "p_silence_seconds": silence_seconds}
         )
-        return msgspec.convert(told, list[GivenUp])
+        return msgspec.convert(told, list[Unsettled])
 
     def forget(self, run_id: str, parts: Sequence[int]) -> None:
         """Take note that the files of these given up parts are deleted."""

@@ -54,6 +54,11 @@ def objects_url(base: str, bucket: str) -> str:
     return f"{base}/storage/v1/object/{quote(bucket, safe='')}"
 
 
+def moving_url(base: str) -> str:
+    """The URL that renames objects of any bucket."""
+    return f"{base}/storage/v1/object/move"
+
+
 def signing_url(base: str, bucket: str) -> str:
     """The URL that signs URLs of a bucket's objects, many at once."""
     return f"{base}/storage/v1/object/sign/{quote(bucket, safe='')}"

@@ -10,7 +10,7 @@ from media_enricher.settings import supabase_settings
 from media_enricher.snapshot import SnapshotError, SnapshotWriter, open_snapshot
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
-from tests.snapshot.records import RUN_ID, STARTED_AT, add, outcome
+from tests.snapshot.records import RUN_ID, STARTED_AT, add, add_as, outcome
 
 pytestmark = pytest.mark.usefixtures("migrated_stack", "supabase_environment")
 
@@ -47,8 +47,27 @@ def test_a_retried_run_counts_on_and_a_repeated_part_replaces_itself() -> None:
     retried = writer("snapshots-retried")
 
     assert add(retried, [outcome("b.jpg")]).endswith("part-00001.parquet")
-    assert retried.write(1, [outcome("b.jpg")]).endswith("part-00001.parquet")
+    assert add_as(1, retried, [outcome("b.jpg")]).endswith("part-00001.parquet")
     assert len(open_snapshot(retried.path, open_bucket).parts) == 2
+
+
+def test_readers_see_a_part_once_it_is_recorded() -> None:
+    target = writer("snapshots-recorded")
+    recorded = add(target, [outcome("a.jpg")])
+    target.write(1, [outcome("b.jpg")])
+    assert open_snapshot(target.path, open_bucket).parts == [recorded]
+
+    published = [target.publish(1) for _ in range(2)]
+    assert open_snapshot(target.path, open_bucket).parts == [recorded, published[1]]
+
+
+def test_an_upload_that_arrives_after_its_part_is_published_is_deleted() -> None:
+    target = writer("snapshots-late")
+    part = add(target, [outcome("a.jpg")])
+    target.write(0, [outcome("a.jpg")])
+
+    assert target.publish(0) == part
+    assert open_bucket("snapshots-late").list("") == [part.removeprefix("bucket:snapshots-late/")]
 
 
 @pytest.mark.parametrize("bucket", ["my photos", "a=b", "a+b&c@d", "what?", "it's (new)!", "média"])

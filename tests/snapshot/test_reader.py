@@ -38,7 +38,7 @@ def read(address: object) -> Snapshot:
 def test_any_outcome_comes_back_from_pandas_as_it_was(written: list[Outcome]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         target = writer(Path(folder))
-        target.write(0, written)
+        add(target, written)
         rows = read(target.path).frame()
 
     assert len(rows) == len(written)

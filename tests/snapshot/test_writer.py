@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from media_enricher.snapshot import SnapshotError, SnapshotWriter, open_snapshot
-from tests.snapshot.records import RUN_ID, STARTED_AT, add, outcome
+from tests.snapshot.records import RUN_ID, STARTED_AT, add, add_as, outcome
 
 MakeWriter = Callable[..., SnapshotWriter]
 
@@ -73,23 +73,37 @@ def test_a_part_has_a_row_group_per_thousand_rows_packed_with_zstd(make_writer: 
 
 def test_a_part_written_again_lies_over_the_first(make_writer: MakeWriter) -> None:
     writer = make_writer()
-    part = writer.write(0, [outcome("a.jpg")])
+    writer.write(0, [outcome("a.jpg")])
 
-    assert writer.write(0, [outcome("b.jpg")]) == part
+    part = add_as(0, writer, [outcome("b.jpg")])
     assert pd.read_parquet(part)["path"].tolist() == ["b.jpg"]
 
 
 def test_deleted_parts_leave_nothing_behind(make_writer: MakeWriter) -> None:
     writer = make_writer()
-    kept = writer.write(0, [outcome("a.jpg")])
+    kept = add_as(0, writer, [outcome("a.jpg")])
     writer.write(1, [outcome("b.jpg")])
+    add_as(4, writer, [outcome("of an older version.jpg")])
     for number in (1, 2):
-        cut_short = Path(writer.path) / f".part-{number:05}.parquet.x7.unfinished"
+        cut_short = Path(writer.path) / f"._part-{number:05}.parquet.unrecorded.x7.unfinished"
         cut_short.write_bytes(b"PAR1 and then the power went")
 
-    writer.delete([1, 2, 3])
+    writer.delete([1, 2, 3, 4])
 
     assert [str(file) for file in Path(writer.path).iterdir()] == [kept]
+
+
+def test_readers_see_a_part_once_it_is_recorded(make_writer: MakeWriter) -> None:
+    writer = make_writer()
+    recorded = add(writer, [outcome("a.jpg")])
+    writer.write(1, [outcome("b.jpg")])
+
+    assert pd.read_parquet(writer.path)["path"].tolist() == ["a.jpg"]
+    assert open_snapshot(writer.path, no_bucket).parts == [recorded]  # type: ignore[arg-type]
+
+    published = [writer.publish(1) for _ in range(2)]
+    assert open_snapshot(writer.path, no_bucket).parts == [recorded, published[1]]  # type: ignore[arg-type]
+    assert pd.read_parquet(writer.path)["path"].tolist() == ["a.jpg", "b.jpg"]
 
 
 def test_a_part_of_nothing_is_refused(make_writer: MakeWriter, tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ class Step(StrEnum):
     HALF_A_FILE = "the file has a temporary name"
     FILE_WRITTEN = "the file is there, its rows are not asked for"
     NOT_HEARD = "its rows are recorded, and the answer is lost"
-    RECORDED = "its rows are recorded, and the answer is read"
+    NAMELESS = "its rows are recorded, the file has not got its name"
+    RECORDED = "its rows are recorded, and the file has its name"
     AT_RANDOM = "whenever"
 
 
@@ -99,16 +100,17 @@ def _arm(run: Run, death: Death) -> None:
     """Put the death in the way of the write."""
     writes = iter(range(1_000))
     real_write, real_record = run.snapshot.write, SnapshotLedger.record
+    real_publish = run.snapshot.publish
     armed = [False]
 
-    def write(number: int, outcomes: Sequence[Outcome]) -> str:
+    def write(number: int, outcomes: Sequence[Outcome]) -> None:
         armed[0] = next(writes) == death.write
         if armed[0] and death.step is Step.NOTHING_WRITTEN:
             die()
         if armed[0] and death.step is Step.AT_RANDOM:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends a process, like SIGKILL
             signal.setitimer(signal.ITIMER_REAL, death.seconds)
-        return real_write(number, outcomes)
+        real_write(number, outcomes)
 
     def fsync(_handle: int) -> None:
         if armed[0] and death.step is Step.HALF_A_FILE:
@@ -122,6 +124,11 @@ def _arm(run: Run, death: Death) -> None:
             die()
         return answer
 
+    def publish(number: int) -> str:
+        if armed[0] and death.step is Step.NAMELESS:
+            die()
+        return real_publish(number)
+
     def recorded(*arguments: Any, **named: Any) -> Any:
         if armed[0] and death.step is Step.RECORDED:
             die()
@@ -129,6 +136,7 @@ def _arm(run: Run, death: Death) -> None:
 
     real_recorded: Callable[..., Any] = recorder.Recorded
     run.snapshot.write = write  # type: ignore[method-assign]
+    run.snapshot.publish = publish  # type: ignore[method-assign]
     os.fsync = fsync  # type: ignore[assignment]
     SnapshotLedger.record = record  # type: ignore[assignment,method-assign]
     recorder.Recorded = recorded  # type: ignore[assignment,misc]

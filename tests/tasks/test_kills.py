@@ -40,6 +40,7 @@ class Remedy(StrEnum):
     """What comes after a kill."""
 
     NEXT_RUN = "the next run on the bucket"
+    NEXT_RUN_AT_ONCE = "the next run on the bucket, and nobody has noticed the kill yet"
     SWEEP = "the sweep"
     RETRY = "Prefect's next attempt at the same run"
 
@@ -53,8 +54,8 @@ class Round:
         self._killed = str(uuid4())
         self._runs = [self._killed]
 
-    def kill(self, death: Death) -> None:
-        """Have a process begin the run and die."""
+    def kill(self, death: Death, *, is_noticed: bool) -> None:
+        """Have a process begin the run and die; otherwise its row says that it is running."""
         self._begin(self._killed)
         context = multiprocessing.get_context("forkserver")
         writer = context.Process(
@@ -70,7 +71,8 @@ class Round:
         assert writer.exitcode <= 0, "the writer failed, and did not die"
         if writer.exitcode == 0:
             assert death.step is Step.AT_RANDOM, "the writer did not die"
-        resources.run_table().record(self._killed, status=RunStatus.CRASHED)
+        if is_noticed:
+            resources.run_table().record(self._killed, status=RunStatus.CRASHED)
 
     def mend(self, remedy: Remedy) -> None:
         """What comes after the kill."""
@@ -175,6 +177,9 @@ def test_rows_snapshot_and_counters_agree_after_any_kill(
             remedy, step = next(ways)
             seconds = chance.uniform(0.0005, LONGEST_WRITE_SECONDS)
             each = Round(number, bucket, environment)
-            each.kill(Death(step, chance.randrange(WRITES), seconds))
+            each.kill(
+                Death(step, chance.randrange(WRITES), seconds),
+                is_noticed=remedy is not Remedy.NEXT_RUN_AT_ONCE,
+            )
             each.mend(remedy)
             each.check(is_done=True)

@@ -96,7 +96,8 @@ def test_a_snapshot_that_is_out_of_reach_is_settled_where_it_can_be(
 ) -> None:
     run = begin_run()
     run.expect(1)
-    unrecorded = Path(run.snapshot.write(0, [outcome_of(each) for each in _first(run)]))
+    run.snapshot.write(0, [outcome_of(each) for each in _first(run)])
+    (unrecorded,) = Path(run.snapshot.path).iterdir()
     resources.run_table().record(run.id, status=RunStatus.CRASHED)
     here, elsewhere = tmp_path / "snapshots", tmp_path / "of another machine"
     here.rename(elsewhere)
