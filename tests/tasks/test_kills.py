@@ -31,6 +31,7 @@ from tasks.settle import settle_snapshots
 from tests.tasks.killed_writer import Death, Step, record_pending, write_and_die
 
 ROUNDS = 100
+ROUNDS_INTO_A_BUCKET = 30  # each step with each remedy
 OBJECTS = 36
 WRITES = 4
 LONGEST_WRITE_SECONDS = 0.06
@@ -42,6 +43,7 @@ class Remedy(StrEnum):
     NEXT_RUN = "the next run on the bucket"
     NEXT_RUN_AT_ONCE = "the next run on the bucket, and nobody has noticed the kill yet"
     SWEEP = "the sweep"
+    SWEEP_AT_ONCE = "the sweep, and nobody has noticed the kill yet"
     RETRY = "Prefect's next attempt at the same run"
 
 
@@ -76,7 +78,7 @@ class Round:
 
     def mend(self, remedy: Remedy) -> None:
         """What comes after the kill."""
-        if remedy is Remedy.SWEEP:
+        if remedy in {Remedy.SWEEP, Remedy.SWEEP_AT_ONCE}:
             settle_snapshots()
             self.check()
         run_id = self._killed if remedy is Remedy.RETRY else str(uuid4())
@@ -173,13 +175,13 @@ def test_rows_snapshot_and_counters_agree_after_any_kill(
     ways = itertools.cycle(itertools.product(Remedy, steps))
 
     with disable_run_logger():
-        for number in range(1, ROUNDS + 1 if place == "folder" else ROUNDS // 5 + 1):
+        for number in range(1, 1 + (ROUNDS if place == "folder" else ROUNDS_INTO_A_BUCKET)):
             remedy, step = next(ways)
             seconds = chance.uniform(0.0005, LONGEST_WRITE_SECONDS)
             each = Round(number, bucket, environment)
             each.kill(
                 Death(step, chance.randrange(WRITES), seconds),
-                is_noticed=remedy is not Remedy.NEXT_RUN_AT_ONCE,
+                is_noticed=remedy not in {Remedy.NEXT_RUN_AT_ONCE, Remedy.SWEEP_AT_ONCE},
             )
             each.mend(remedy)
             each.check(is_done=True)
