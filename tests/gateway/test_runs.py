@@ -10,6 +10,7 @@ import httpx
 import pytest
 from prefect import get_client
 
+from media_enricher.snapshot import layout
 from tests.conftest import Put
 from tests.gateway.conftest import Gateway, Tokens, let_users_read
 
@@ -199,6 +200,23 @@ def test_a_run_without_a_snapshot_says_so(gateway: Gateway, bucket: str) -> None
     answer = gateway.get(f"/runs/{run_id}/snapshot", gateway.stack.service_key)
 
     assert answer.json() == {"path": None, "parts": []}
+
+
+def test_a_snapshot_is_what_is_recorded_of_it(gateway: Gateway, bucket: str, put: Put) -> None:
+    run_id = start(gateway, bucket)
+    folder = f"bucket={bucket}/date=2026-11-28/run_id={run_id}"
+    for name in (layout.part_name(0), layout.unrecorded_name(1)):
+        put(bucket, f"{folder}/{name}", b"PAR1", "application/vnd.apache.parquet")
+    gateway.query(
+        "update media_enrich_runs set snapshot_path = $2 where id = $1",
+        *(run_id, f"bucket:{bucket}/{folder}"),
+    )
+
+    answer = gateway.get(f"/runs/{run_id}/snapshot", gateway.stack.service_key)
+
+    (part,) = answer.json()["parts"]
+    assert part["name"] == "part-00000.parquet"
+    assert httpx.get(part["url"]).content == b"PAR1"
 
 
 def test_buckets_are_listed_without_that_of_the_snapshots(

@@ -39,6 +39,7 @@ from media_enricher.gateway.permissions import (
     visible,
 )
 from media_enricher.models import AssetStatus, EnrichRun, RunStatus
+from media_enricher.snapshot.layout import part_number
 from media_enricher.snapshot.targets import BUCKET_SCHEME
 
 router = APIRouter(
@@ -232,7 +233,9 @@ async def snapshot(desk: AtDesk, found: OpenedRun) -> Snapshot:
 
     def signed() -> dict[str, str]:
         bucket = desk.bucket(name)
-        return bucket.sign(bucket.list(f"{folder}/"), desk.settings.picture_seconds)
+        paths = bucket.list(f"{folder}/")
+        recorded = [path for path in paths if part_number(PurePosixPath(path).name) is not None]
+        return bucket.sign(recorded, desk.settings.picture_seconds)
 
     urls = await desk.blocking(signed)
     parts = [SnapshotPart(name=PurePosixPath(part).name, url=url) for part, url in urls.items()]
