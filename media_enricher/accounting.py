@@ -163,6 +163,7 @@ class Account(Counts):
         if recorded is not None:
             self.succeeded, self.failed = recorded.succeeded, recorded.failed
             self.skipped, self.bytes_read = recorded.skipped, recorded.bytes_read
+            self.total = recorded.total_files
         self.total = max(self.total, self.processed)
 
     def _add_failure(self, outcome: Outcome) -> None:

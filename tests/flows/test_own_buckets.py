@@ -74,7 +74,11 @@ def webhook(bucket: FilledBucket, gateway: Gateway) -> Sees:
 
 
 def asked_for(bucket: FilledBucket) -> set[str]:
-    """The buckets with a run that was asked for and has not ended."""
+    """The buckets with a run that was asked for and has not ended.
+
+    Those of other tests are among them, and may be let go at any moment: a request that nobody
+    came for is released by the next request or sweep, whatever bucket that one is for.
+    """
     rows = bucket.query(
         "select distinct bucket from media_enricher.run_requests where released_at is null"
         " union select distinct bucket from media_enricher.requested_objects"
@@ -88,7 +92,7 @@ def test_one_upload_is_one_run_and_its_results_and_snapshot_start_none(
     others = asked_for(bucket)
     bucket.fill(1)
     assert [answer.status_code for answer in webhook()] == [202]
-    assert asked_for(bucket) == others | {bucket.name}
+    assert asked_for(bucket) - others == {bucket.name}
 
     state = cast("State[Any]", enrich_object(bucket.name, return_state=True))
     assert (state.message or "").startswith("1 enriched of 1")
@@ -102,7 +106,7 @@ def test_one_upload_is_one_run_and_its_results_and_snapshot_start_none(
     assert {(answer.status_code, answer.json()["status"]) for answer in answers} == {
         (200, "ignored")
     }
-    assert asked_for(bucket) - {bucket.name} == others
+    assert asked_for(bucket) - others <= {bucket.name}
 
 
 def test_whoever_names_one_over_http_is_told_why_not(
@@ -158,7 +162,7 @@ def test_a_sweep_leaves_them_alone_and_does_the_rest(
     state = cast("State[Any]", sweep([*stores, bucket.name], return_state=True))
     assert state.is_completed()
     assert f"enriches what is missing from {bucket.name}" in (state.message or "")
-    assert asked_for(bucket) == others | {bucket.name}
+    assert asked_for(bucket) - others == {bucket.name}
 
 
 def test_one_that_was_used_before_stays_known(

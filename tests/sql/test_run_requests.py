@@ -557,7 +557,7 @@ TABLES = [
     f"select from media_enricher.{table}"
     for table in (
         *("run_requests", "idempotency_keys", "requested_objects"),
-        *("snapshot_ledgers", "run_failures"),
+        *("snapshot_ledgers", "run_failures", "run_deviations"),
     )
 ]
 HIDDEN = ["select from audit.enricher_invocations", "select flow from public.media_enrich_runs"]

@@ -31,6 +31,7 @@ class Ledger:
         )
 
     def open(self, least: int = 0) -> tuple[int, list[int]]:
+        """Of a first attempt, or of another: what the run had open is given up."""
         (row,) = self._database.rows(
             "select * from public.media_open_part($1, $2)", self.run_id, least
         )
@@ -134,6 +135,34 @@ def test_what_a_run_saw_stays_its_own(
 
     assert ledger.failures() == [("corrupt", 1, "b.jpg"), ("network", 1, "a.jpg")]
     assert later.failures() == []
+
+
+def test_a_retry_counts_what_it_tries_again_once(ledger: Ledger, pipeline: Pipeline) -> None:
+    """Of every kind: healed, failed for another reason, and deleted."""
+    pipeline.record(found("d.jpg"))  # whose row keeps its verdict when a look fails for now
+    part, _ = ledger.open()
+    ledger.tell(total_files=5)
+    ledger.record(
+        part,
+        failed("a.jpg", "network"),
+        failed("b.jpg", "network"),
+        found("c.bin", status="unsupported"),
+        failed("d.jpg", "network"),
+        found("gone.jpg"),
+    )
+    assert ledger.counts() == (5, 0, 3, 2, 7)
+
+    part, _ = ledger.open()
+    ledger.tell(total_files=5 + 4)  # as a run expects what is to do on top of what it did
+    part = ledger.record(part, found("a.jpg"), failed("b.jpg", "corrupt"))["next_part"]
+    assert ledger.counts() == (7, 1, 2, 2, 14)
+    part = ledger.record(part, failed("d.jpg", "network"))["next_part"]
+    kept = [("corrupt", 1, "b.jpg"), ("gone", 1, "gone.jpg")]
+    assert ledger.failures() == [*kept, ("network", 1, "d.jpg")]
+    ledger.record(part, found("d.jpg"), found("gone.jpg"))
+
+    assert ledger.counts() == (5, 2, 1, 2, 28)
+    assert ledger.failures() == kept
 
 
 def test_failures_are_added_up_over_parts_and_shards(ledger: Ledger, database: Database) -> None:
