@@ -72,6 +72,36 @@ def test_a_run_that_was_wrongly_taken_for_dead_writes_another_part(begin_run: Be
     assert second.run.processed_files == len(PATHS)
 
 
+def test_a_part_that_could_not_get_its_name_gets_it_before_the_next_is_written(
+    begin_run: BeginRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: Path, _target: Path) -> None:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    run = begin_run()
+    (pending,) = resources.asset_table().pending_pages(run.selection)
+    run.expect(len(pending))
+    outcomes = [outcome_of(each) for each in pending]
+    real_publish = run.snapshot.publish
+
+    def publish(number: int) -> str:
+        with monkeypatch.context() as folder:
+            folder.setattr(Path, "replace", refuse)
+            return real_publish(number)
+
+    monkeypatch.setattr(run.snapshot, "publish", publish)
+    with pytest.raises(SnapshotError, match="can't be renamed: Permission denied"):
+        list(run.recorder.record(outcomes[:10]))
+    monkeypatch.setattr(run.snapshot, "publish", real_publish)
+    assert len(recorded(run)) == 10
+
+    list(run.recorder.record(outcomes[10:]))
+
+    snapshot = open_snapshot(run.snapshot.path, resources.bucket)
+    assert set(snapshot.table["path"].to_pylist()) == recorded(run) == set(PATHS)
+    assert len(snapshot.parts) == 2
+
+
 def test_a_full_disk_ends_a_run_before_it_has_rows(
     begin_run: BeginRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
