@@ -192,7 +192,8 @@ class Account(Counts):
 
     def _reasons_to_skip(self) -> dict[str, int]:
         known = {"unsupported": self.unsupported, "gone": self.gone}
-        return {**known, "skipped before a retry": self.skipped - sum(known.values())}
+        before = max(0, self.skipped - sum(known.values()))
+        return {**known, "skipped before a retry": before}
 
     def verdict(
         self, *, threshold: float, minimum: int, seen_so_far: Callable[[], int] = lambda: 0
@@ -212,7 +213,8 @@ class Account(Counts):
         if not self.failed:
             return None
         reasons = self._reasons()
-        if self.transient_failures == self.processed:
+        # An object that was tried again is counted once, and its failures are not.
+        if self.failed == self.processed <= self.transient_failures:
             return f"none of {self.processed:,} objects could be read ({reasons})"
         if self.failed < minimum or self.failed <= threshold * self.processed:
             return None

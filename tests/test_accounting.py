@@ -33,6 +33,33 @@ def test_the_sentence_says_what_was_done() -> None:
     assert account.sentence() == "980 enriched, 20 failed, 3 unsupported of 1,003 in 0 s"
 
 
+def test_what_a_retry_tries_again_is_no_second_object() -> None:
+    before = EnrichRun(id="r", bucket="b", total_files=10, succeeded=8, failed=2)
+    account = Account(before=before)
+    account.expect(2)
+
+    account.add(
+        [outcome("healed-0"), outcome("healed-1")],
+        recorded=EnrichRun(id="r", bucket="b", total_files=10, succeeded=10),
+    )
+
+    assert account.sentence() == "10 enriched of 10 in 0 s"
+
+
+def test_an_object_that_could_not_be_read_twice_is_an_outage_too() -> None:
+    account = Account()
+    for _ in range(2):
+        account.expect(1)
+        account.add(
+            [outcome("a", ErrorCode.NETWORK)],
+            recorded=EnrichRun(id="r", bucket="b", total_files=1, failed=1),
+        )
+
+    assert account.verdict(threshold=1.0, minimum=10) == (
+        "none of 1 objects could be read (2 network)"
+    )
+
+
 def test_nothing_to_do_is_said_so() -> None:
     assert Account().sentence() == "Nothing to do"
 
