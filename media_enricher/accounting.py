@@ -12,8 +12,6 @@ import msgspec
 from media_enricher.models import AssetStatus, EnrichRun, Outcome, RunStatus
 
 SAMPLES_PER_REASON = 5
-OUTAGE_OBJECTS = 500
-"""So many objects in a row that could not be read, retries included, are no accident."""
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -36,10 +34,6 @@ def pace(run: EnrichRun) -> Pace:
     per_second = run.processed_files / max(seconds, 0.001)
     left = (run.total_files - run.processed_files) / per_second
     return Pace(per_second, left if run.status is RunStatus.RUNNING else None)
-
-
-class OutageError(Exception):
-    """Storage has stopped answering, so going on would only mark one object after another."""
 
 
 class Counts:
@@ -117,7 +111,6 @@ class Account(Counts):
         self.unsupported = 0
         self.gone = 0
         self.transient_failures = 0
-        self._transient_in_a_row = 0
         self.failures: Counter[str] = Counter()
         self.samples: dict[str, list[tuple[str, str]]] = {}
         self.formats: Counter[str] = Counter()
@@ -144,9 +137,6 @@ class Account(Counts):
         """
         for outcome in outcomes:
             self.bytes_read += outcome.bytes_read
-            self._transient_in_a_row += 1
-            if not outcome.is_transient_failure:
-                self._transient_in_a_row = 0
             asset = outcome.asset
             if asset.path in gone:
                 self.gone += 1
@@ -174,18 +164,6 @@ class Account(Counts):
         samples = self.samples.setdefault(reason, [])
         if len(samples) < SAMPLES_PER_REASON:
             samples.append((outcome.asset.path, outcome.asset.error_message or ""))
-
-    def raise_if_outage(self) -> None:
-        """End a run that reads nothing any more.
-
-        Raises:
-            OutageError: the last so many objects all ended in a transient failure.
-        """
-        if self._transient_in_a_row >= OUTAGE_OBJECTS:
-            raise OutageError(
-                f"the last {self._transient_in_a_row:,} objects could not be read "
-                f"({self._reasons()}); start the run again once Storage answers"
-            )
 
     def _reasons(self) -> str:
         return ", ".join(f"{count:,} {code}" for code, count in self.failures.most_common(3))

@@ -37,6 +37,15 @@ PATIENCE_SECONDS = 2.0
 _looked = msgspec.json.Decoder(Looked)
 
 
+OUTAGE_OBJECTS = 500
+"""So many objects in a row of batches of which nothing could be read, retries included, are no
+accident."""
+
+
+class OutageError(Exception):
+    """Storage has stopped answering, so going on would only mark one object after another."""
+
+
 class BatchIncompleteError(Exception):
     """No member of a batch could be read for now; a retry reads them again.
 
@@ -169,6 +178,8 @@ class Enrichment:
         self._refreshes = mode in (Mode.FAILED, Mode.ALL)
         self._submitted: dict[PrefectFuture[str], Batch] = {}
         self._cuts = Cuts()
+        self._unread_in_a_row = 0
+        self._why_unread: str | None = None
         self.reused = 0
 
     def __enter__(self) -> Self:
@@ -201,6 +212,7 @@ class Enrichment:
         """Enrich batches as they come, and yield the outcomes of all that finished meanwhile.
 
         Raises:
+            OutageError: the last so many objects could not be read; their outcomes were yielded.
             Exception: whatever made a task run fail, other than objects that could not be read.
         """
         while True:
@@ -213,6 +225,11 @@ class Enrichment:
                 outcomes += self._next_outcomes()
             self._cuts.note()
             yield outcomes
+            if self._unread_in_a_row >= OUTAGE_OBJECTS:
+                raise OutageError(
+                    f"the last {self._unread_in_a_row:,} objects could not be read "
+                    f"({self._why_unread}); start the run again once Storage answers"
+                )
 
     @lru_cache  # noqa: B019 - of a run, which is all that its process is for
     def _task(self, retries: int) -> Task[[Batch], str]:
@@ -248,6 +265,11 @@ class Enrichment:
         result: str | BaseException = future.result(raise_on_failure=False)
         if isinstance(result, BatchIncompleteError):
             self._cuts.follow(batch, None)
+            # Of a batch that was read in part, Storage did answer: such failures come together,
+            # behind what was read, and are no sign of an outage.
+            if not batch.is_rest:
+                self._unread_in_a_row += len(result.outcomes)
+                self._why_unread = result.outcomes[-1].asset.error_message
             return result.outcomes
         if isinstance(result, BaseException):
             raise result
@@ -258,6 +280,8 @@ class Enrichment:
                 outcome.bytes_read = 0
                 outcome.download_seconds = outcome.probe_seconds = 0.0
             looked.failed, looked.rounds = [], 0  # of another run, some time ago
+        else:
+            self._unread_in_a_row = 0
         rest = batch.rest(
             {outcome.asset.path for outcome in looked.done}, looked.failed, looked.rounds
         )

@@ -21,7 +21,6 @@ def write(run: Run, outcomes: Sequence[Outcome]) -> None:
         SupabaseError: the database or Storage did not take it, after retries. As with the other,
             what was not recorded is in the task cache, so the run can be repeated without reading
             the objects again.
-        OutageError: it is of no use to go on reading.
     """
     bucket, metrics = run.selection.bucket, resources.metrics()
     with metrics.timed(bucket, Stage.WRITE):
@@ -37,4 +36,3 @@ def write(run: Run, outcomes: Sequence[Outcome]) -> None:
         run.account.sentence(),
         extra={"bucket": bucket, "objects": len(outcomes), "part": ", ".join(parts)},
     )
-    run.account.raise_if_outage()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from media_enricher.accounting import OUTAGE_OBJECTS, Account, OutageError, Pace, pace
+from media_enricher.accounting import Account, Pace, pace
 from media_enricher.models import AssetStatus, EnrichRun, ErrorCode, Outcome, RunStatus
 from tests.test_batching import outcome
 
@@ -125,18 +125,6 @@ def test_samples_are_bounded() -> None:
     account = account_of(0, *[ErrorCode.CORRUPT] * 100)
     assert account.failures == {"corrupt": 100}
     assert len(account.samples["corrupt"]) == 5
-
-
-def test_an_outage_is_told_from_failures_that_come_and_go() -> None:
-    account = Account()
-    account.expect(2_000)
-    for _ in range(3):
-        account.add([outcome(f"{i}", ErrorCode.TIMEOUT) for i in range(OUTAGE_OBJECTS - 1)])
-        account.raise_if_outage()
-        account.add([outcome("fine")])
-    account.add([outcome(f"{i}", ErrorCode.TIMEOUT) for i in range(OUTAGE_OBJECTS)])
-    with pytest.raises(OutageError, match="500 objects could not be read"):
-        account.raise_if_outage()
 
 
 class TestPace:

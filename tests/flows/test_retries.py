@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import tasks.enrich
 from flows.backfill import backfill
-from media_enricher import accounting, batching
+from media_enricher import batching
 from media_enricher.batching import BatchLimits
 from media_enricher.models import Depth
 from media_enricher.settings import settings
@@ -107,7 +108,7 @@ def test_an_outage_fails_the_run(filled: FilledBucket, storage: FaultyStorage) -
 def test_an_outage_stops_the_run_before_it_has_marked_everything(
     bucket: FilledBucket, storage: FaultyStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounting, "OUTAGE_OBJECTS", 50)
+    monkeypatch.setattr(tasks.enrich, "OUTAGE_OBJECTS", 50)
     monkeypatch.setitem(
         batching.LIMITS, Depth.FULL, BatchLimits(objects=50, size_bytes=2**40, cut_every=2**31)
     )
@@ -120,6 +121,25 @@ def test_an_outage_stops_the_run_before_it_has_marked_everything(
     assert "start the run again once Storage answers" in (state.message or "")
     assert 50 <= len(bucket.rows()) < 600
     assert bucket.latest_run()["status"] == "failed"
+
+
+def test_failures_among_what_is_read_are_no_outage_however_many(
+    bucket: FilledBucket, storage: FaultyStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.enrich, "OUTAGE_OBJECTS", 20)
+    monkeypatch.setitem(
+        batching.LIMITS, Depth.FULL, BatchLimits(objects=40, size_bytes=2**40, cut_every=2**31)
+    )
+    bucket.fill(240)
+    for i in range(1, 241):
+        path = f"{bucket.name}/photos/{i:05}.jpg"
+        storage.objects[path] = photo(i)
+        if i % 5 < 2:
+            storage.next_answers[path] = [OUTAGE] * 100
+    state = run(bucket)
+    assert "start the run again" not in (state.message or "")
+    assert len(bucket.rows()) == 240, "it went on to the end"
+    assert {row["error_code"] for row in bucket.rows().values()} == {None, "unavailable"}
 
 
 def test_a_flow_run_that_prefect_retries_goes_on_in_its_row(bucket: FilledBucket) -> None:
