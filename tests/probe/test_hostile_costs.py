@@ -137,6 +137,8 @@ CATALOGUE: dict[str, tuple[Callable[[int], bytes], int, str]] = {
         "",
     ),
     "an icon larger than it says": (large_icon, 1, "a.ico"),
+    "Netpbm comments": (lambda n: b"P2\n3000 3000\n255\n" + b"#\n" * n, 5_000_000, ""),
+    "Netpbm comments first": (lambda n: b"P6\n" + b"#a\n" * n + b"9 9\n255\n", 5_000_000, ""),
     "WebP chunks": (lambda n: WEBP + b"abcd\0\0\0\0" * n, 3_000_000, ""),
 }
 

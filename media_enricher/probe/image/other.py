@@ -7,7 +7,7 @@ import struct
 from PIL import Image
 
 from media_enricher.models import ErrorCode
-from media_enricher.probe.image import memory
+from media_enricher.probe.image import memory, netpbm
 from media_enricher.probe.image.decoders import open_image
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.source import MoreBytesError, UnreadableError, Window
@@ -30,6 +30,8 @@ def read(window: Window, header: ImageHeader) -> None:
         _require_directory(window)
     if header.format == "icns":
         memory.before_opening(window.data, header)
+    if header.format == "ppm":
+        netpbm.check(window.data)
     try:
         with open_image(header.format, window.data) as image:
             _describe(image, header)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from media_enricher.models import ErrorCode
-from media_enricher.probe.image import gif, jpeg, memory, png
+from media_enricher.probe.image import gif, jpeg, memory, netpbm, png
 from media_enricher.probe.image.decoders import open_image, refusals
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.source import Buffer, UnreadableError
@@ -73,6 +73,8 @@ def _decode_whole(data: Buffer, header: ImageHeader, max_pixels: int) -> Image.I
     memory.before_opening(data, header)
     if header.format == "gif":
         data = gif.first_frame(data) or data
+    elif header.format == "ppm":
+        data = netpbm.without_comments(data)
     try:
         return _load(open_image(header.format, data), header, max_pixels)
     except UnreadableError as refused:
