@@ -33,6 +33,8 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a child that is sent a signal when this process ends. Any thread may call it.
 
+    SIGTERM ends the child even where this process ignores it, which a program would inherit.
+
     Args:
         command: the program and its arguments.
         on_parent_death: what the child gets, however this process ends.
@@ -40,12 +42,13 @@ def spawn(
     """
     arguments = [str(part) for part in command]
     follow = die_with_parent(on_parent_death)
-    starting = _starter().submit(
-        _popen,
-        arguments,
-        preexec_fn=follow,
-        **options,
-    )
+
+    def prepare() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if follow is not None:
+            follow()
+
+    starting = _starter().submit(_popen, arguments, preexec_fn=prepare, **options)
     try:
         return starting.result()
     except BaseException:  # interrupted: nobody gets to know the child, so it ends

@@ -49,6 +49,17 @@ def test_children_and_their_children_end_with_their_parent(how: signal.Signals) 
         wait_until_gone(below)
 
 
+def test_a_child_can_be_ended_where_its_parent_ignores_that() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        child = processes.spawn(["sleep", "600"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    child.terminate()
+    wait_until_gone([psutil.Process(child.pid)])
+    assert child.wait() == -signal.SIGTERM
+
+
 LATE = """
 import os, sys
 from media_enricher.processes import die_with_parent

@@ -372,6 +372,7 @@ def test_too_many_requests_are_held_back_for_as_long_as_was_asked(admin_page: Ad
         ),
     )
     admin_page.open_as_admin()
+    admin_page.ask_for(PHOTOGRAPHS)
     start = page.get_by_role("button", name="Start run")
     start.click()
     expect(page.locator("#start-error")).to_contain_text("You can try again in")
