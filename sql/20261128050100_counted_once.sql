@@ -34,8 +34,13 @@ begin
     union all
     select a.path, a.status,
       case when a.status = 'failed' then coalesce(a.error_code, 'unknown') end
-    from public.media_assets a
-    where a.bucket = p_bucket and a.path = any (p_paths) and a.run_id = p_run_id
+    from unnest(p_paths) as given (path)
+    -- Row by row: a plan made for all rows of the run reads them all, for every part.
+    cross join lateral (
+      select m.path, m.status, m.error_code, m.run_id from public.media_assets m
+      where m.bucket = p_bucket and m.path = given.path offset 0
+    ) a
+    where a.run_id = p_run_id
       and not exists (
         select from media_enricher.run_deviations d
         where d.run_id = p_run_id and d.path = a.path
@@ -165,8 +170,10 @@ begin
     insert into media_enricher.run_deviations (run_id, path, ended, error_code)
     select p_run_id, e.path, e.ended, e.code
     from explained e
-    left join public.media_assets a
-      on a.bucket = p_bucket and a.path = e.path and a.run_id = p_run_id
+    left join lateral ( -- row by row, as above
+      select m.status, m.error_code, m.run_id from public.media_assets m
+      where m.bucket = p_bucket and m.path = e.path offset 0
+    ) a on a.run_id = p_run_id
     where a.status is distinct from e.ended
       or e.ended = 'failed' and coalesce(a.error_code, 'unknown') <> e.code
   ),

@@ -192,3 +192,34 @@ def test_what_is_kept_of_old_runs_is_forgotten(ledger: Ledger, database: Databas
     )
     assert database.value("select public.media_purge_run_records(1)") == 2
     assert ledger.failures() == []
+
+
+def test_recording_a_part_reads_its_own_rows_however_many_the_run_has(
+    database: Database, objects: Objects
+) -> None:
+    names = [f"{i:05}.jpg" for i in range(30_000)]
+    objects.put(*names)
+    run = Ledger(database, objects.bucket)
+    part, _ = run.open()
+    part = run.record(part, *[found(name) for name in names[:29_000]])["next_part"]
+    database.run("analyze public.media_assets")
+    read: list[int] = []
+    before = _rows_read(database)
+    for at in range(29_000, 29_100, 10):  # more than five times, after which a plan may be another
+        part = run.record(part, *[found(name) for name in names[at : at + 10]])["next_part"]
+        now = _rows_read(database)
+        read.append(now - before)
+        before = now
+
+    assert max(read) <= 10 * 10, read
+
+
+def _rows_read(database: Database) -> int:
+    """How many rows of media_assets this connection has read until now."""
+    database.run("select pg_stat_force_next_flush()")
+    return int(
+        database.value(
+            "select seq_tup_read + idx_tup_fetch from pg_stat_user_tables"
+            " where relid = 'public.media_assets'::regclass"
+        )
+    )
