@@ -113,7 +113,9 @@ create or replace function public.media_record_part(
   p_run_id uuid, p_part integer, p_bucket text, p_assets json, p_transient_codes text[],
   p_bytes_read bigint
 ) returns table (is_recorded boolean, gone text[], next_part integer, run jsonb)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = ''
+set plan_cache_mode = force_custom_plan -- a plan made for an empty table is slow once it is full
+as $$
 declare
   ledger media_enricher.snapshot_ledgers;
   new_gone text[];

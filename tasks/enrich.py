@@ -215,21 +215,23 @@ class Enrichment:
             OutageError: the last so many objects could not be read; their outcomes were yielded.
             Exception: whatever made a task run fail, other than objects that could not be read.
         """
-        while True:
-            for batch in islice(batches, max(0, self._window - len(self._submitted))):
-                self._submit(batch)  # one by one: the first is under way while others are planned
-            if not self._submitted:
-                return
+        self._submit_from(batches)
+        while self._submitted:
             outcomes = self._next_outcomes()
             while not self._finished.empty():
                 outcomes += self._next_outcomes()
             self._cuts.note()
+            self._submit_from(batches)  # now: the lanes read on while these outcomes are written
             yield outcomes
             if self._unread_in_a_row >= OUTAGE_OBJECTS:
                 raise OutageError(
                     f"the last {self._unread_in_a_row:,} objects could not be read "
                     f"({self._why_unread}); start the run again once Storage answers"
                 )
+
+    def _submit_from(self, batches: Iterable[Batch]) -> None:
+        for batch in islice(batches, max(0, self._window - len(self._submitted))):
+            self._submit(batch)  # one by one: the first is under way while others are planned
 
     @lru_cache  # noqa: B019 - of a run, which is all that its process is for
     def _task(self, retries: int) -> Task[[Batch], str]:

@@ -60,7 +60,7 @@ class Recorder:
             self._part = self._open()
 
     def record(self, outcomes: Sequence[Outcome]) -> Iterator[Recorded]:
-        """Write outcomes in parts of at most 1,000, and yield each once it is durable.
+        """Write outcomes in parts of at most `PART_ROWS`, and yield each once it is durable.
 
         Raises:
             SnapshotError: the snapshot can't be written; nothing of the part was recorded.

@@ -12,7 +12,7 @@ from media_enricher.models import TRANSIENT_ERRORS, EnrichRun, Outcome
 from media_enricher.supabase.retrying import call
 from media_enricher.supabase.rows import encode_rows
 
-PART_ROWS = 1000
+PART_ROWS = 2000
 """The most outcomes of one part, which is one request and one transaction."""
 
 
@@ -90,7 +90,7 @@ class SnapshotLedger:
             run_id: of the run.
             part: the number of the part, which must be the open one.
             bucket: that of all its outcomes.
-            outcomes: those in the part, at most 1,000.
+            outcomes: those in the part, at most `PART_ROWS`.
 
         Returns:
             None if nothing was recorded, for the part was given up meanwhile.
