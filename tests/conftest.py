@@ -66,6 +66,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             assert item.nodeid.startswith(SHARING_THE_SITE), f"{item.nodeid} is not among them"
 
 
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """A command that was asked to stop ignores signals from then on, and its children would, too."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
 class Put(Protocol):
     """Uploads an object with the service key, replacing what is there."""
 

@@ -55,8 +55,8 @@ def child():
         return frame is not None
     try:
         with Interruption((signal.SIGINT, signal.SIGTERM), when=inside if when else None):
-            os.write(writing, b"r")
             try:
+                os.write(writing, b"r")  # here: a signal may come before it returns
                 if when:
                     busy()  # the engine, before the run's own code
                 work()
