@@ -221,7 +221,11 @@ class Enrichment:
             while not self._finished.empty():
                 outcomes += self._next_outcomes()
             self._cuts.note()
-            self._submit_from(batches)  # now: the lanes read on while these outcomes are written
+            try:
+                self._submit_from(batches)  # the lanes read on while these outcomes are written
+            except Exception:
+                yield outcomes  # they are written, though no more can be planned
+                raise
             yield outcomes
             if self._unread_in_a_row >= OUTAGE_OBJECTS:
                 raise OutageError(

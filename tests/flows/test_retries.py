@@ -6,10 +6,13 @@ The objects are read from a server that fails on request; everything else is the
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +21,7 @@ import tasks.enrich
 from flows.backfill import backfill
 from media_enricher import batching
 from media_enricher.batching import BatchLimits
-from media_enricher.models import Depth
+from media_enricher.models import Depth, StorageObject
 from media_enricher.settings import settings
 from tasks import resources
 from tests.enrich.faulty_storage import FaultyStorage, refuse
@@ -140,6 +143,27 @@ def test_failures_among_what_is_read_are_no_outage_however_many(
     assert "start the run again" not in (state.message or "")
     assert len(bucket.rows()) == 240, "it went on to the end"
     assert {row["error_code"] for row in bucket.rows().values()} == {None, "unavailable"}
+
+
+def test_what_was_read_is_written_though_planning_fails_after_it(
+    filled: FilledBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules["flows.backfill"]
+    plan_all, window = module.pending_objects, settings().batches_in_flight
+    monkeypatch.setitem(
+        batching.LIMITS, Depth.FULL, BatchLimits(objects=1, size_bytes=2**40, cut_every=2**31)
+    )
+
+    def plan_some(*arguments: Any, **options: Any) -> Iterator[StorageObject]:
+        yield from islice(plan_all(*arguments, **options), window + 1)
+        raise ConnectionError("the database went away")
+
+    monkeypatch.setattr(module, "pending_objects", plan_some)
+    state = run(filled)
+    assert state.is_failed()
+    assert "the database went away" in (state.message or "")
+    assert filled.rows()
+    assert filled.latest_run()["processed_files"] == len(filled.rows())
 
 
 def test_a_flow_run_that_prefect_retries_goes_on_in_its_row(bucket: FilledBucket) -> None:
