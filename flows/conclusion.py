@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
-from flows.interruption import interruption, until_heard
+from flows.interruption import interruption, outside, until_heard
 from media_enricher.models import RunStatus
 from tasks import resources
 
@@ -42,6 +42,8 @@ class Conclusion:
 
     def __enter__(self) -> Self:
         self._signals.__enter__()
+        if stop := interruption():
+            stop.when = outside(Conclusion.__exit__)
         return self
 
     def __exit__(
@@ -50,10 +52,10 @@ class Conclusion:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
+        if stop := interruption():
+            stop.hear()  # what the run did is done: a wish that comes now is too late
         self._signals.__exit__(kind, error, traceback)
         self._was_interrupted = kind is KeyboardInterrupt
-        if self._was_interrupted and (stop := interruption()):
-            stop.hear()
         return self._was_interrupted
 
     def state(self) -> State[Any]:

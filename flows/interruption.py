@@ -9,29 +9,37 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from functools import partial
+from types import CodeType, FrameType
 from typing import Any
 
-from prefect import Flow
 from prefect.exceptions import TerminationSignal
 
 from media_enricher.signals import Interruption, Repeater, is_leaving, send_to_main_thread
 
+Place = Callable[[FrameType | None], bool]
+"""Where an interruption may be raised; elsewhere it waits."""
 
-def inside(flow: Flow[..., Any]) -> Callable[[FrameType | None], bool]:
-    """Whether the flow's function is among those being executed at a frame.
 
-    Where an interruption may be raised: never in the engine around it, which would call a run
-    crashed that was just done.
-    """
-    code = flow.fn.__code__
+def nowhere(_: FrameType | None) -> bool:
+    """In no place: an interruption waits for the work of the run, which can be cancelled."""
+    return False
 
-    def is_executed(frame: FrameType | None) -> bool:
-        while frame is not None and frame.f_code is not code:
-            frame = frame.f_back
-        return frame is not None
 
-    return is_executed
+def inside(function: Callable[..., Any]) -> Place:
+    """Wherever the function is among those being executed."""
+    return partial(_is_executed, function.__code__)
+
+
+def outside(function: Callable[..., Any]) -> Place:
+    """Wherever the function is not among those being executed."""
+    return lambda frame: not _is_executed(function.__code__, frame)
+
+
+def _is_executed(code: CodeType, frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame is not None
 
 
 def interruption() -> Interruption | None:

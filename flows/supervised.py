@@ -14,13 +14,14 @@ import httpx
 from prefect import Flow, get_client
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ParameterTypeError, PrefectException
+from prefect.flow_engine import FlowRunEngine
 from prefect.logging.loggers import flow_run_logger
 from prefect.settings import get_current_settings
 
 from flows.backfill import backfill
 from flows.backfill_sharded import backfill_sharded
 from flows.enrich_object import enrich_object
-from flows.interruption import inside
+from flows.interruption import inside, nowhere, outside
 from media_enricher.models import FlowName
 from media_enricher.signals import Interruption
 
@@ -42,10 +43,12 @@ def run(name: str, parameters: Mapping[str, object], stop: Interruption) -> int:
     Args:
         name: of the flow.
         parameters: of the flow.
-        stop: open; once the run is running, it stops the flow's own code alone.
+        stop: open; once the run has begun, it stops the run's own work alone.
     """
     flow = FLOWS[name]
     _stops.append(stop)
+    # While Prefect begins a run, and calls its hooks, an interruption would make it a crashed one.
+    stop.when = outside(FlowRunEngine.begin_run)
     supervised = flow.with_options(on_running=[*flow.on_running_hooks, _announce, _listen])
     try:
         arguments: dict[str, Any] = {**parameters, "return_state": True}
@@ -77,7 +80,8 @@ def _unreachable(error: Exception) -> str:
 
 
 def _announce(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    _stops[-1].when = inside(flow)
+    # From here on, its `Conclusion` lets it be stopped. A dry run has none, and no row either.
+    _stops[-1].when = inside(flow.fn) if flow_run.parameters.get("dry_run") else nowhere
     _print(run_id=str(flow_run.id))
 
 
