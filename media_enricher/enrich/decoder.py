@@ -39,6 +39,7 @@ from media_enricher.models import AssetStatus, Depth, ErrorCode, Findings
 from media_enricher.probe import (
     NeedMoreBytes,
     ProbeOptions,
+    keep_blocks,
     preload,
     probe_full,
     probe_header,
@@ -75,6 +76,7 @@ def serve(control_number: int, shared: int, begun: int, parent: int) -> None:
     sandbox.die_with_parent(parent)
     sandbox.keep_descriptors(control_number, shared, begun)
     preload()
+    keep_blocks()
     gc.collect()
     gc.freeze()  # what is here now stays, so that collecting later need not look at it again
     control = socket.socket(fileno=control_number)

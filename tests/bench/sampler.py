@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import threading
@@ -13,6 +14,9 @@ import msgspec
 import psutil
 
 INTERVAL_SECONDS = 0.1
+MEMORY_EVERY = 10
+"""Looks at the processor time for each look at the memory, for which the kernel goes through all
+pages: at each look, that alone took 1 s of the 16 s of processor time of 600 photographs."""
 
 
 class Usage(msgspec.Struct, kw_only=True):
@@ -74,12 +78,14 @@ def cpu_seconds_of(pid: int) -> Iterator[list[float]]:
 
 
 def _sample_to_the_end(pid: int, usage: Usage) -> None:
+    looks = itertools.count()
     while tree := _tree(pid):
         # Only ever growing: a child that has ended is counted by its parent if that waited for it.
         usage.cpu_seconds = max(usage.cpu_seconds, _cpu_seconds(tree))
-        rss, pss = _memory_mb(tree)
-        usage.peak_rss_mb = max(usage.peak_rss_mb, rss)
-        usage.peak_pss_mb = max(usage.peak_pss_mb, pss)
+        if next(looks) % MEMORY_EVERY == 0:
+            rss, pss = _memory_mb(tree)
+            usage.peak_rss_mb = max(usage.peak_rss_mb, rss)
+            usage.peak_pss_mb = max(usage.peak_pss_mb, pss)
         time.sleep(INTERVAL_SECONDS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -103,7 +104,8 @@ def test_a_storage_that_refuses_four_of_ten_requests_costs_time_alone(
     for i in range(6, 21):
         filled.put(f"{i}.jpg", photo(i))
         storage.objects[f"{filled.name}/{i}.jpg"] = photo(i)
-    storage.usual = _overloaded(0.4, random.Random(7))
+    served: Counter[str] = Counter()
+    storage.usual = _overloaded(0.4, random.Random(7), served)
     rows_before_the_end: list[int] = []
 
     def watch() -> None:
@@ -115,12 +117,16 @@ def test_a_storage_that_refuses_four_of_ten_requests_costs_time_alone(
     assert 0 < rows_before_the_end[0] < 20, "some were written while others waited"
     assert {row["status"] for row in filled.rows().values()} == {"enriched"}
     assert len(filled.rows()) == 20
+    assert set(served.values()) == {1}, "nothing was read twice"
 
 
-def _overloaded(share: float, chance: random.Random) -> Answer:
+def _overloaded(share: float, chance: random.Random, served: Counter[str]) -> Answer:
     usual, too_many = plain(), refuse(429, Retry_After="1")
 
     async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
-        return await (too_many if chance.random() < share else usual)(request, data)
+        if chance.random() < share:
+            return await too_many(request, data)
+        served[request.path] += 1
+        return await usual(request, data)
 
     return answer

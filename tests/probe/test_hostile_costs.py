@@ -213,6 +213,21 @@ def test_what_would_take_too_much_memory_is_told_and_the_rest_still_read(kind: s
     assert header(make(n), name)[0].error_code is None
 
 
+def test_blocks_that_are_kept_for_the_next_image_are_given_back_before_a_large_one() -> None:
+    program = (
+        "from PIL import Image; from media_enricher.probe import keep_blocks;"
+        "from media_enricher.probe.image.memory import MAX_DECODED_BYTES, require_room;"
+        "kept = lambda: Image.core.get_stats()['blocks_cached'];"
+        "keep_blocks(); [Image.new('RGB', (99, 99)) for _ in range(9)];"
+        "require_room(9, 9, 9 * 9 * 4, 'small'); print(kept() > 0);"
+        "require_room(9, 9, MAX_DECODED_BYTES, 'large'); print(kept())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "0"]
+
+
 def test_after_preload_a_probe_opens_no_file() -> None:
     program = (
         "import resource; from media_enricher.probe import preload; preload();"

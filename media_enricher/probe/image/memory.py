@@ -31,10 +31,13 @@ from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.source import Buffer, UnreadableError
 
 MAX_DECODED_BYTES = 360 * 1024 * 1024
-"""For one object. With Pillow, NumPy, the file's own bytes and
-the memory shared with the lane a decoder stays within 512 MB."""
+"""For one object. With Pillow, NumPy, the file's own bytes and the memory shared with the lane, a
+decoder stays within 512 MB."""
 
+_allocator: Any = Image.core  # type: ignore[attr-defined]  # documented as "Block allocator"
+_KEPT_BLOCKS = 4
 _MIB = 1024 * 1024
+_KEPT_BYTES = _KEPT_BLOCKS * 16 * _MIB
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 """Bytes of a pixel in Pillow's memory; all other modes take four."""
 _TO_EIGHT_BITS = {"I": 28, "F": 28, "I;16": 8, "I;16B": 8, "I;16L": 8}
@@ -49,12 +52,23 @@ _WHOLE = {
 _TILE_WIDTH, _TILE_HEIGHT, _ROWS, _SAMPLES, _BITS = 322, 323, 278, 277, 258
 
 
+def keep_blocks() -> None:
+    """Have Pillow keep a little memory from one image to the next, in place of giving all back.
+
+    For a process that looks at one object after the other. The kernel clears each page that it
+    hands out, which was 3 ms of the 20 ms that a photograph takes, and is 1 with these blocks.
+    """
+    _allocator.set_blocks_max(_KEPT_BLOCKS)
+
+
 def require_room(width: int, height: int, needed: float, what: str) -> None:
-    """Refuse what takes more than `MAX_DECODED_BYTES`.
+    """Refuse what takes more than `MAX_DECODED_BYTES`, and make room for the rest.
 
     Raises:
         UnreadableError: too many pixels.
     """
+    if needed > MAX_DECODED_BYTES - _KEPT_BYTES:
+        _allocator.clear_cache()
     if needed > MAX_DECODED_BYTES:
         raise UnreadableError(
             ErrorCode.TOO_MANY_PIXELS,
