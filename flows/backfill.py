@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
+from prefect.utilities.annotations import quote
 from pydantic import Field
 
 from flows import hooks
@@ -76,7 +77,7 @@ def backfill(
             progress = Progress(run.account)
             pending = pending_objects(selection, limit=run.limit)
             for outcomes in enrichment.map(batches(pending, depth, known_cuts(selection))):
-                write(run, outcomes)
+                write(run, quote(outcomes))
                 progress.move()
             progress.show()
         report(run, reused=enrichment.reused)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
+from prefect.utilities.annotations import quote
 from pydantic import Field
 
 from flows import hooks
@@ -57,7 +58,7 @@ def enrich_object(bucket: BucketName, prefix: str = "", depth: Depth = Depth.FUL
                 page = requested.page(depth)
                 run.expect(len(page.pending))
                 for outcomes in enrichment.map(batches(page.pending, depth)):
-                    write(run, outcomes)
+                    write(run, quote(outcomes))
                     progress.move()
                 requested.fulfil(page, run.id)
             progress.show()

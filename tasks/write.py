@@ -16,6 +16,9 @@ from tasks.run import Run
 def write(run: Run, outcomes: Sequence[Outcome]) -> None:
     """Add parts to the snapshot; with each, upsert its rows and move the run's counters.
 
+    Pass the outcomes as `quote(outcomes)`: else Prefect looks for futures in each of them, which
+    takes it 30 microseconds, a tenth of what the run's own process does for a small object.
+
     Raises:
         SnapshotError: the snapshot can't be written.
         SupabaseError: the database or Storage did not take it, after retries. As with the other,
