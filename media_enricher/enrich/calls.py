@@ -67,12 +67,19 @@ class Call:
     one that asks for the same object. Without one, it is kept. Thread-safe.
     """
 
-    def __init__(self, objects: Sequence[StorageObject], depth: Depth) -> None:
+    def __init__(
+        self,
+        objects: Sequence[StorageObject],
+        depth: Depth,
+        caller: Caller,
+        positions: Sequence[int],
+    ) -> None:
+        """The outcomes of the objects are for this caller, at these positions of what it asked."""
         self.objects = objects
         self.depth = depth
         self.is_abandoned = False
         self._outcomes: list[Outcome | None] = [None] * len(objects)
-        self._takers: dict[int, tuple[Caller, int]] = {}
+        self._takers = {index: (caller, at) for index, at in enumerate(positions)}
         self._left = len(objects)
         self._error: Exception | None = None
         self._lock = threading.Lock()

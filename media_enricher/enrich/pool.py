@@ -102,10 +102,10 @@ class EnrichPool:
         caller = Caller(len(objects))
         under_way = self._adopted(objects, depth)
         new = [at for at in range(len(objects)) if at not in under_way]
-        call = Call([objects[at] for at in new], depth)
-        under_way |= {at: (call, index) for index, at in enumerate(new)}
+        call = Call([objects[at] for at in new], depth, caller, new)
         for at, (its_call, index) in under_way.items():
             its_call.bring(index, caller, at)
+        under_way |= {at: (call, index) for index, at in enumerate(new)}
         if new:
             lanes.submit(call)
         try:

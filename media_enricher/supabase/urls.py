@@ -7,12 +7,14 @@ clients as already encoded.
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 from urllib.parse import quote
 
 Route = Literal["authenticated", "info/authenticated", "public", "sign", "upload"]
 """How an object is reached: read with a key, without one, with a token in the URL; or written."""
 
+_is_plain = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 _DOT_SEGMENTS = {".": "%2E", "..": "%2E%2E"}
 
 
@@ -69,6 +71,8 @@ def quote_path(path: str) -> str:
 
     A segment `.` or `..` is encoded too, or an HTTP client would resolve it away.
     """
+    if _is_plain(path) and not path.startswith(".") and "/." not in path:
+        return path  # as most are; the rest takes ten times as long
     return "/".join(
         _DOT_SEGMENTS.get(segment) or quote(segment, safe="") for segment in path.split("/")
     )
