@@ -41,9 +41,9 @@ from media_enricher.models import ErrorCode
 
 _READ_BYTES = 1024 * 1024
 _REQUESTS_AT_ONCE = 128
-_GATHER_SECONDS = 0.005
+_GATHER_SECONDS = 0.01
 """How long the first of what waits does so for others. Small objects come by the thousand a second,
-and a message for each took a sixth of the lane's processor time; 5 ms are nothing to a large one.
+and a message for each took a sixth of the lane's processor time; 10 ms are nothing to a large one.
 """
 _FALSE_STARTS_ALLOWED = 3
 _WATCH_SECONDS = 1.0
