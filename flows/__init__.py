@@ -1,1 +1,1 @@
-"""What runs: the flows, and the hooks that keep the run table true."""
+"""The Prefect flows, one file each. What they share is in `media_enricher.orchestration`."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from typing import Any
 
 from media_enricher.signals import Interruption
 
@@ -21,13 +22,22 @@ def main(name: str, parameters: str) -> int:
     """Run the flow of that name with parameters given as a JSON object; return the exit code."""
     try:
         with Interruption((signal.SIGINT,)) as stop:
-            from flows.supervised import run  # noqa: PLC0415 - imports Prefect, for seconds
-
-            return run(name, json.loads(parameters), stop)
+            return _run(name, json.loads(parameters), stop)
     except KeyboardInterrupt:
         line = {"state": "CANCELLED", "message": "Cancelled before the run's own code had begun."}
         sys.stdout.write(json.dumps(line) + "\n")
         return INTERRUPTED
+
+
+def _run(name: str, parameters: dict[str, Any], stop: Interruption) -> int:
+    # These import Prefect, which takes seconds, and Ctrl-C is heard by now.
+    from flows.backfill import backfill  # noqa: PLC0415
+    from flows.backfill_sharded import backfill_sharded  # noqa: PLC0415
+    from flows.enrich_object import enrich_object  # noqa: PLC0415
+    from media_enricher.orchestration.supervised import run  # noqa: PLC0415
+
+    flows = {flow.name: flow for flow in (backfill, backfill_sharded, enrich_object)}
+    return run(flows[name], parameters, stop)
 
 
 if __name__ == "__main__":

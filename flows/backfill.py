@@ -11,17 +11,17 @@ from prefect.states import Completed
 from prefect.utilities.annotations import quote
 from pydantic import Field
 
-from flows import hooks
-from flows.conclusion import Conclusion
-from flows.interruption import interruptible
-from flows.runners import task_runner
-from flows.vital_signs import heartbeat
 from media_enricher.batching import batches
 from media_enricher.models import Depth, Mode, Selection
+from media_enricher.orchestration import state_hooks
+from media_enricher.orchestration.final_state import Conclusion
+from media_enricher.orchestration.heartbeat import heartbeat
+from media_enricher.orchestration.interruption import interruptible
+from media_enricher.orchestration.run import Run
+from media_enricher.orchestration.task_runners import task_runner
 from tasks.enrich import Enrichment
 from tasks.plan import known_cuts, pending_objects, plan
 from tasks.report import Progress, report
-from tasks.run import Run
 from tasks.write import write
 
 # Prefect's form in the UI shows these rules, and takes the descriptions from the docstring.
@@ -34,7 +34,7 @@ Limit = Annotated[int, Field(ge=1)]
     flow_run_name="{bucket}/{prefix} {mode} {depth}",
     task_runner=task_runner(),
     persist_result=False,
-    **hooks.ALL,
+    **state_hooks.ALL,
 )
 def backfill(
     bucket: BucketName,

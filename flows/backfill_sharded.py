@@ -12,15 +12,15 @@ from prefect.exceptions import MissingContextError
 from prefect.states import Completed
 from pydantic import Field
 
-from flows import hooks
-from flows.conclusion import Conclusion
-from flows.interruption import interruptible
-from flows.vital_signs import heartbeat
 from media_enricher import labels
 from media_enricher.models import Depth, Mode, Selection
-from tasks.plan import plan
+from media_enricher.orchestration import state_hooks
+from media_enricher.orchestration.final_state import Conclusion
+from media_enricher.orchestration.heartbeat import heartbeat
+from media_enricher.orchestration.interruption import interruptible
+from media_enricher.orchestration.sharded_run import ShardedRun
+from tasks.plan import plan, split
 from tasks.report import Progress, report_shards
-from tasks.sharded_run import ShardedRun
 
 # Prefect's form in the UI shows these rules, and takes the descriptions from the docstring.
 BucketName = Annotated[str, Field(min_length=1, pattern="^[^/]+$")]
@@ -31,7 +31,7 @@ Shards = Annotated[int, Field(ge=1, le=100)]
     name="backfill-sharded",
     flow_run_name="{bucket}/{prefix} {mode} {depth}",
     persist_result=False,
-    **hooks.OF_SHARDED,
+    **state_hooks.OF_SHARDED,
 )
 def backfill_sharded(
     bucket: BucketName,
@@ -66,13 +66,20 @@ def backfill_sharded(
     run = ShardedRun(str(this.id), selection, _inherited(this), attempt=this.run_count)
     with Conclusion(run) as conclusion:
         with heartbeat(run.id), run, interruptible():
-            run.start(shards)
+            start_shards(run, shards)
             progress = Progress(run.tally)
             for _ in run.watch():
                 progress.move()
             progress.show()
         report_shards(run)
     return conclusion.state()
+
+
+def start_shards(run: ShardedRun, shards: int) -> None:
+    """Start so many shards at most, less those that an earlier attempt at the run has started."""
+    if rest := run.resume():
+        run.tally.expect(plan(rest, limit=None, dry_run=False).objects)
+        run.start(rest, split(rest, max(1, shards - len(run.shards))))
 
 
 def _this_run() -> FlowRun:
@@ -89,4 +96,4 @@ def _inherited(flow_run: FlowRun) -> dict[str, str]:
         for name in (labels.REQUESTED_BY, labels.TENANT_ID)
         if name in flow_run.labels
     }
-    return told | {labels.TRIGGER: hooks.trigger_of(flow_run).value}
+    return told | {labels.TRIGGER: state_hooks.trigger_of(flow_run).value}

@@ -10,18 +10,17 @@ from prefect.client.schemas.objects import State
 from prefect.utilities.annotations import quote
 from pydantic import Field
 
-from flows import hooks
-from flows.conclusion import Conclusion
-from flows.interruption import interruptible
-from flows.runners import task_runner
-from flows.vital_signs import heartbeat
 from media_enricher.batching import batches
 from media_enricher.models import Depth, Mode, Selection
-from tasks import resources
+from media_enricher.orchestration import resources, state_hooks
+from media_enricher.orchestration.final_state import Conclusion
+from media_enricher.orchestration.heartbeat import heartbeat
+from media_enricher.orchestration.interruption import interruptible
+from media_enricher.orchestration.own_buckets import refuse_own_bucket
+from media_enricher.orchestration.run import Run
+from media_enricher.orchestration.task_runners import task_runner
 from tasks.enrich import Enrichment
-from tasks.own_buckets import refuse_own_bucket
 from tasks.report import Progress, report
-from tasks.run import Run
 from tasks.write import write
 
 # Prefect's form in the UI shows these rules, and takes the descriptions from the docstring.
@@ -33,7 +32,7 @@ BucketName = Annotated[str, Field(min_length=1, pattern="^[^/]+$")]
     flow_run_name="{bucket}/{prefix} {depth}",
     task_runner=task_runner(),
     persist_result=False,
-    **hooks.ALL,
+    **state_hooks.ALL,
 )
 def enrich_object(bucket: BucketName, prefix: str = "", depth: Depth = Depth.FULL) -> State[Any]:
     """Enrich the objects of a bucket that were asked for through the gateway, until none is left.

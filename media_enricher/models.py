@@ -16,6 +16,10 @@ from typing import Any
 
 import msgspec
 
+ENRICHER_VERSION = 1
+"""Raised by one whenever findings change for the same bytes: rows that an older version wrote are
+what the mode `stale` selects, and cached results of it are no longer used."""
+
 
 class Mode(StrEnum):
     """Which objects of a bucket a run works on."""

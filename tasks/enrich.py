@@ -21,14 +21,13 @@ from prefect.futures import PrefectFuture
 from prefect.tasks import exponential_backoff
 
 from media_enricher.batching import Batch, Looked
-from media_enricher.enrich import sandbox
-from media_enricher.models import Mode, Outcome
-from media_enricher.probe import ENRICHER_VERSION
+from media_enricher.engine import sandbox
+from media_enricher.models import ENRICHER_VERSION, Mode, Outcome
+from media_enricher.orchestration import resources
+from media_enricher.orchestration.batch_cuts import Cuts
+from media_enricher.orchestration.task_cache import TaskCache
 from media_enricher.processes import kill_workers
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
-from tasks import resources
-from tasks.cuts import Cuts
-from tasks.task_cache import TaskCache
 
 PATIENCE_SECONDS = 2.0
 """What is done of a batch waits so long for the rest of it."""

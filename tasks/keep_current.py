@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from prefect import get_run_logger, task
 
 from media_enricher.models import FlowName, Selection
+from media_enricher.orchestration import resources
+from media_enricher.orchestration.own_buckets import own_buckets
+from media_enricher.orchestration.request import request_run
 from media_enricher.supabase.own_buckets import refusal
-from tasks import resources
-from tasks.own_buckets import own_buckets
 from tasks.plan import UnknownBucketError
-from tasks.request import request_run
 
 
 @task(name="keep-current", task_run_name="keep {bucket} current", persist_result=False)

@@ -8,8 +8,8 @@ from prefect import get_run_logger, task
 
 from media_enricher.metrics import Stage
 from media_enricher.models import PendingCount, Selection, Share, StorageObject
-from tasks import resources
-from tasks.own_buckets import refuse_own_bucket
+from media_enricher.orchestration import resources
+from media_enricher.orchestration.own_buckets import refuse_own_bucket
 
 
 class UnknownBucketError(Exception):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prefect import get_run_logger, task
 
+from media_enricher.orchestration import resources
 from media_enricher.settings import settings
-from tasks import resources
 
 
 @task(name="purge", task_run_name="purge", persist_result=False)

@@ -14,9 +14,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
 from media_enricher.models import EnrichRun, RunStatus
+from media_enricher.orchestration import resources
 from media_enricher.settings import settings
 from media_enricher.supabase.runs import RunTable
-from tasks import resources
 
 STARTING = timedelta(minutes=10)
 """A worker may pull an image before the run it has taken up gives its first sign of life."""

@@ -15,9 +15,9 @@ from prefect.artifacts import (
 )
 
 from media_enricher.accounting import Account, Counts
-from tasks import resources
-from tasks.run import Run
-from tasks.sharded_run import ShardedRun
+from media_enricher.orchestration import resources
+from media_enricher.orchestration.run import Run
+from media_enricher.orchestration.sharded_run import ShardedRun
 
 PROGRESS_SECONDS = 3.0
 

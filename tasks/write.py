@@ -8,8 +8,8 @@ from prefect import get_run_logger, task
 
 from media_enricher.metrics import Stage
 from media_enricher.models import Outcome
-from tasks import resources
-from tasks.run import Run
+from media_enricher.orchestration import resources
+from media_enricher.orchestration.run import Run
 
 
 @task(name="write", task_run_name="write", persist_result=False)

@@ -11,9 +11,8 @@ import typer
 from rich.text import Text
 
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, err_console, fail
-from media_enricher.models import AssetStatus, Depth, Findings
+from media_enricher.models import ENRICHER_VERSION, AssetStatus, Depth, Findings
 from media_enricher.probe import (
-    ENRICHER_VERSION,
     NeedMoreBytes,
     ProbeOptions,
     first_range,

@@ -13,9 +13,10 @@ from rich.table import Table
 
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail, rate
 from media_enricher.settings import SettingsError, supabase_settings
-from media_enricher.snapshot import SnapshotError, open_snapshot
 from media_enricher.snapshot.near_duplicates import MAX_DISTANCE
+from media_enricher.snapshot.reader import open_snapshot
 from media_enricher.snapshot.summary import DEFAULT_DISTANCE, Duplicates, Summary, summarise
+from media_enricher.snapshot.targets import SnapshotError
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.errors import SupabaseError

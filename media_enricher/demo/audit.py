@@ -14,7 +14,7 @@ from postgrest import APIError, CountMethod
 from media_enricher.demo.filling import BUCKET, settings_of, sign_in
 from media_enricher.local import LocalStack
 from media_enricher.models import EnrichRun
-from media_enricher.snapshot import open_snapshot
+from media_enricher.snapshot.reader import open_snapshot
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.runs import RunTable

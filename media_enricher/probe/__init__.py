@@ -35,7 +35,6 @@ from media_enricher.probe.source import (
 )
 
 __all__ = [
-    "ENRICHER_VERSION",
     "NeedMoreBytes",
     "ProbeOptions",
     "first_range",
@@ -44,10 +43,6 @@ __all__ = [
     "probe_full",
     "probe_header",
 ]
-
-ENRICHER_VERSION = 1
-"""Raised by one whenever findings change for the same bytes: rows that an older version wrote are
-what the mode `stale` selects, and cached results of it are no longer used."""
 
 _SNIFFED_BYTES = 4096
 _LEAST_SNIFFED_BYTES = 512

@@ -1,12 +1,6 @@
 """The audit snapshot: Parquet files that say what a run did to each object, and why.
 
-`SnapshotWriter` writes them part by part while the run goes along, `open_snapshot` reads them back
-and `summary.summarise` puts them into figures. Reading needs pandas; writing does not load it.
+`writer` writes them part by part while the run goes along, `reader` reads them back and `summary`
+puts them into figures. Reading needs pandas; writing does not load it; where snapshots are
+(`targets`, `layout`) needs neither that nor pyarrow, so nothing is imported here.
 """
-
-from media_enricher.snapshot.discarding import settle_parts
-from media_enricher.snapshot.reader import Snapshot, open_snapshot
-from media_enricher.snapshot.targets import SnapshotError
-from media_enricher.snapshot.writer import SnapshotWriter
-
-__all__ = ["Snapshot", "SnapshotError", "SnapshotWriter", "open_snapshot", "settle_parts"]

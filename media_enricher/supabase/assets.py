@@ -9,6 +9,7 @@ import msgspec
 from supabase import Client
 
 from media_enricher.models import (
+    ENRICHER_VERSION,
     TRANSIENT_ERRORS,
     AssetStatus,
     FailureReason,
@@ -17,7 +18,6 @@ from media_enricher.models import (
     Share,
     StorageObject,
 )
-from media_enricher.probe import ENRICHER_VERSION
 from media_enricher.settings import settings
 from media_enricher.supabase.retrying import call
 from media_enricher.supabase.rows import storable_text

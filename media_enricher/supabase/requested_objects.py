@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 from supabase import Client
 
-from media_enricher.models import TRANSIENT_ERRORS, Depth, StorageObject
-from media_enricher.probe import ENRICHER_VERSION
+from media_enricher.models import ENRICHER_VERSION, TRANSIENT_ERRORS, Depth, StorageObject
 from media_enricher.run_requests import RequestedPage
 from media_enricher.settings import settings
 from media_enricher.supabase.assets import PAGE_ROWS

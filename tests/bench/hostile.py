@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from media_enricher.demo.filling import content_type, settings_of
-from media_enricher.enrich import EngineOptions, EnrichPool
+from media_enricher.engine import EngineOptions, EnrichPool
 from media_enricher.local import LocalStack
 from media_enricher.models import Depth, StorageObject
 from media_enricher.settings import Settings

@@ -21,7 +21,7 @@ from flows.sweep import sweep
 from media_enricher import migrations
 from media_enricher.local import LocalStack
 from media_enricher.local.postgres import SUPERUSER
-from tasks import resources
+from media_enricher.orchestration import resources
 from tests.prefect_here import prefect_here
 
 BUCKET = "bench-sweep"

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from media_enricher.cli import app
 from media_enricher.models import ErrorCode
 from media_enricher.settings import supabase_settings
-from media_enricher.snapshot import SnapshotWriter
+from media_enricher.snapshot.writer import SnapshotWriter
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.runs import RunTable

@@ -28,8 +28,9 @@ from media_enricher.local.folder import StackFolder
 from media_enricher.local.storage.blobs import BlobStore
 from media_enricher.local.storage.uploads import Received
 from media_enricher.local.storage.writes import metadata_json
-from media_enricher.snapshot import SnapshotError, open_snapshot
-from tasks import resources
+from media_enricher.orchestration import resources
+from media_enricher.snapshot.reader import open_snapshot
+from media_enricher.snapshot.targets import SnapshotError
 from tests.conftest import Put
 from tests.prefect_here import prefect_environment
 from tests.waiting import PATIENCE_SECONDS, wait_for

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from media_enricher.snapshot import open_snapshot
-from tasks import resources
+from media_enricher.orchestration import resources
+from media_enricher.snapshot.reader import open_snapshot
 from tests.corpora import mixed_corpus
 from tests.flows.conftest import FilledBucket
 from tests.flows.test_backfill import run

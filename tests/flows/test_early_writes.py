@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 import tasks.enrich
-from tests.enrich.faulty_storage import Answer, FaultyStorage, held, plain, refuse
+from tests.engine.faulty_storage import Answer, FaultyStorage, held, plain, refuse
 from tests.flows.conftest import FilledBucket, photo
 from tests.flows.test_backfill import run
 from tests.flows.test_retries import filled, requests, storage

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 
 from flows.enrich_object import enrich_object
 from media_enricher.models import FlowName
+from media_enricher.orchestration import resources
 from media_enricher.run_requests import (
     AskedObject,
     Invocation,
@@ -24,7 +25,6 @@ from media_enricher.run_requests import (
 )
 from media_enricher.supabase.requested_objects import RequestedObjects
 from media_enricher.supabase.requests import RunRequests
-from tasks import resources
 from tests.flows import test_backfill
 from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
 from tests.waiting import PROMPT_SECONDS, wait_until_gone

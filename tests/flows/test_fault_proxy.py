@@ -17,10 +17,10 @@ import pytest
 from aiohttp import web
 
 from media_enricher.local import LocalStack
+from media_enricher.orchestration import resources
 from media_enricher.settings import settings
-from tasks import resources
-from tests.enrich.faulty_storage import FaultyStorage, cut_short
-from tests.enrich.test_fault_proxy import FAULTS
+from tests.engine.faulty_storage import FaultyStorage, cut_short
+from tests.engine.test_fault_proxy import FAULTS
 from tests.flows.conftest import FilledBucket, photo
 from tests.flows.test_backfill import findings, run
 

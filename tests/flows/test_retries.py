@@ -22,9 +22,9 @@ from flows.backfill import backfill
 from media_enricher import batching
 from media_enricher.batching import BatchLimits
 from media_enricher.models import Depth, StorageObject
+from media_enricher.orchestration import resources
 from media_enricher.settings import settings
-from tasks import resources
-from tests.enrich.faulty_storage import FaultyStorage, refuse
+from tests.engine.faulty_storage import FaultyStorage, refuse
 from tests.flows.conftest import FilledBucket, photo
 from tests.flows.test_backfill import run
 

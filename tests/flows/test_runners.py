@@ -11,17 +11,17 @@ from zlib import crc32
 import psutil
 import pytest
 
-from flows.runners import task_runner
 from media_enricher.batching import LIMITS
 from media_enricher.local import LocalStack
 from media_enricher.models import Depth
+from media_enricher.orchestration.task_runners import task_runner
 from media_enricher.settings import SettingsError, settings
 from tests.dask_cluster import DaskCluster, dask_cluster
 from tests.flows.conftest import FilledBucket, FlowProcess, photo
 from tests.flows.test_backfill import findings, run
 from tests.waiting import PROMPT_SECONDS, wait_for, wait_until_gone
 
-LANE = "media_enricher.enrich.lane"
+LANE = "media_enricher.engine.lane"
 BATCHES = 6
 
 

@@ -14,10 +14,11 @@ from prefect import flow, get_client
 from prefect.client.schemas.objects import State
 
 from flows.backfill import backfill
+from flows.backfill_sharded import start_shards
 from media_enricher.models import Selection
-from tasks import sharded_run
-from tasks.sharded_run import ShardedRun
-from tasks.shards import Shard, cancel_shards, find_shards, start_shard
+from media_enricher.orchestration import sharded_run
+from media_enricher.orchestration.sharded_run import ShardedRun
+from media_enricher.orchestration.shards import Shard, cancel_shards, find_shards, start_shard
 from tests.flows.conftest import FilledBucket, FlowProcess
 from tests.flows.test_backfill import run
 from tests.waiting import PATIENCE_SECONDS, PROMPT_SECONDS, wait_for
@@ -32,12 +33,11 @@ def _deployed() -> None:
 
 
 @flow(name="start-shards")
-def start_shards(run_id: str, bucket: str, shards: int, attempt: int) -> None:
+def start_for(run_id: str, bucket: str, shards: int, attempt: int) -> None:
     """As the flow itself does, under an id of the test's choosing."""
     selection = Selection(bucket=bucket)
-    ShardedRun(run_id, selection, {"media-enricher.trigger": "manual"}, attempt=attempt).start(
-        shards
-    )
+    run = ShardedRun(run_id, selection, {"media-enricher.trigger": "manual"}, attempt=attempt)
+    start_shards(run, shards)
 
 
 def start(bucket: FilledBucket, run_id: str, *, shards: int = 3, attempt: int = 1) -> State[None]:
@@ -46,7 +46,7 @@ def start(bucket: FilledBucket, run_id: str, *, shards: int = 3, attempt: int = 
         " values ($1, $2, 'backfill-sharded') on conflict do nothing",
         *(run_id, bucket.name),
     )
-    state: State[None] = start_shards(run_id, bucket.name, shards, attempt, return_state=True)
+    state: State[None] = start_for(run_id, bucket.name, shards, attempt, return_state=True)
     return state
 
 

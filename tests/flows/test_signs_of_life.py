@@ -16,9 +16,9 @@ from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 
-from flows.hooks import trigger_of
 from media_enricher import labels
 from media_enricher.models import Trigger
+from media_enricher.orchestration.state_hooks import trigger_of
 from media_enricher.settings import settings
 from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
 from tests.flows.test_backfill import run

@@ -39,10 +39,10 @@ from flows.enrich_object import enrich_object
 from flows.sweep import sweep
 from media_enricher.batching import LIMITS
 from media_enricher.models import Depth, EnrichRun, RunStatus
+from media_enricher.orchestration import resources
 from media_enricher.settings import settings
 from media_enricher.supabase.runs import RunTable
 from tasks import reconcile as reconciling
-from tasks import resources
 from tests.flows import test_backfill
 from tests.flows.conftest import SLOWLY, FilledBucket, photo
 from tests.flows.test_enrich_object import TENANT, ask

@@ -13,7 +13,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from media_enricher.models import AssetStatus, Depth, ErrorCode, Kind, MediaAsset, Outcome
-from media_enricher.snapshot import SnapshotWriter
+from media_enricher.snapshot.writer import SnapshotWriter
 
 STARTED_AT = datetime(2026, 11, 23, 14, 5, 6, tzinfo=UTC)
 RUN_ID = "6f1d3c52-8d0e-4f7c-9b61-3f0a2c7d9e10"

@@ -7,7 +7,9 @@ import pytest
 
 from media_enricher.local import LocalStack
 from media_enricher.settings import supabase_settings
-from media_enricher.snapshot import SnapshotError, SnapshotWriter, open_snapshot
+from media_enricher.snapshot.reader import open_snapshot
+from media_enricher.snapshot.targets import SnapshotError
+from media_enricher.snapshot.writer import SnapshotWriter
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from tests.snapshot.records import RUN_ID, STARTED_AT, add, add_as, outcome

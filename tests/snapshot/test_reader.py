@@ -17,7 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from media_enricher.models import Outcome
-from media_enricher.snapshot import Snapshot, SnapshotError, SnapshotWriter, open_snapshot, schema
+from media_enricher.snapshot import schema
+from media_enricher.snapshot.reader import Snapshot, open_snapshot
+from media_enricher.snapshot.targets import SnapshotError
+from media_enricher.snapshot.writer import SnapshotWriter
 from tests.snapshot.records import RUN_ID, STARTED_AT, add, outcome, outcomes
 
 

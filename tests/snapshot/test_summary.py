@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from media_enricher.models import AssetStatus, ErrorCode, Outcome
-from media_enricher.snapshot import SnapshotWriter, open_snapshot
+from media_enricher.snapshot.reader import open_snapshot
 from media_enricher.snapshot.summary import FormatCount, Reason, Summary, summarise
+from media_enricher.snapshot.writer import SnapshotWriter
 from tests.snapshot.records import RUN_ID, add, failure, outcome
 
 

@@ -10,7 +10,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from media_enricher.snapshot import SnapshotError, SnapshotWriter, open_snapshot
+from media_enricher.snapshot.reader import open_snapshot
+from media_enricher.snapshot.targets import SnapshotError
+from media_enricher.snapshot.writer import SnapshotWriter
 from tests.snapshot.records import RUN_ID, STARTED_AT, add, add_as, outcome
 
 MakeWriter = Callable[..., SnapshotWriter]

@@ -10,6 +10,7 @@ import pytest
 from supabase import Client
 
 from media_enricher.models import (
+    ENRICHER_VERSION,
     AssetStatus,
     Depth,
     ErrorCode,
@@ -19,7 +20,6 @@ from media_enricher.models import (
     RunStatus,
     Trigger,
 )
-from media_enricher.probe import ENRICHER_VERSION
 from media_enricher.run_requests import (
     AskedObject,
     Invocation,

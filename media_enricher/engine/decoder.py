@@ -1,0 +1,234 @@
+"""The main of a decoder: `python -m media_enricher.engine.decoder CONTROL SHARED BEGUN PARENT`.
+
+It holds no key and is shut in (`sandbox`), for it looks at bytes of strangers. The process that
+starts is a template: it imports all that decoding needs, touches none of those bytes, and forks the
+decoders, one after the other; so one that was killed is replaced in milliseconds. The arguments are
+the file descriptors of the template's control socket, of the memory shared with the lane, and of
+the word that tells which request was begun, and the lane's process id.
+
+The lane hands the template a socket for each decoder that it wants; the template answers with the
+decoder's process id, and with how it ended.
+"""
+
+from __future__ import annotations
+
+import gc
+import mmap
+import os
+import signal
+import socket
+import sys
+import time
+from collections import deque
+
+import msgspec
+
+from media_enricher.engine import sandbox
+from media_enricher.engine.messages import (
+    BEGUN,
+    REPORT,
+    FrameReader,
+    ProbeAnswer,
+    ProbeRequest,
+    decode_requests,
+    encode,
+    frame,
+)
+from media_enricher.engine.outcomes import crashed, outcome_of_failure, outcome_of_findings
+from media_enricher.models import AssetStatus, Depth, ErrorCode, Findings
+from media_enricher.probe import (
+    NeedMoreBytes,
+    ProbeOptions,
+    keep_blocks,
+    preload,
+    probe_full,
+    probe_header,
+)
+
+MEMORY_BYTES = 416 * 1024 * 1024
+"""What one object may take of memory beyond what a decoder has from the start, which is about
+60 MB: less than 512 MB in all. The probe estimates before it decodes, and stays below; this is the
+net under it."""
+
+_READ_BYTES = 256 * 1024
+_ANSWERS_AT_ONCE = 64
+_ANSWER_AFTER_SECONDS = 0.02
+_MOST_FILES = 4
+_NOTHING = msgspec.Raw(encode(None))
+
+
+def main() -> None:
+    """Run a template as a program."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's to handle
+    control, shared, begun, parent = (int(argument) for argument in sys.argv[1:])
+    serve(control, shared, begun, parent)
+
+
+def serve(control_number: int, shared: int, begun: int, parent: int) -> None:
+    """Fork decoders for as long as the lane asks for them.
+
+    Args:
+        control_number: the descriptor of the template's control socket.
+        shared: that of the memory shared with the lane.
+        begun: that of the word that tells which request was begun.
+        parent: the lane's process id; the template ends with it.
+    """
+    sandbox.die_with_parent(parent)
+    sandbox.keep_descriptors(control_number, shared, begun)
+    preload()
+    keep_blocks()
+    gc.collect()
+    gc.freeze()  # what is here now stays, so that collecting later need not look at it again
+    control = socket.socket(fileno=control_number)
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not data:
+            return
+        connection = socket.socket(fileno=descriptors[0])
+        template = os.getpid()
+        child = os.fork()
+        if not child:
+            control.close()
+            sandbox.die_with_parent(template)
+            _decode_all(connection, shared, begun)
+            os._exit(0)
+        connection.close()
+        control.sendall(REPORT.pack(child, -1))
+        _, status = os.waitpid(child, 0)
+        control.sendall(REPORT.pack(child, status))
+
+
+def _decode_all(connection: socket.socket, shared: int, begun: int) -> None:
+    """Answer requests until the lane closes the connection."""
+    # Its end by the timer is the kernel's doing, whatever a decoder's C code is at.
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    with (
+        mmap.mmap(shared, os.fstat(shared).st_size, access=mmap.ACCESS_READ) as memory,
+        mmap.mmap(begun, BEGUN.size) as word,
+    ):
+        sandbox.limit_memory(MEMORY_BYTES)
+        sandbox.close_the_door()
+        frames = FrameReader()
+        files: deque[int] = deque()
+        options: ProbeOptions | None = None
+        answers = _Answers(connection)
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(connection, _READ_BYTES, _MOST_FILES)
+            files.extend(descriptors)
+            if not data:
+                return
+            for body in frames.feed(data):
+                if options is None:
+                    options = msgspec.msgpack.decode(body, type=ProbeOptions)
+                    connection.sendall(frame(None))  # ready
+                    continue
+                for request in decode_requests(body):
+                    BEGUN.pack_into(word, 0, request.number)
+                    answers.add(_answer(request, memory, files, options))
+                    BEGUN.pack_into(word, 0, 0)
+            answers.send()
+
+
+class _Answers:
+    """Sends answers a few at a time: soon, but not with a system call for each."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._answers: list[ProbeAnswer] = []
+        self._due = 0.0
+
+    def add(self, answer: ProbeAnswer) -> None:
+        if not self._answers:
+            self._due = time.monotonic() + _ANSWER_AFTER_SECONDS
+        self._answers.append(answer)
+        if len(self._answers) >= _ANSWERS_AT_ONCE or time.monotonic() >= self._due:
+            self.send()
+
+    def send(self) -> None:
+        if self._answers:
+            self._connection.sendall(frame(self._answers))
+            self._answers.clear()
+
+
+def _answer(
+    request: ProbeRequest, memory: mmap.mmap, files: deque[int], options: ProbeOptions
+) -> ProbeAnswer:
+    """Look at the bytes of one request, so that whatever becomes of it costs this object alone."""
+    signal.setitimer(signal.ITIMER_PROF, request.cpu_seconds)
+    started = time.perf_counter()
+    try:
+        if request.start is None:
+            found = _probe_file(request, files.popleft(), options)
+        else:
+            data = memory[request.start : request.start + request.length]
+            found = _probe(request, data, options)
+    except MemoryError:
+        found = Findings(
+            status=AssetStatus.FAILED,
+            error_code=ErrorCode.TOO_MANY_PIXELS,
+            error_message=f"decoding it takes more than the {MEMORY_BYTES >> 20} MB there are",
+        )
+    except Exception as error:  # noqa: BLE001 - a decoder's bug must cost one object, not a run
+        found = crashed(f"{type(error).__name__}: {error}")
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    seconds = time.perf_counter() - started
+    if isinstance(found, NeedMoreBytes):
+        return ProbeAnswer(request.number, _NOTHING, found.first_bytes, seconds)
+    return ProbeAnswer(request.number, _encoded(request, found, seconds), 0, seconds)
+
+
+def _probe(
+    request: ProbeRequest, data: bytes | mmap.mmap, options: ProbeOptions
+) -> Findings | NeedMoreBytes:
+    source = request.object
+    declared = source.declared_content_type or request.content_type
+    if request.depth is Depth.FULL:
+        return probe_full(data, path=source.path, declared_content_type=declared, options=options)
+    size_bytes = request.length if request.size_bytes is None else request.size_bytes
+    return probe_header(
+        data,
+        size_bytes=size_bytes,
+        path=source.path,
+        declared_content_type=declared,
+        options=options,
+    )
+
+
+def _probe_file(
+    request: ProbeRequest, file: int, options: ProbeOptions
+) -> Findings | NeedMoreBytes:
+    """The same for an object that is too large for the shared memory: it is mapped, not read."""
+    try:
+        with (
+            sandbox.room_for_file(request.length),
+            mmap.mmap(file, request.length, access=mmap.ACCESS_READ) as data,
+        ):
+            return _probe(request, data, options)
+    finally:
+        os.close(file)
+
+
+def _encoded(request: ProbeRequest, found: Findings, seconds: float) -> msgspec.Raw:
+    """The outcome as it goes to the parent, or that of a crash if it holds what can't be said."""
+    effort = msgspec.structs.replace(
+        request.effort, probe_seconds=request.effort.probe_seconds + seconds
+    )
+    try:
+        return msgspec.Raw(encode(outcome_of_findings(request, found, effort)))
+    except (TypeError, ValueError, OverflowError) as error:
+        return msgspec.Raw(
+            encode(
+                outcome_of_failure(
+                    request.object,
+                    request.depth,
+                    ErrorCode.PROBE_CRASHED,
+                    f"what was found cannot be stored: {error}",
+                    effort,
+                )
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,377 @@
+"""A decoder, as the lane that downloads sees it: bytes in, an answer out, whatever becomes of it.
+
+The bytes go through memory that both share, in two halves: while the decoder works on what lies in
+one of them, the other is filled with whatever waits, one large object or dozens of small ones.
+
+A decoder works on one object at a time and says which, so that when it dies it is known of what.
+That object is tried once more, alone, in the next decoder; one that takes that down as well gets a
+row that says so, and one that used up its processor time gets it at once. All others are handed out
+again: their bytes are still here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
+
+import msgspec
+
+from media_enricher.engine.messages import (
+    BEGUN,
+    REPORT,
+    FrameReader,
+    ProbeAnswer,
+    ProbeRequest,
+    decode_answers,
+    encode,
+    frame,
+)
+from media_enricher.engine.options import EngineOptions
+from media_enricher.engine.outcomes import outcome_of_failure
+from media_enricher.engine.template import Template
+from media_enricher.models import ErrorCode
+
+_READ_BYTES = 1024 * 1024
+_REQUESTS_AT_ONCE = 128
+_GATHER_SECONDS = 0.01
+"""How long the first of what waits does so for others. Small objects come by the thousand a second,
+and a message for each took a sixth of the lane's processor time; 10 ms are nothing to a large one.
+"""
+_FALSE_STARTS_ALLOWED = 3
+_WATCH_SECONDS = 1.0
+
+
+class DecoderStartError(Exception):
+    """Decoders end before they have looked at anything. Says what they complained of."""
+
+
+class Work:
+    """Bytes that wait for the decoder, or are in its hands."""
+
+    __slots__ = ("answer", "data", "deaths", "file", "half", "request")
+
+    def __init__(self, request: ProbeRequest, data: bytes, file: int | None) -> None:
+        self.request = request
+        self.data = data
+        self.file = file
+        self.answer: asyncio.Future[ProbeAnswer] = asyncio.get_running_loop().create_future()
+        self.half = 0
+        self.deaths = 0
+
+
+class Decoder:
+    """One decoder at a time, replaced when it dies. For one event loop; not thread-safe.
+
+    `run` must be running while `probe` is waited for.
+    """
+
+    def __init__(self, options: EngineOptions, template: Template) -> None:
+        """Nothing is started yet.
+
+        Args:
+            options: how to work.
+            template: what decoders are forked from. Ended when `run` is.
+        """
+        self._options = options
+        self._template = template
+        self._half_bytes = min(options.spool_bytes, options.lane_memory_bytes)
+        self._numbers = count(1)  # 0 is "nothing"
+        self._waiting: deque[Work] = deque()
+        self._gathering: asyncio.TimerHandle | None = None
+        self._suspects: deque[Work] = deque()
+        self._held: dict[int, Work] = {}
+        self._in_half = [0, 0]
+        self._is_alone = False
+        self._connection: socket.socket | None = None
+        self._frames = FrameReader()
+        self._outgoing: deque[tuple[memoryview, list[int]]] = deque()
+        self._pid = 0
+        self._killed_because: str | None = None
+        self._answered_at = 0.0
+        self._starts_in_vain = 0
+        self._is_ready = False
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done with the first decoder's word that it is ready."""
+
+    async def run(self) -> None:
+        """Keep a decoder running until cancelled.
+
+        Raises:
+            DecoderStartError: none can be started.
+        """
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop, template = asyncio.get_running_loop(), self._template
+        os.ftruncate(template.shared, 2 * self._half_bytes)
+        with (
+            mmap.mmap(template.shared, 2 * self._half_bytes) as self._memory,
+            mmap.mmap(template.begun, BEGUN.size) as self._begun,
+        ):
+            loop.add_reader(template.control, self._hear_template)
+            self._start()
+            watch = asyncio.ensure_future(self._watch())
+            try:
+                await self._ended
+            finally:
+                watch.cancel()
+                self._disconnect()
+                loop.remove_reader(template.control)
+                template.end()
+
+    async def probe(self, request: ProbeRequest, data: bytes, file: int | None) -> ProbeAnswer:
+        """Have the decoder look at bytes.
+
+        Args:
+            request: what is known of them; its number and place are set here.
+            data: the bytes, unless they are in a file.
+            file: the descriptor of the file that holds them, if they are too many for memory.
+        """
+        work = Work(request, data, file)
+        self._waiting.append(work)
+        if self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(_GATHER_SECONDS, self._hand_out_gathered)
+        return await work.answer
+
+    def _start(self) -> None:
+        """Have the next decoder forked."""
+        self._connection, theirs = socket.socketpair()
+        self._connection.setblocking(False)
+        self._frames = FrameReader()
+        self._is_ready = False
+        self._answered_at = time.monotonic()
+        self._outgoing = deque([(memoryview(frame(self._options.probe)), [])])
+        with theirs:
+            socket.send_fds(self._template.control, [b"\0"], [theirs.fileno()])
+        asyncio.get_running_loop().add_reader(self._connection, self._hear)
+        self._write()
+        self._hand_out()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._connection)
+            loop.remove_writer(self._connection)
+            self._connection.close()
+            self._connection = None
+
+    def _hear_template(self) -> None:
+        """Take note of a decoder's start or end; without a template there will be no other."""
+        try:
+            data = self._template.control.recv(REPORT.size)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if len(data) < REPORT.size:
+            self._fail("the process that starts decoders ended")
+            return
+        pid, status = REPORT.unpack(data)
+        if status == -1:
+            self._pid = pid
+        else:
+            self._bury(status)
+
+    def _hear(self) -> None:
+        """Take the answers that have come."""
+        if self._connection is None:
+            return
+        try:
+            while data := self._connection.recv(_READ_BYTES):
+                for body in self._frames.feed(data):
+                    self._take(body)
+        except BlockingIOError:
+            self._hand_out()
+            return
+        except msgspec.DecodeError:
+            self._kill("it sent what is no answer")
+        except OSError:
+            pass
+        # It has ended, or will; the template says how.
+        asyncio.get_running_loop().remove_reader(self._connection)
+
+    def _take(self, body: bytes) -> None:
+        if not self._is_ready:
+            self._is_ready = True
+            if not self.ready.done():
+                self.ready.set_result(None)
+            return
+        for answer in decode_answers(body):
+            self._answered_at = time.monotonic()
+            self._starts_in_vain = 0
+            work = self._held.pop(answer.number, None)
+            if work is not None:
+                self._in_half[work.half] -= 1
+                _finish(work, answer)
+
+    def _hand_out_gathered(self) -> None:
+        self._gathering = None
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Give the decoder what waits, as far as there is room in the memory that is shared."""
+        if self._connection is None or self._gathering or (self._is_alone and self._held):
+            return
+        self._is_alone = bool(self._suspects)
+        if self._is_alone:
+            if not self._held:
+                self._send([self._suspects.popleft()], half=0)
+            return
+        for half in (0, 1):
+            if self._waiting and not self._in_half[half]:
+                self._send(list(self._handful()), half)
+
+    def _handful(self) -> Iterator[Work]:
+        """From the front of the queue: what fits into one half, or one that comes as a file."""
+        room = self._half_bytes
+        for _ in range(_REQUESTS_AT_ONCE):
+            if not self._waiting or len(self._waiting[0].data) > room:
+                return
+            work = self._waiting.popleft()
+            if work.answer.cancelled():
+                continue
+            yield work
+            room -= len(work.data)
+            if work.file is not None:
+                return
+
+    def _send(self, handful: list[Work], half: int) -> None:
+        if not self._held:
+            self._answered_at = time.monotonic()
+        at = half * self._half_bytes
+        requests, files = [], []
+        for work in handful:
+            end = at + len(work.data)
+            if work.file is not None:
+                files.append(work.file)
+            else:
+                self._memory[at:end] = work.data
+            work.half = half
+            work.request = msgspec.structs.replace(
+                work.request,
+                number=next(self._numbers),
+                start=None if work.file is not None else at,
+            )
+            self._held[work.request.number] = work
+            self._in_half[half] += 1
+            requests.append(work.request)
+            at = end
+        if requests:
+            self._outgoing.append((memoryview(frame(requests)), files))
+            self._write()
+
+    def _write(self) -> None:
+        """Send as much as the socket takes now, and the rest when it takes more."""
+        loop, connection = asyncio.get_running_loop(), self._connection
+        if connection is None:
+            return
+        try:
+            while self._outgoing:
+                data, files = self._outgoing[0]
+                sent = (
+                    socket.send_fds(connection, [data], files) if files else connection.send(data)
+                )
+                self._outgoing.popleft()
+                if sent < len(data):
+                    self._outgoing.appendleft((data[sent:], []))
+        except BlockingIOError:
+            loop.add_writer(connection, self._write)
+            return
+        except OSError:  # it has ended; the template will tell
+            self._outgoing.clear()
+        loop.remove_writer(connection)
+
+    def _bury(self, status: int) -> None:
+        """See to what a decoder held that has ended, and start the next."""
+        self._pid = 0
+        self._hear()  # its last answers
+        (begun,) = BEGUN.unpack_from(self._begun)
+        BEGUN.pack_into(self._begun, 0, 0)
+        self._disconnect()
+        culprit = self._held.pop(begun, None)
+        is_certain = culprit is not None or self._is_alone
+        if culprit is None and self._held and self._is_ready:
+            # It does not say which, as none would that was taken over: one at a time is tried
+            # alone, the oldest first, for that is the one it had to answer next.
+            culprit = self._held.pop(min(self._held))
+        others = sorted(self._held.values(), key=lambda work: work.request.number, reverse=True)
+        self._waiting.extendleft(others)
+        self._held.clear()
+        self._in_half = [0, 0]
+        self._is_alone = False
+        if culprit is not None:
+            self._judge(culprit, status, is_certain=is_certain)
+        elif not self._starts_in_vain_allowed():
+            self._fail(f"{_FALSE_STARTS_ALLOWED} decoders in a row ended: {_death(status)}")
+            return
+        self._killed_because = None
+        self._start()
+
+    def _starts_in_vain_allowed(self) -> bool:
+        self._starts_in_vain += 1
+        return self._starts_in_vain < _FALSE_STARTS_ALLOWED
+
+    def _judge(self, culprit: Work, status: int, *, is_certain: bool) -> None:
+        """Decide on an object that a decoder did not survive."""
+        if not is_certain:
+            self._suspects.append(culprit)
+            return
+        culprit.deaths += 1
+        used_up = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
+        if used_up:
+            seconds = culprit.request.cpu_seconds
+            _convict(culprit, f"it takes more than {seconds:.1f} seconds of processor time")
+        elif self._killed_because is not None:
+            _convict(culprit, self._killed_because)
+        elif culprit.deaths > 1:
+            death = _death(status)
+            _convict(culprit, f"the decoder did not survive it, alone in its process: {death}")
+        else:
+            self._suspects.append(culprit)
+
+    async def _watch(self) -> None:
+        """Kill a decoder that owes answers and gives none, whatever it says it is at."""
+        patience = self._options.probe_seconds
+        while True:
+            await asyncio.sleep(min(_WATCH_SECONDS, patience))
+            self._hear()  # it may be this process that was late
+            if self._held and time.monotonic() - self._answered_at > patience:
+                self._kill(f"no end after {patience:g} seconds")
+
+    def _kill(self, because: str) -> None:
+        self._killed_because = because
+        if self._pid:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+
+    def _fail(self, why: str) -> None:
+        complaint = self._template.complaint()
+        error = DecoderStartError(f"{why}\n{complaint}" if complaint else why)
+        if not self._ended.done():
+            self._ended.set_exception(error)
+
+
+def _finish(work: Work, answer: ProbeAnswer) -> None:
+    if not work.answer.done():
+        work.answer.set_result(answer)
+
+
+def _convict(work: Work, message: str) -> None:
+    request = work.request
+    outcome = outcome_of_failure(
+        request.object, request.depth, ErrorCode.PROBE_CRASHED, message, request.effort
+    )
+    _finish(work, ProbeAnswer(request.number, msgspec.Raw(encode(outcome))))
+
+
+def _death(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name
+    return f"exit status {os.waitstatus_to_exitcode(status)}"

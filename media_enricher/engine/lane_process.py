@@ -1,0 +1,136 @@
+"""A lane process, as its parent sees it."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+from media_enricher.engine import sandbox
+from media_enricher.engine.calls import Ticket
+from media_enricher.engine.messages import (
+    Assignment,
+    Finished,
+    FrameReader,
+    decode_finished,
+    frame,
+)
+from media_enricher.engine.options import EngineOptions
+from media_enricher.engine.template import search_path
+
+_READ_BYTES = 1024 * 1024
+_LAST_WORDS_BYTES = 4000
+
+
+class LaneProcess:
+    """One lane: started at once, talked to without ever blocking, by one thread.
+
+    That thread must live as long as the lane: to the kernel it is the lane's parent.
+
+    Attributes:
+        held: what the lane has been assigned and not finished, by ticket number, oldest first.
+        load: seconds of work in `held`, roughly.
+        is_ready: it has said so.
+        last_words: the end of what it wrote to stderr, once it is buried.
+    """
+
+    def __init__(self, options: EngineOptions) -> None:
+        self.held: dict[int, Ticket] = {}
+        self.load = 0.0
+        self.is_ready = False
+        self._frames = FrameReader()
+        self._outgoing = bytearray(frame(options))
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in bury()
+        self.control, theirs = socket.socketpair()
+        self.control.setblocking(False)
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module and two numbers
+                [sys.executable, "-P", "-m", "media_enricher.engine.lane"]
+                + [str(number) for number in (theirs.fileno(), os.getpid())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+                env=sandbox.environment() | {"PYTHONPATH": search_path()} | proxies(),
+            )
+        self.last_words = ""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def events(self) -> int:
+        """What of the control socket its parent waits for now, for a selector."""
+        writing = selectors.EVENT_WRITE if self._outgoing else 0
+        return selectors.EVENT_READ | writing
+
+    def hold(self, ticket: Ticket) -> None:
+        """Put one object in its hands; `send` tells it."""
+        self.held[ticket.number] = ticket
+        self.load += ticket.cost
+
+    def send(self, tickets: list[Ticket]) -> None:
+        """Tell it to enrich what it holds now."""
+        self._outgoing += frame(
+            [Assignment(ticket.number, ticket.call.depth, ticket.object) for ticket in tickets]
+        )
+        self.write()
+
+    def write(self) -> None:
+        """Send as much as the socket takes now."""
+        try:
+            while self._outgoing:
+                sent = self.control.send(self._outgoing)
+                del self._outgoing[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:  # it died; reading will tell
+            self._outgoing.clear()
+
+    def read(self) -> list[Finished] | None:
+        """What it has finished since; None if it has died."""
+        try:
+            data = self.control.recv(_READ_BYTES)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        if not data:
+            return None
+        self.is_ready = True
+        return [finished for body in self._frames.feed(data) for finished in decode_finished(body)]
+
+    def settle(self, number: int) -> Ticket | None:
+        """Take one object out of its hands."""
+        ticket = self.held.pop(number, None)
+        if ticket is not None:
+            self.load = self.load - ticket.cost if self.held else 0.0
+        return ticket
+
+    def kill(self) -> None:
+        """Have it killed. Does not wait."""
+        self._process.kill()
+
+    def bury(self) -> str:
+        """Make sure that it is dead, and free what it used; the answer is how it died."""
+        self._process.kill()
+        code = self._process.wait()
+        self.control.close()
+        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+        self.last_words = self._stderr.read().decode(errors="replace").strip()
+        self._stderr.close()
+        if code < 0:
+            return signal.Signals(-code).name
+        return f"exit status {code}: {self.last_words.rpartition(chr(10))[2]}"
+
+
+def proxies() -> dict[str, str]:
+    """The part of the environment that says by which way Storage is reached."""
+    names = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+    return {name: value for name, value in os.environ.items() if name.lower() in names}

@@ -1,0 +1,77 @@
+"""How a run ends: stopped by somebody, or else by the verdict on its account."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+
+from media_enricher.models import RunStatus
+from media_enricher.orchestration import resources
+from media_enricher.orchestration.interruption import interruption, outside, until_heard
+
+
+class Concludable(Protocol):
+    """A run under way, as far as its end is concerned.
+
+    Attributes:
+        id: that of the Prefect flow run.
+    """
+
+    id: str
+
+    def sentence(self) -> str:
+        """What the run did, for people."""
+
+    def verdict(self) -> str | None:
+        """Why the run is to end failed, or None."""
+
+
+class Conclusion:
+    """A context manager around the work of a run; once left, it knows the run's final state.
+
+    It takes a KeyboardInterrupt for what it is, a person's wish, and lets every error through.
+    """
+
+    def __init__(self, run: Concludable) -> None:
+        self._run = run
+        self._was_interrupted = False
+        self._signals = until_heard()
+
+    def __enter__(self) -> Self:
+        self._signals.__enter__()
+        if stop := interruption():
+            stop.when = outside(Conclusion.__exit__)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if stop := interruption():
+            stop.hear()  # what the run did is done: a wish that comes now is too late
+        self._signals.__exit__(kind, error, traceback)
+        self._was_interrupted = kind is KeyboardInterrupt
+        return self._was_interrupted
+
+    def state(self) -> State[Any]:
+        """The final state for the flow to return; its message says what the run did.
+
+        Raises:
+            SupabaseError: the run table does not take a cancellation.
+        """
+        did = self._run.sentence()
+        if self._was_interrupted:
+            return self._cancelled(f"Cancelled: {did}")
+        if reason := self._run.verdict():
+            return Failed(message=f"{did}: {reason}")
+        return Completed(message=did)
+
+    def _cancelled(self, message: str) -> State[Any]:
+        # A run that stops by itself may have no supervisor that would call a hook for it.
+        resources.run_table().record(self._run.id, status=RunStatus.CANCELLED, error=message)
+        return Cancelled(message=message)

@@ -1,0 +1,106 @@
+"""What the steps of a run share in one process, wired in this one place, made at first use."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+
+from supabase import Client
+
+from media_enricher.engine import EngineOptions, EnrichPool, sandbox
+from media_enricher.metrics import Metrics
+from media_enricher.settings import TaskRunnerName, settings, supabase_settings
+from media_enricher.supabase.assets import AssetTable
+from media_enricher.supabase.bucket import Bucket
+from media_enricher.supabase.client import connect
+from media_enricher.supabase.ledgers import SnapshotLedger
+from media_enricher.supabase.requested_objects import RequestedObjects
+from media_enricher.supabase.requests import RunRequests
+from media_enricher.supabase.runs import RunTable
+
+_IDLE_SECONDS = 5.0
+_opening_engine = threading.RLock()  # a signal's handler may close while this thread opens
+
+
+@lru_cache
+def supabase() -> Client:
+    """The process's one client of the Supabase project."""
+    return connect(supabase_settings())
+
+
+def asset_table() -> AssetTable:
+    """The table of assets and the planning of what is missing from it."""
+    return AssetTable(supabase())
+
+
+def run_table() -> RunTable:
+    """The table of runs."""
+    return RunTable(supabase())
+
+
+@lru_cache
+def metrics() -> Metrics:
+    """The process's counters; what was counted is sent when the process ends, too."""
+    return Metrics()
+
+
+def snapshot_ledger() -> SnapshotLedger:
+    """Which parts of snapshots count."""
+    return SnapshotLedger(supabase())
+
+
+def run_requests() -> RunRequests:
+    """The requests to start runs."""
+    return RunRequests(supabase())
+
+
+def requested_objects(bucket: str, prefix: str) -> RequestedObjects:
+    """The objects that somebody asked to have enriched."""
+    return RequestedObjects(supabase(), bucket, prefix)
+
+
+def bucket(name: str) -> Bucket:
+    """One Storage bucket."""
+    return Bucket(supabase(), name)
+
+
+@lru_cache
+def engine_options() -> EngineOptions:
+    """How this process downloads and decodes.
+
+    Under threads all task runs share one set of lanes. Under the other runners each worker process
+    has one lane of its own: a process more, so that an object that kills its decoder costs one row.
+    """
+    ours = settings()
+    if ours.task_runner is not TaskRunnerName.THREADS:
+        share = max(16, ours.memory_mb // ours.lanes)
+        ours = ours.model_copy(update={"lanes": 1, "memory_mb": share})
+    return EngineOptions.from_settings(ours, supabase_settings())
+
+
+def engine() -> EnrichPool:
+    """The process's lanes; started at the first use, closed by `close_engine`."""
+    with _opening_engine:
+        return _engine()
+
+
+def close_engine() -> None:
+    """Stop the lanes at once; whoever waits for them gets `PoolClosed`. Harmless when not open."""
+    if _engine.cache_info().currsize:
+        engine().close()
+        _engine.cache_clear()
+
+
+@lru_cache
+def _engine() -> EnrichPool:
+    is_in_cluster = settings().task_runner in (TaskRunnerName.DASK, TaskRunnerName.RAY)
+    sandbox.hide_from_others()  # this process holds the key, and its decoders work for strangers
+    # A worker of a cluster outlives the run, and nobody tells it that the run has ended.
+    return EnrichPool(engine_options(), idle_seconds=_IDLE_SECONDS if is_in_cluster else None)
+
+
+def forget() -> None:
+    """Close and drop everything, so that the next use follows the settings as they are then."""
+    close_engine()
+    engine_options.cache_clear()
+    supabase.cache_clear()

@@ -1,0 +1,169 @@
+"""The shards of a run, as Prefect has them: other runs of `backfill`, each on a range of the paths.
+
+Prefect finds them by a tag that names their parent, so it does not matter which process, of which
+attempt at the parent, has started them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Cancelling
+
+from media_enricher import labels
+from media_enricher.models import FlowName, RunStatus, Selection
+from media_enricher.orchestration import resources
+from media_enricher.orchestration.start import start_deployment
+from media_enricher.settings import settings
+
+
+class Shard(NamedTuple):
+    """A range of the paths, and the latest run that works on it.
+
+    Attributes:
+        number: from 1, in the order of the ranges.
+        after: the path that it begins after; empty for the first of all.
+        until: the last path; empty for the last of all.
+        flow_run: as Prefect had it when it was asked last.
+    """
+
+    number: int
+    after: str
+    until: str
+    flow_run: FlowRun
+
+    @classmethod
+    def of(cls, number: int, flow_run: FlowRun) -> Self:
+        """The shard that a run of `backfill` works on."""
+        parameters = flow_run.parameters
+        return cls(number, parameters["after"], parameters["until"], flow_run)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its run is over, one way or another."""
+        return self.flow_run.state is not None and self.flow_run.state.is_final()
+
+    @property
+    def has_completed(self) -> bool:
+        """Whether its range is done."""
+        return self.flow_run.state is not None and self.flow_run.state.is_completed()
+
+    @property
+    def outcome(self) -> str:
+        """For people: `failed (none of 12 objects could be read)`."""
+        state = self.flow_run.state
+        if state is None:
+            return "without a state"
+        return f"{state.type.value.lower()} ({state.message or 'no message'})"
+
+
+def find_shards(parent_id: str) -> list[Shard]:
+    """The shards of a run that were started so far, by any attempt at it.
+
+    Raises:
+        httpx.HTTPError: Prefect is away.
+    """
+    with get_client(sync_client=True) as prefect:
+        latest = {run.parameters["after"]: run for run in _runs_of(prefect, parent_id)}
+    in_order = sorted(latest, key=str.encode)
+    return [Shard.of(number, latest[after]) for number, after in enumerate(in_order, start=1)]
+
+
+def start_shard(
+    parent_id: str, number: int, selection: Selection, told: Mapping[str, str], *, attempt: int
+) -> Shard:
+    """Start a run on the range of a selection, and make its row.
+
+    Args:
+        parent_id: of the sharded run.
+        number: of the shard.
+        selection: what it is to do.
+        told: labels that it inherits.
+        attempt: at the parent; each may start a shard once.
+
+    Raises:
+        UnknownDeploymentError: there is no such deployment as the settings name.
+        httpx.HTTPError: Prefect is away.
+        SupabaseError: the run table does not take the row.
+    """
+    parameters: dict[str, Any] = {
+        "bucket": selection.bucket,
+        "prefix": selection.prefix,
+        "mode": selection.mode.value,
+        "depth": selection.depth.value,
+        "after": selection.after,
+        "until": selection.until,
+    }
+    flow_run = start_deployment(
+        settings().backfill_deployment,
+        parameters,
+        idempotency_key=f"{parent_id}/{attempt}/{number}",
+        labels={**told, labels.PARENT_RUN_ID: parent_id},
+        tags=[_tag(parent_id), f"shard {number}"],
+    )
+    resources.run_table().record(
+        str(flow_run.id),
+        flow=FlowName.BACKFILL,
+        bucket=selection.bucket,
+        prefix=selection.prefix,
+        mode=selection.mode,
+        depth=selection.depth,
+        trigger=told.get(labels.TRIGGER),
+        requested_by=told.get(labels.REQUESTED_BY),
+        tenant_id=told.get(labels.TENANT_ID),
+        parent_run_id=parent_id,
+    )
+    return Shard.of(number, flow_run)
+
+
+def cancel_shards(parent_id: str) -> None:
+    """Ask Prefect to cancel those that are under way, as its UI does.
+
+    Raises:
+        httpx.HTTPError: Prefect is away.
+        SupabaseError: the run table does not take the end of one.
+    """
+    with get_client(sync_client=True) as prefect:
+        for flow_run in _runs_of(prefect, parent_id):
+            state = flow_run.state
+            if state and (state.is_final() or state.is_cancelling()):
+                continue
+            now: State[Any] | None = prefect.set_flow_run_state(flow_run.id, Cancelling()).state
+            if now and now.is_cancelled():  # nobody had taken it up, so no hook will tell
+                resources.run_table().record(
+                    str(flow_run.id), status=RunStatus.CANCELLED, error=now.message
+                )
+
+
+def is_being_cancelled(run_id: str) -> bool:
+    """Whether somebody asked Prefect to cancel a run.
+
+    Raises:
+        httpx.HTTPError: Prefect is away.
+    """
+    with get_client(sync_client=True) as prefect:
+        state = prefect.read_flow_run(UUID(run_id)).state
+    return state is not None and (state.is_cancelling() or state.is_cancelled())
+
+
+def _runs_of(prefect: SyncPrefectClient, parent_id: str) -> list[FlowRun]:
+    """All runs that were started as shards, the oldest first."""
+    with_tag = FlowRunFilter(tags=FlowRunFilterTags(all_=[_tag(parent_id)]))
+    found: list[FlowRun] = []
+    while page := prefect.read_flow_runs(
+        flow_run_filter=with_tag, sort=FlowRunSort.ID_DESC, offset=len(found)
+    ):
+        found += page
+    return sorted(found, key=lambda run: run.created or datetime.max.replace(tzinfo=UTC))
+
+
+def _tag(parent_id: str) -> str:
+    return f"shard of {parent_id}"

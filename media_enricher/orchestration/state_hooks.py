@@ -1,0 +1,131 @@
+"""State hooks: they keep `public.media_enrich_runs` true to what Prefect says of a flow run.
+
+Each may be called twice, late, or in another process than the run's, so each saves only what it
+knows, and the database refuses to let a status move backwards. A hook never raises: Prefect would
+only log it. What no hook sees (SIGKILL, a lost machine) is left to reconciliation by heartbeat.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, TypedDict
+
+import httpx
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import PrefectException
+from prefect.flows import FlowStateHook
+from prefect.logging.loggers import flow_run_logger
+
+from media_enricher import labels
+from media_enricher.models import RunStatus, Trigger
+from media_enricher.orchestration import resources
+from media_enricher.orchestration.shards import cancel_shards
+from media_enricher.settings import SettingsError
+from media_enricher.supabase.errors import SupabaseError
+
+
+def on_running(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Make the row, or take over the one that the HTTP trigger made; again on a retry."""
+    _record(
+        flow,
+        flow_run,
+        status=RunStatus.RUNNING,
+        started_at=_plain(flow_run.start_time) or datetime.now(UTC),
+        heartbeat_at=datetime.now(UTC),
+        restart=flow_run.run_count > 0,  # of the times before this one
+    )
+
+
+def on_completion(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """The run did what it was asked to."""
+    _record(flow, flow_run, status=RunStatus.COMPLETED)
+
+
+def on_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """The run failed, or too much of it did."""
+    _record(flow, flow_run, status=RunStatus.FAILED, error=state.message)
+
+
+def on_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Somebody stopped the run."""
+    _record(flow, flow_run, status=RunStatus.CANCELLED, error=state.message)
+
+
+def on_crashed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """The process of the run went away."""
+    _record(flow, flow_run, status=RunStatus.CRASHED, error=state.message)
+
+
+def cancel_its_shards(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Cancel the shards of a sharded run, in case its own process did not live to do so."""
+    try:
+        cancel_shards(str(flow_run.id))
+    except (httpx.HTTPError, PrefectException, SupabaseError, SettingsError) as error:
+        flow_run_logger(flow_run, flow).error("not all shards could be cancelled: %s", error)
+
+
+class StateHooks(TypedDict):
+    """The hooks of a flow, by the names that `@flow` takes them by."""
+
+    on_running: list[FlowStateHook[..., Any]]
+    on_completion: list[FlowStateHook[..., Any]]
+    on_failure: list[FlowStateHook[..., Any]]
+    on_cancellation: list[FlowStateHook[..., Any]]
+    on_crashed: list[FlowStateHook[..., Any]]
+
+
+ALL = StateHooks(
+    on_running=[on_running],
+    on_completion=[on_completion],
+    on_failure=[on_failure],
+    on_cancellation=[on_cancellation],
+    on_crashed=[on_crashed],
+)
+"""What keeps the row of a run true, for every flow that has one: `@flow(…, **hooks.ALL)`."""
+
+OF_SHARDED: StateHooks = {**ALL, "on_cancellation": [cancel_its_shards, on_cancellation]}
+"""The same for a run that has others do the work."""
+
+
+def _plain(moment: datetime | None) -> datetime | None:
+    """A moment without what Prefect adds to it on a retry, which no encoder knows."""
+    return moment and datetime.fromtimestamp(moment.timestamp(), UTC)
+
+
+def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
+    parameters = flow_run.parameters
+    if parameters.get("dry_run"):
+        return  # a dry run leaves no trace
+    try:
+        # What was asked goes along each time, for any hook may be the first to tell of the run.
+        resources.run_table().record(
+            str(flow_run.id),
+            flow=flow.name,
+            bucket=parameters.get("bucket"),
+            prefix=parameters.get("prefix", ""),
+            max_files=parameters.get("limit"),
+            mode=parameters.get("mode", "missing"),
+            depth=parameters.get("depth", "full"),
+            trigger=trigger_of(flow_run),
+            requested_by=flow_run.labels.get(labels.REQUESTED_BY),
+            tenant_id=flow_run.labels.get(labels.TENANT_ID),
+            parent_run_id=flow_run.labels.get(labels.PARENT_RUN_ID),
+            **changes,
+        )
+    except (SupabaseError, SettingsError) as error:
+        flow_run_logger(flow_run, flow).error(
+            "the run table does not know that this run is %s: %s", changes["status"], error
+        )
+
+
+def trigger_of(flow_run: FlowRun) -> Trigger:
+    """What started the run: what the gateway says in a label, or else what Prefect can tell."""
+    told = flow_run.labels.get(labels.TRIGGER)
+    if told in list(Trigger):
+        return Trigger(told)
+    if flow_run.auto_scheduled:
+        return Trigger.SCHEDULE
+    if flow_run.created_by and flow_run.created_by.type == "AUTOMATION":
+        return Trigger.EVENT
+    return Trigger.MANUAL

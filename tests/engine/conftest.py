@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from media_enricher.engine import EngineOptions, EnrichPool
+from media_enricher.models import StorageObject
+from media_enricher.probe import ProbeOptions
+from tests.engine.faulty_storage import FaultyStorage, etag_of
+
+POISON = Path(__file__).parent / "poison"
+
+
+def png(width: int, height: int = 10, color: str = "red") -> bytes:
+    """A small real image, recognisable by its width."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def storage() -> Iterator[FaultyStorage]:
+    with FaultyStorage() as server:
+        yield server
+
+
+Put = Callable[..., StorageObject]
+
+
+@pytest.fixture
+def put(storage: FaultyStorage) -> Put:
+    """Store bytes under a path, and list them as planning would."""
+
+    def put(path: str, data: bytes, **listed: Any) -> StorageObject:
+        storage.objects[f"b/{path}"] = data
+        fields: dict[str, Any] = {"etag": etag_of(data), "size_bytes": len(data)} | listed
+        return StorageObject(bucket="b", path=path, **fields)
+
+    return put
+
+
+MakePool = Callable[..., EnrichPool]
+
+
+@pytest.fixture
+def make_pool(storage: FaultyStorage) -> Iterator[MakePool]:
+    """Make pools over the faulty server; in-process unless asked otherwise."""
+    pools: list[EnrichPool] = []
+
+    def make(*, idle_seconds: float | None = None, **options: Any) -> EnrichPool:
+        probe = ProbeOptions(max_pixels=10_000_000, location=False, exif_tags=("Make",))
+        defaults: dict[str, Any] = {
+            "supabase_url": storage.url,
+            "service_key": "sb_secret_of_the_tests",
+            "lanes": 0,
+            "probe": probe,
+            "silence_seconds": 5.0,
+        }
+        pools.append(EnrichPool(EngineOptions(**(defaults | options)), idle_seconds=idle_seconds))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        pool.close()
+
+
+@pytest.fixture
+def poisonous_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lanes whose probe dies of, or hangs on, bytes that say so: see `poison/sitecustomize.py`."""
+    known = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(POISON), *filter(None, [known])]))
