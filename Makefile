@@ -43,10 +43,12 @@ test: setup $(NODE_TESTS:%=%/$(NODE_MODULES)) ## Run the whole suite, against a 
 test-docker: setup ## Build the image and run it in a Docker work pool, with podman: needs root, podman, runc, debootstrap
 	@$(BIN)/python -m pytest tests/docker/work_pool.py $(ARGS)
 
-check: setup ## Lint, formatting and types
+check: setup ## Lint, formatting, types, import arrows and spelling
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --quiet
+	@$(BIN)/codespell
 
 bench: setup ## Measure against a bare loop and a plain script: ARGS="--quick" or "--json FILE"
 	@$(BIN)/python -m tests.bench $(ARGS)
