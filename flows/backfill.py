@@ -3,13 +3,12 @@
 # No `from __future__ import annotations` here: Prefect loads a deployment's flow from its file, as
 # a module that nobody can look up, and then could not tell what the parameters' types are.
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
-from pydantic import Field
 
 from media_enricher.batching import batches
 from media_enricher.models import Depth, Mode, Selection
@@ -19,14 +18,11 @@ from media_enricher.orchestration.heartbeat import heartbeat
 from media_enricher.orchestration.interruption import interruptible
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.task_runners import task_runner
+from media_enricher.parameters import BucketName, Limit
 from tasks.enrich import Enrichment
 from tasks.plan import known_cuts, pending_objects, plan
 from tasks.report import Progress, report
 from tasks.write import write
-
-# Prefect's form in the UI shows these rules, and takes the descriptions from the docstring.
-BucketName = Annotated[str, Field(min_length=1, pattern="^[^/]+$")]
-Limit = Annotated[int, Field(ge=1)]
 
 
 @flow(

@@ -3,14 +3,13 @@
 # No `from __future__ import annotations` here: Prefect loads a deployment's flow from its file, as
 # a module that nobody can look up, and then could not tell what the parameters' types are.
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError
 from prefect.states import Completed
-from pydantic import Field
 
 from media_enricher import labels
 from media_enricher.models import Depth, Mode, Selection
@@ -19,12 +18,9 @@ from media_enricher.orchestration.final_state import Conclusion
 from media_enricher.orchestration.heartbeat import heartbeat
 from media_enricher.orchestration.interruption import interruptible
 from media_enricher.orchestration.sharded_run import ShardedRun
+from media_enricher.parameters import BucketName, Shards
 from tasks.plan import plan, split
 from tasks.report import Progress, report_shards
-
-# Prefect's form in the UI shows these rules, and takes the descriptions from the docstring.
-BucketName = Annotated[str, Field(min_length=1, pattern="^[^/]+$")]
-Shards = Annotated[int, Field(ge=1, le=100)]
 
 
 @flow(

@@ -3,21 +3,18 @@
 # No `from __future__ import annotations` here: Prefect loads a deployment's flow from its file, as
 # a module that nobody can look up, and then could not tell what the parameters' types are.
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
-from pydantic import Field
 
+from media_enricher.parameters import BucketName
 from media_enricher.settings import settings
 from tasks.keep_current import drain, keep_current
 from tasks.purge import purge
 from tasks.reconcile import reconcile
 from tasks.settle import settle
-
-# Prefect's form in the UI shows these rules, and takes the descriptions from the docstring.
-BucketName = Annotated[str, Field(min_length=1, pattern="^[^/]+$")]
 
 
 @flow(name="sweep", flow_run_name="sweep", persist_result=False)

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import orjson
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect
 
 from media_enricher.gateway.errors import Refusal
 from media_enricher.models import Depth, Mode
+from media_enricher.parameters import BucketName, Limit, Path, Prefix
 
-_NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
-BucketName = Annotated[
-    str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/\x00-\x1f\x7f]+$")
-]
-Path = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_NO_CONTROL)]
-Prefix = Annotated[str, StringConstraints(max_length=1024, pattern=_NO_CONTROL)]
-Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
 _LONGEST_VALUE = 200
 
 

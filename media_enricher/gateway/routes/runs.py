@@ -24,7 +24,6 @@ from media_enricher.gateway.answers import (
     Snapshot,
     SnapshotPart,
 )
-from media_enricher.gateway.asking import BucketName
 from media_enricher.gateway.callers import Caller
 from media_enricher.gateway.desk import AtDesk, Desk, SignedIn
 from media_enricher.gateway.errors import Refusal
@@ -39,6 +38,7 @@ from media_enricher.gateway.permissions import (
     visible,
 )
 from media_enricher.models import AssetStatus, EnrichRun, RunStatus
+from media_enricher.parameters import BucketName
 from media_enricher.snapshot.layout import part_number
 from media_enricher.snapshot.targets import BUCKET_SCHEME
 
