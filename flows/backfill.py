@@ -13,7 +13,7 @@ from prefect.utilities.annotations import quote
 from media_enricher.batching import batches
 from media_enricher.models import Depth, Mode, Selection
 from media_enricher.orchestration import state_hooks
-from media_enricher.orchestration.final_state import Conclusion
+from media_enricher.orchestration.final_state import FinalState
 from media_enricher.orchestration.heartbeat import heartbeat
 from media_enricher.orchestration.interruption import interruptible
 from media_enricher.orchestration.run import Run
@@ -64,17 +64,17 @@ def backfill(
     )
     if dry_run:
         would_be_done = plan(selection, limit=limit, dry_run=True)
-        return Completed(message=f"Dry run: {would_be_done.sentence()}")
+        return Completed(message=f"Dry run: {would_be_done.summary()}")
 
     run = Run(str(runtime.flow_run.id), selection, limit)
-    with Conclusion(run) as conclusion:
+    with FinalState(run) as final:
         with heartbeat(run.id), Enrichment(mode) as enrichment, interruptible():
             run.expect(plan(selection, limit=run.limit, dry_run=False).objects)
-            progress = Progress(run.account)
+            progress = Progress(run.stats)
             pending = pending_objects(selection, limit=run.limit)
             for outcomes in enrichment.map(batches(pending, depth, known_cuts(selection))):
                 write(run, quote(outcomes))
                 progress.move()
             progress.show()
         report(run, reused=enrichment.reused)
-    return conclusion.state()
+    return final.state()

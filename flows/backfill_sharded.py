@@ -14,7 +14,7 @@ from prefect.states import Completed
 from media_enricher import labels
 from media_enricher.models import Depth, Mode, Selection
 from media_enricher.orchestration import state_hooks
-from media_enricher.orchestration.final_state import Conclusion
+from media_enricher.orchestration.final_state import FinalState
 from media_enricher.orchestration.heartbeat import heartbeat
 from media_enricher.orchestration.interruption import interruptible
 from media_enricher.orchestration.sharded_run import ShardedRun
@@ -56,25 +56,25 @@ def backfill_sharded(
     selection = Selection(bucket=bucket, prefix=prefix, mode=mode, depth=depth)
     if dry_run:
         would_be_done = plan(selection, limit=None, dry_run=True)
-        return Completed(message=f"Dry run: {would_be_done.sentence()}")
+        return Completed(message=f"Dry run: {would_be_done.summary()}")
 
     this = _this_run()
     run = ShardedRun(str(this.id), selection, _inherited(this), attempt=this.run_count)
-    with Conclusion(run) as conclusion:
+    with FinalState(run) as final:
         with heartbeat(run.id), run, interruptible():
             start_shards(run, shards)
-            progress = Progress(run.tally)
+            progress = Progress(run.stats)
             for _ in run.watch():
                 progress.move()
             progress.show()
         report_shards(run)
-    return conclusion.state()
+    return final.state()
 
 
 def start_shards(run: ShardedRun, shards: int) -> None:
     """Start so many shards at most, less those that an earlier attempt at the run has started."""
     if rest := run.resume():
-        run.tally.expect(plan(rest, limit=None, dry_run=False).objects)
+        run.stats.expect(plan(rest, limit=None, dry_run=False).objects)
         run.start(rest, split(rest, max(1, shards - len(run.shards))))
 
 

@@ -12,7 +12,7 @@ from prefect.utilities.annotations import quote
 from media_enricher.batching import batches
 from media_enricher.models import Depth, Mode, Selection
 from media_enricher.orchestration import resources, state_hooks
-from media_enricher.orchestration.final_state import Conclusion
+from media_enricher.orchestration.final_state import FinalState
 from media_enricher.orchestration.heartbeat import heartbeat
 from media_enricher.orchestration.interruption import interruptible
 from media_enricher.orchestration.own_buckets import refuse_own_bucket
@@ -45,11 +45,11 @@ def enrich_object(bucket: BucketName, prefix: str = "", depth: Depth = Depth.FUL
     refuse_own_bucket(bucket)
     requested = resources.requested_objects(bucket, prefix)
     run = Run(str(runtime.flow_run.id), Selection(bucket=bucket, prefix=prefix, depth=depth))
-    with Conclusion(run) as conclusion:
+    with FinalState(run) as final:
         # Each object is read anew, for whoever asks for one wants a fresh look.
         enrichment = Enrichment(Mode.ALL, start_lanes=False)
         with heartbeat(run.id), enrichment, interruptible():
-            progress = Progress(run.account)
+            progress = Progress(run.stats)
             while not requested.finish(run.id):
                 page = requested.page(depth)
                 run.expect(len(page.pending))
@@ -59,4 +59,4 @@ def enrich_object(bucket: BucketName, prefix: str = "", depth: Depth = Depth.FUL
                 requested.fulfil(page, run.id)
             progress.show()
         report(run, reused=enrichment.reused)
-    return conclusion.state()
+    return final.state()

@@ -169,7 +169,7 @@ class PendingCount(msgspec.Struct, frozen=True):
     objects: int
     size_bytes: int
 
-    def sentence(self) -> str:
+    def summary(self) -> str:
         """For people: `1,003 objects to enrich, 905.2 MiB`."""
         return f"{self.objects:,} objects to enrich, {self.size_bytes / 2**20:,.1f} MiB"
 

@@ -43,7 +43,7 @@ def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCo
         pending = assets.count_pending(selection, limit=limit)
     if gone:
         logger.info("marked %s assets as gone: their objects were deleted", f"{gone:,}")
-    logger.info("%s (mode %s, depth %s)", pending.sentence(), selection.mode, selection.depth)
+    logger.info("%s (mode %s, depth %s)", pending.summary(), selection.mode, selection.depth)
     return pending
 
 

@@ -14,10 +14,10 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from media_enricher.accounting import Account, Counts
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.sharded_run import ShardedRun
+from media_enricher.run_stats import Counts, RunStats
 
 PROGRESS_SECONDS = 3.0
 
@@ -25,9 +25,9 @@ PROGRESS_SECONDS = 3.0
 class Progress:
     """The run's progress bar, moved at most every few seconds: each move is a call to Prefect."""
 
-    def __init__(self, account: Counts) -> None:
+    def __init__(self, stats: Counts) -> None:
         """Show the bar at its start."""
-        self._account = account
+        self._stats = stats
         # Prefect's functions are typed for async callers too; here they have returned.
         self._artifact = cast(
             "UUID", create_progress_artifact(progress=0.0, description="Starting")
@@ -41,12 +41,12 @@ class Progress:
 
     def show(self) -> None:
         """Show where the run is."""
-        account = self._account
-        share = account.processed / account.total if account.total else 1.0
+        stats = self._stats
+        share = stats.processed / stats.total if stats.total else 1.0
         update_progress_artifact(
             self._artifact,
             progress=round(100 * share, 1),
-            description=f"{account.sentence()}, {account.per_second:,.0f} a second",
+            description=f"{stats.summary()}, {stats.per_second:,.0f} a second",
         )
         self._moved_at = time.monotonic()
 
@@ -54,17 +54,17 @@ class Progress:
 @task(name="report", task_run_name="report", persist_result=False)
 def report(run: Run, *, reused: int) -> None:
     """Leave the summary of a finished run, and a table of its failures where there are any."""
-    account = run.account
+    stats = run.stats
     create_markdown_artifact(
         key="media-enricher-summary",
         description="What the run did",
         markdown=_summary(run, reused),
     )
-    if account.failures:
+    if stats.failures:
         create_table_artifact(
             key="media-enricher-failures",
             description="Failures by reason, with examples",
-            table=_failure_table(account),
+            table=_failure_table(stats),
         )
 
 
@@ -98,13 +98,13 @@ def report_shards(run: ShardedRun) -> None:
 
 
 def _summary_of_shards(run: ShardedRun) -> str:
-    selection, tally = run.selection, run.tally
+    selection, stats = run.selection, run.stats
     lines = [
         f"# {selection.bucket}/{selection.prefix}",
         "",
-        f"**{tally.sentence()}** (mode `{selection.mode}`, depth `{selection.depth}`)",
+        f"**{stats.summary()}** (mode `{selection.mode}`, depth `{selection.depth}`)",
         "",
-        f"- {tally.per_second:,.1f} objects a second, {tally.bytes_read / 2**20:,.1f} MiB read",
+        f"- {stats.per_second:,.1f} objects a second, {stats.bytes_read / 2**20:,.1f} MiB read",
     ]
     if run.shards:
         lines += ["", "| shard | after | until | run | ended |", "| ---: | --- | --- | --- | --- |"]
@@ -128,35 +128,35 @@ def _cell(text: str) -> str:
     return text.replace("\n", " ").replace("|", "\\|")
 
 
-def _failure_table(account: Account) -> list[dict[str, object]]:
+def _failure_table(stats: RunStats) -> list[dict[str, object]]:
     return [
         {"error_code": code, "objects": count, "example": path, "error_message": message}
-        for code, count in account.failures.most_common()
-        for path, message in account.samples[code]
+        for code, count in stats.failures.most_common()
+        for path, message in stats.samples[code]
     ]
 
 
 def _summary(run: Run, reused: int) -> str:
-    selection, account = run.selection, run.account
+    selection, stats = run.selection, run.stats
     lines = [
         f"# {selection.bucket}/{selection.prefix}",
         "",
-        f"**{account.sentence()}** (mode `{selection.mode}`, depth `{selection.depth}`)",
+        f"**{stats.summary()}** (mode `{selection.mode}`, depth `{selection.depth}`)",
         "",
-        f"- {account.per_second:,.1f} objects a second, "
-        f"{account.bytes_read / 2**20:,.1f} MiB read, "
-        f"{account.bytes_read / 2**20 / (account.seconds or 1):,.1f} MiB a second",
+        f"- {stats.per_second:,.1f} objects a second, "
+        f"{stats.bytes_read / 2**20:,.1f} MiB read, "
+        f"{stats.bytes_read / 2**20 / (stats.seconds or 1):,.1f} MiB a second",
         f"- snapshot: `{run.snapshot.path}`",
     ]
     if reused:
         lines.append(f"- {reused:,} taken from the task cache instead of being read again")
-    if account.formats:
+    if stats.formats:
         lines += ["", "| format | objects | MiB |", "| --- | ---: | ---: |"]
         lines += [
-            f"| {name} | {count:,} | {account.format_bytes[name] / 2**20:,.1f} |"
-            for name, count in account.formats.most_common()
+            f"| {name} | {count:,} | {stats.format_bytes[name] / 2**20:,.1f} |"
+            for name, count in stats.formats.most_common()
         ]
-    if account.failures:
+    if stats.failures:
         lines += ["", "| failure | objects |", "| --- | ---: |"]
-        lines += [f"| {code} | {count:,} |" for code, count in account.failures.most_common()]
+        lines += [f"| {code} | {count:,} |" for code, count in stats.failures.most_common()]
     return "\n".join(lines)

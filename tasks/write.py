@@ -29,13 +29,13 @@ def write(run: Run, outcomes: Sequence[Outcome]) -> None:
     with metrics.timed(bucket, Stage.WRITE):
         parts = []
         for part in run.recorder.record(outcomes):
-            run.account.add(part.outcomes, gone=part.gone, recorded=part.run)
+            run.stats.add(part.outcomes, gone=part.gone, recorded=part.run)
             metrics.count(bucket, part.outcomes, gone=part.gone)
             parts.append(part.address)
     get_run_logger().debug(
         "%s objects written to the table and %s; so far %s",
         f"{len(outcomes):,}",
         ", ".join(parts),
-        run.account.sentence(),
+        run.stats.summary(),
         extra={"bucket": bucket, "objects": len(outcomes), "part": ", ".join(parts)},
     )

@@ -16,9 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 from supabase import Client
 
-from media_enricher.accounting import pace
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail, rate
 from media_enricher.models import EnrichRun, FailureReason, RunStatus
+from media_enricher.run_stats import pace
 from media_enricher.settings import SettingsError, supabase_settings
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.client import connect

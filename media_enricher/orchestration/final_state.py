@@ -1,4 +1,4 @@
-"""How a run ends: stopped by somebody, or else by the verdict on its account."""
+"""The final state of a run: cancelled by somebody, or else what its figures say."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Concludable(Protocol):
 
     id: str
 
-    def sentence(self) -> str:
+    def summary(self) -> str:
         """What the run did, for people."""
 
-    def verdict(self) -> str | None:
+    def failure_reason(self) -> str | None:
         """Why the run is to end failed, or None."""
 
 
-class Conclusion:
+class FinalState:
     """A context manager around the work of a run; once left, it knows the run's final state.
 
     It takes a KeyboardInterrupt for what it is, a person's wish, and lets every error through.
@@ -43,7 +43,7 @@ class Conclusion:
     def __enter__(self) -> Self:
         self._signals.__enter__()
         if stop := interruption():
-            stop.when = outside(Conclusion.__exit__)
+            stop.when = outside(FinalState.__exit__)
         return self
 
     def __exit__(
@@ -64,10 +64,10 @@ class Conclusion:
         Raises:
             SupabaseError: the run table does not take a cancellation.
         """
-        did = self._run.sentence()
+        did = self._run.summary()
         if self._was_interrupted:
             return self._cancelled(f"Cancelled: {did}")
-        if reason := self._run.verdict():
+        if reason := self._run.failure_reason():
             return Failed(message=f"{did}: {reason}")
         return Completed(message=did)
 

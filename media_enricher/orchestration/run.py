@@ -1,4 +1,4 @@
-"""A run under way: its id, what it was asked, and the account and the snapshot that it keeps."""
+"""A run under way: its id, what it was asked, its figures and its snapshot."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from media_enricher.accounting import Account
 from media_enricher.models import Mode, Selection
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.recorder import Recorder
+from media_enricher.run_stats import RunStats
 from media_enricher.settings import settings
 from media_enricher.snapshot.writer import SnapshotWriter
 
@@ -32,8 +32,8 @@ class Run:
         started_at = (before and before.started_at) or datetime.now(UTC)
         self.id = run_id
         self.selection = selection
-        self.account = Account(before=before)
-        self.limit = None if limit is None else max(0, limit - self.account.processed)
+        self.stats = RunStats(before=before)
+        self.limit = None if limit is None else max(0, limit - self.stats.processed)
         self.snapshot = SnapshotWriter(
             run_id, selection.bucket, started_at, settings().snapshot, resources.bucket
         )
@@ -47,19 +47,19 @@ class Run:
             SupabaseError: Supabase does not answer.
         """
         self.recorder.open()  # here, and not after the first batch, if it can't be used
-        self.account.expect(objects)
+        self.stats.expect(objects)
         resources.run_table().record(
-            self.id, snapshot_path=self.snapshot.path, total_files=self.account.total
+            self.id, snapshot_path=self.snapshot.path, total_files=self.stats.total
         )
 
-    def sentence(self) -> str:
+    def summary(self) -> str:
         """What the run did, for people."""
-        return self.account.sentence()
+        return self.stats.summary()
 
-    def verdict(self) -> str | None:
+    def failure_reason(self) -> str | None:
         """Why the run is to end failed, or None."""
         ours = settings()
-        return self.account.verdict(
+        return self.stats.failure_reason(
             threshold=ours.failure_threshold,
             minimum=ours.failure_threshold_minimum,
             seen_so_far=self._seen_so_far,

@@ -21,8 +21,8 @@ from media_enricher.orchestration.shards import (
     is_being_cancelled,
     start_shard,
 )
+from media_enricher.shard_stats import ShardStats
 from media_enricher.supabase.errors import SupabaseError
-from media_enricher.tally import Tally
 
 _LOOK_SECONDS = 2.0
 _NAMED = 3
@@ -36,7 +36,7 @@ class ShardedRun:
 
     Attributes:
         id: that of the Prefect flow run.
-        tally: what the shards have done.
+        stats: what the shards have done.
         shards: in the order of their ranges, as Prefect had them at the last look.
     """
 
@@ -53,7 +53,7 @@ class ShardedRun:
         """
         self.id = run_id
         self.selection = selection
-        self.tally = Tally()
+        self.stats = ShardStats()
         self.shards: list[Shard] = []
         self._told = told
         self._attempt = attempt
@@ -130,11 +130,11 @@ class ShardedRun:
                 return
             time.sleep(_LOOK_SECONDS)
 
-    def sentence(self) -> str:
+    def summary(self) -> str:
         """What the shards did, for people."""
-        return self.tally.sentence()
+        return self.stats.summary()
 
-    def verdict(self) -> str | None:
+    def failure_reason(self) -> str | None:
         """Which shards did not complete, and why; None if all did."""
         lost = [shard for shard in self.shards if not shard.has_completed]
         if not lost:
@@ -159,8 +159,8 @@ class ShardedRun:
         try:
             self.shards = find_shards(self.id)
             rows = runs.shards(self.id)
-            self.tally.add_up(rows)
-            runs.record(self.id, **self.tally.counters())
+            self.stats.add_up(rows)
+            runs.record(self.id, **self.stats.counters())
             ended = {str(shard.flow_run.id): shard for shard in self.shards if shard.has_ended}
             for row in rows:
                 if row.status is RunStatus.QUEUED and row.id in ended:

@@ -70,7 +70,7 @@ def _unreachable(error: Exception) -> str:
 
 
 def _announce(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    # From here on, its `Conclusion` lets it be stopped. A dry run has none, and no row either.
+    # From here on, its `FinalState` lets it be stopped. A dry run has none, and no row either.
     _stops[-1].when = inside(flow.fn) if flow_run.parameters.get("dry_run") else nowhere
     _print(run_id=str(flow_run.id))
 

@@ -77,7 +77,7 @@ def record_pending(run: Run) -> None:
     for start in range(0, len(pending), ROWS_AT_ONCE):
         outcomes = [outcome_of(each) for each in pending[start : start + ROWS_AT_ONCE]]
         for part in run.recorder.record(outcomes):
-            run.account.add(part.outcomes, gone=part.gone, recorded=part.run)
+            run.stats.add(part.outcomes, gone=part.gone, recorded=part.run)
 
 
 def write_and_die(environment: dict[str, str], run_id: str, selection: bytes, death: Death) -> None:

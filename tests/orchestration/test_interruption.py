@@ -21,7 +21,7 @@ from flows.backfill_sharded import backfill_sharded
 from flows.enrich_object import enrich_object
 from media_enricher.models import EnrichRun, Selection
 from media_enricher.orchestration import supervised
-from media_enricher.orchestration.final_state import Conclusion
+from media_enricher.orchestration.final_state import FinalState
 from media_enricher.orchestration.interruption import inside, interruptible, until_heard
 from media_enricher.orchestration.run import Run
 from media_enricher.signals import Interruption
@@ -187,8 +187,8 @@ def test_a_run_whose_work_is_done_is_not_stopped(bucket: FilledBucket) -> None:
         def __exit__(self, *_: object) -> None:
             signal.raise_signal(signal.SIGINT)
 
-    conclusion = Conclusion(Run(str(uuid4()), Selection(bucket=bucket.name)))
-    conclusion._signals = cast("Any", Interrupted())
-    with Interruption((signal.SIGINT,)), conclusion:
+    final_state = FinalState(Run(str(uuid4()), Selection(bucket=bucket.name)))
+    final_state._signals = cast("Any", Interrupted())
+    with Interruption((signal.SIGINT,)), final_state:
         pass
-    assert conclusion.state().is_completed()
+    assert final_state.state().is_completed()

@@ -10,7 +10,6 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from media_enricher.accounting import pace
 from media_enricher.gateway import documents
 from media_enricher.gateway.answers import (
     Asset,
@@ -39,6 +38,7 @@ from media_enricher.gateway.permissions import (
 )
 from media_enricher.models import AssetStatus, EnrichRun, RunStatus
 from media_enricher.parameters import BucketName
+from media_enricher.run_stats import pace
 from media_enricher.snapshot.layout import part_number
 from media_enricher.snapshot.targets import BUCKET_SCHEME
 

@@ -1,16 +1,16 @@
-"""The accounts of several runs, added up from their rows."""
+"""What the shards of a run did, added up from their rows."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from media_enricher.accounting import Counts
 from media_enricher.models import EnrichRun, RunStatus
+from media_enricher.run_stats import Counts
 
 _UNDER_WAY = (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
-class Tally(Counts):
+class ShardStats(Counts):
     """What the shards of a run have done together."""
 
     def expect(self, objects: int) -> None:

@@ -1,4 +1,4 @@
-"""The account of one run: what it did, whether that is a success, and the sentence that says so."""
+"""What a run did, in figures: the summary of them, and whether they make the run a failure."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Counts:
             "bytes_read": self.bytes_read,
         }
 
-    def sentence(self) -> str:
+    def summary(self) -> str:
         """What was done: `980 enriched, 20 failed, 3 unsupported of 1,003 in 41 s`."""
         if not self.total:
             return "Nothing to do"
@@ -96,7 +96,7 @@ class Counts:
         return {"skipped": self.skipped}
 
 
-class Account(Counts):
+class RunStats(Counts):
     """Counts of what a run did, over every attempt that Prefect made at it.
 
     Attributes:
@@ -106,7 +106,7 @@ class Account(Counts):
     """
 
     def __init__(self, *, before: EnrichRun | None = None) -> None:
-        """Open an account, on top of what the run did before a retry."""
+        """Start at zero, or at what the run did before a retry."""
         super().__init__(before=before)
         self.unsupported = 0
         self.gone = 0
@@ -173,7 +173,7 @@ class Account(Counts):
         before = max(0, self.skipped - sum(known.values()))
         return {**known, "skipped before a retry": before}
 
-    def verdict(
+    def failure_reason(
         self, *, threshold: float, minimum: int, seen_so_far: Callable[[], int] = lambda: 0
     ) -> str | None:
         """Why the run is to end failed, or None if it is a success.

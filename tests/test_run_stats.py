@@ -1,4 +1,4 @@
-"""The account of a run: counts that add up, a sentence that is true, a verdict that holds."""
+"""The figures of a run: they add up, and say rightly whether the run failed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from media_enricher.accounting import Account, Pace, pace
 from media_enricher.models import AssetStatus, EnrichRun, ErrorCode, Outcome, RunStatus
+from media_enricher.run_stats import Pace, RunStats, pace
 from tests.test_batching import outcome
 
 
@@ -18,78 +18,78 @@ def unsupported(path: str) -> Outcome:
     return result
 
 
-def account_of(enriched: int = 0, *codes: ErrorCode) -> Account:
-    account = Account()
-    account.expect(enriched + len(codes))
-    account.add([outcome(f"ok-{i}") for i in range(enriched)])
-    account.add([outcome(f"bad-{i}", code) for i, code in enumerate(codes)])
-    return account
+def stats_of(enriched: int = 0, *codes: ErrorCode) -> RunStats:
+    stats = RunStats()
+    stats.expect(enriched + len(codes))
+    stats.add([outcome(f"ok-{i}") for i in range(enriched)])
+    stats.add([outcome(f"bad-{i}", code) for i, code in enumerate(codes)])
+    return stats
 
 
 def test_the_sentence_says_what_was_done() -> None:
-    account = account_of(980, *[ErrorCode.CORRUPT] * 20)
-    account.expect(3)
-    account.add([unsupported(f"u-{i}") for i in range(3)])
-    assert account.sentence() == "980 enriched, 20 failed, 3 unsupported of 1,003 in 0 s"
+    stats = stats_of(980, *[ErrorCode.CORRUPT] * 20)
+    stats.expect(3)
+    stats.add([unsupported(f"u-{i}") for i in range(3)])
+    assert stats.summary() == "980 enriched, 20 failed, 3 unsupported of 1,003 in 0 s"
 
 
 def test_what_a_retry_tries_again_is_no_second_object() -> None:
     before = EnrichRun(id="r", bucket="b", total_files=10, succeeded=8, failed=2)
-    account = Account(before=before)
-    account.expect(2)
+    stats = RunStats(before=before)
+    stats.expect(2)
 
-    account.add(
+    stats.add(
         [outcome("healed-0"), outcome("healed-1")],
         recorded=EnrichRun(id="r", bucket="b", total_files=10, succeeded=10),
     )
 
-    assert account.sentence() == "10 enriched of 10 in 0 s"
+    assert stats.summary() == "10 enriched of 10 in 0 s"
 
 
 def test_an_object_that_could_not_be_read_twice_is_an_outage_too() -> None:
-    account = Account()
+    stats = RunStats()
     for _ in range(2):
-        account.expect(1)
-        account.add(
+        stats.expect(1)
+        stats.add(
             [outcome("a", ErrorCode.NETWORK)],
             recorded=EnrichRun(id="r", bucket="b", total_files=1, failed=1),
         )
 
-    assert account.verdict(threshold=1.0, minimum=10) == (
+    assert stats.failure_reason(threshold=1.0, minimum=10) == (
         "none of 1 objects could be read (2 network)"
     )
 
 
 def test_nothing_to_do_is_said_so() -> None:
-    assert Account().sentence() == "Nothing to do"
+    assert RunStats().summary() == "Nothing to do"
 
 
 def test_counters_add_up_and_gone_objects_are_skipped_not_failed() -> None:
-    account = Account()
-    account.expect(3)
-    account.add(
+    stats = RunStats()
+    stats.expect(3)
+    stats.add(
         [outcome("a"), outcome("b", ErrorCode.NOT_FOUND), unsupported("c")], gone=frozenset({"b"})
     )
-    counters = account.counters()
+    counters = stats.counters()
     assert (counters["succeeded"], counters["failed"], counters["skipped"]) == (1, 0, 2)
     assert counters["processed_files"] == counters["total_files"] == 3
 
 
 def test_total_grows_with_objects_that_turned_up_after_the_count() -> None:
-    account = Account()
-    account.expect(1)
-    account.add([outcome("a"), outcome("b")])
-    assert account.counters()["total_files"] == 2
+    stats = RunStats()
+    stats.expect(1)
+    stats.add([outcome("a"), outcome("b")])
+    assert stats.counters()["total_files"] == 2
 
 
 def test_a_retried_run_goes_on_counting() -> None:
     before = EnrichRun(id="r", bucket="b", succeeded=5, failed=1, skipped=2, bytes_read=10)
-    account = Account(before=before)
-    account.expect(2)
-    account.add([outcome("a"), outcome("b")])
-    assert account.counters()["processed_files"] == account.counters()["total_files"] == 10
-    assert account.counters()["succeeded"] == 7
-    assert account.sentence().startswith("7 enriched, 1 failed, 2 skipped before a retry of 10")
+    stats = RunStats(before=before)
+    stats.expect(2)
+    stats.add([outcome("a"), outcome("b")])
+    assert stats.counters()["processed_files"] == stats.counters()["total_files"] == 10
+    assert stats.counters()["succeeded"] == 7
+    assert stats.summary().startswith("7 enriched, 1 failed, 2 skipped before a retry of 10")
 
 
 @pytest.mark.parametrize(
@@ -105,26 +105,26 @@ def test_a_retried_run_goes_on_counting() -> None:
     ],
 )
 def test_verdict(enriched: int, codes: list[ErrorCode], fails: bool) -> None:
-    verdict = account_of(enriched, *codes).verdict(threshold=0.1, minimum=10)
-    assert (verdict is not None) is fails
-    if verdict:
-        assert codes[0] in verdict
+    reason = stats_of(enriched, *codes).failure_reason(threshold=0.1, minimum=10)
+    assert (reason is not None) is fails
+    if reason:
+        assert codes[0] in reason
 
 
 def test_the_share_is_of_all_objects_looked_at_so_far() -> None:
-    rest = account_of(629, *[ErrorCode.CORRUPT] * 71)  # after 300 by a run that was cancelled
-    assert rest.verdict(threshold=0.1, minimum=10, seen_so_far=lambda: 1_000) is None
+    rest = stats_of(629, *[ErrorCode.CORRUPT] * 71)  # after 300 by a run that was cancelled
+    assert rest.failure_reason(threshold=0.1, minimum=10, seen_so_far=lambda: 1_000) is None
     assert (
-        rest.verdict(threshold=0.1, minimum=10, seen_so_far=lambda: 705)
+        rest.failure_reason(threshold=0.1, minimum=10, seen_so_far=lambda: 705)
         == "10% failed, more than the 10% allowed (71 of the 705 objects looked at so far: "
         "71 corrupt)"
     )
 
 
 def test_samples_are_bounded() -> None:
-    account = account_of(0, *[ErrorCode.CORRUPT] * 100)
-    assert account.failures == {"corrupt": 100}
-    assert len(account.samples["corrupt"]) == 5
+    stats = stats_of(0, *[ErrorCode.CORRUPT] * 100)
+    assert stats.failures == {"corrupt": 100}
+    assert len(stats.samples["corrupt"]) == 5
 
 
 class TestPace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from media_enricher.models import EnrichRun, RunStatus
-from media_enricher.tally import Tally
+from media_enricher.shard_stats import ShardStats
 
 
 def row(status: RunStatus, **figures: Any) -> EnrichRun:
@@ -14,14 +14,14 @@ def row(status: RunStatus, **figures: Any) -> EnrichRun:
 
 
 def test_figures_are_those_of_all_shards_however_often_they_are_added_up() -> None:
-    tally = Tally()
+    stats = ShardStats()
     shards = [
         row(RunStatus.COMPLETED, total_files=5, succeeded=3, failed=1, skipped=1, bytes_read=10),
         row(RunStatus.RUNNING, total_files=7, succeeded=2, bytes_read=20),
     ]
     for _ in range(2):
-        tally.add_up(shards)
-    assert tally.counters() == {
+        stats.add_up(shards)
+    assert stats.counters() == {
         "total_files": 12,
         "processed_files": 7,
         "succeeded": 5,
@@ -29,26 +29,26 @@ def test_figures_are_those_of_all_shards_however_often_they_are_added_up() -> No
         "skipped": 1,
         "bytes_read": 30,
     }
-    assert tally.sentence().startswith("5 enriched, 1 failed, 1 skipped of 12 in ")
+    assert stats.summary().startswith("5 enriched, 1 failed, 1 skipped of 12 in ")
 
 
 def test_the_plan_stands_until_the_shards_have_made_theirs() -> None:
-    tally = Tally()
-    tally.expect(100)
-    tally.add_up([row(RunStatus.QUEUED), row(RunStatus.RUNNING, total_files=40, succeeded=10)])
-    assert tally.total == 100
+    stats = ShardStats()
+    stats.expect(100)
+    stats.add_up([row(RunStatus.QUEUED), row(RunStatus.RUNNING, total_files=40, succeeded=10)])
+    assert stats.total == 100
 
 
 def test_what_a_failed_shard_left_undone_is_counted_once() -> None:
-    tally = Tally()
-    tally.add_up(
+    stats = ShardStats()
+    stats.add_up(
         [
             row(RunStatus.CRASHED, total_files=100, succeeded=30),
             row(RunStatus.RUNNING, total_files=70),
         ]
     )
-    assert tally.total == 100
+    assert stats.total == 100
 
 
 def test_without_anything_to_do() -> None:
-    assert Tally().sentence() == "Nothing to do"
+    assert ShardStats().summary() == "Nothing to do"
