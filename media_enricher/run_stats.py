@@ -14,7 +14,7 @@ from media_enricher.models import AssetStatus, EnrichRun, Outcome, RunStatus
 SAMPLES_PER_REASON = 5
 
 
-class Pace(msgspec.Struct, frozen=True):
+class AdaptiveLimiter(msgspec.Struct, frozen=True):
     """How fast a run goes.
 
     Attributes:
@@ -26,14 +26,14 @@ class Pace(msgspec.Struct, frozen=True):
     seconds_left: float | None
 
 
-def pace(run: EnrichRun) -> Pace:
+def pace(run: EnrichRun) -> AdaptiveLimiter:
     """The pace of a run, from its row."""
     if run.started_at is None or not run.processed_files:
-        return Pace(None, None)
+        return AdaptiveLimiter(None, None)
     seconds = ((run.finished_at or datetime.now(UTC)) - run.started_at).total_seconds()
     per_second = run.processed_files / max(seconds, 0.001)
     left = (run.total_files - run.processed_files) / per_second
-    return Pace(per_second, left if run.status is RunStatus.RUNNING else None)
+    return AdaptiveLimiter(per_second, left if run.status is RunStatus.RUNNING else None)
 
 
 class Counts:

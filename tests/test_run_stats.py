@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from media_enricher.models import AssetStatus, EnrichRun, ErrorCode, Outcome, RunStatus
-from media_enricher.run_stats import Pace, RunStats, pace
+from media_enricher.run_stats import AdaptiveLimiter, RunStats, pace
 from tests.test_batching import outcome
 
 
@@ -145,8 +145,8 @@ class TestPace:
         assert found.seconds_left == pytest.approx(10, rel=0.1)
 
     def test_it_is_unknown_before_the_first_object(self) -> None:
-        assert pace(self.run(processed_files=0)) == Pace(None, None)
-        assert pace(self.run(started_at=None)) == Pace(None, None)
+        assert pace(self.run(processed_files=0)) == AdaptiveLimiter(None, None)
+        assert pace(self.run(started_at=None)) == AdaptiveLimiter(None, None)
 
     def test_an_ended_run_has_nothing_left_and_keeps_its_pace(self) -> None:
         ended = self.run(status=RunStatus.CANCELLED)

@@ -14,12 +14,12 @@ from typing import Protocol
 
 import msgspec
 
+from media_enricher.engine.adaptive_limiter import AdaptiveLimiter
 from media_enricher.engine.budget import ByteBudget
 from media_enricher.engine.decoder_process import Decoder
 from media_enricher.engine.messages import Assignment, Effort, ProbeRequest, encode
 from media_enricher.engine.options import MIB, EngineOptions
 from media_enricher.engine.outcomes import outcome_of_failure
-from media_enricher.engine.pace import Pace
 from media_enricher.engine.template import Template
 from media_enricher.models import Depth, ErrorCode, StorageObject
 from media_enricher.probe import first_range
@@ -54,7 +54,7 @@ class LaneCore:
         self._options = options
         self._deliver = deliver
         self._assigned: asyncio.Queue[Assignment] = asyncio.Queue()
-        self._pace = Pace(options.downloads_per_lane)
+        self._limiter = AdaptiveLimiter(options.downloads_per_lane)
         self._budget = ByteBudget(options.lane_memory_bytes)
         self._spool_bytes = min(options.spool_bytes, options.lane_memory_bytes)
         self._decoder = Decoder(options, template)
@@ -172,7 +172,7 @@ class LaneCore:
         """Make a request when it is its turn; a few times over if the server is overloaded."""
         tries_left = self._options.overload_tries
         while True:
-            asked_at = await self._pace.acquire()
+            asked_at = await self._limiter.acquire()
             started = time.perf_counter()
             try:
                 download = await request()
@@ -180,16 +180,16 @@ class LaneCore:
                 tries_left -= 1
                 if not error.is_overload:
                     raise
-                self._pace.overloaded(asked_at, error.retry_after)
+                self._limiter.overloaded(asked_at, error.retry_after)
                 if not tries_left:
                     raise
             else:
                 effort.bytes_read += download.length
-                self._pace.answered(download.answer_seconds)
+                self._limiter.answered(download.answer_seconds)
                 return download
             finally:
                 effort.download_seconds += time.perf_counter() - started
-                self._pace.release()
+                self._limiter.release()
 
     async def _probe(
         self, source: StorageObject, depth: Depth, download: Download, effort: Effort

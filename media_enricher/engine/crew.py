@@ -62,10 +62,10 @@ class Crew:
         self._closing = False
         self._end: Exception | None = None
         self._selector = selectors.DefaultSelector()
-        self._bell, self._button = socket.socketpair()
-        self._bell.setblocking(False)
-        self._button.setblocking(False)
-        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._wakeup, self._waker = socket.socketpair()
+        self._wakeup.setblocking(False)
+        self._waker.setblocking(False)
+        self._selector.register(self._wakeup, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name="enrich-crew", daemon=True)
         self._thread.start()
 
@@ -77,20 +77,20 @@ class Crew:
     def submit(self, call: Call) -> None:
         """Take a call on. It is finished, or fails, in any case."""
         self._inbox.append(call)
-        self._ring()
+        self._wake()
         if self._end is not None:  # it may have come too late for the thread to see it
             call.fail(self._end)
 
     def close(self) -> None:
         """Kill the lanes, fail what is under way with `PoolClosed`, and wait for both."""
         self._closing = True
-        self._ring()
+        self._wake()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def _ring(self) -> None:
+    def _wake(self) -> None:
         with suppress(OSError):  # full: it is ringing; closed: there is nobody to hear it
-            self._button.send(b"\0")
+            self._waker.send(b"\0")
 
     def _run(self) -> None:
         end: Exception = PoolClosed("the pool was closed")
@@ -117,10 +117,10 @@ class Crew:
         for call in self._calls:
             call.fail(end)
         while self._lanes:
-            self._lanes.pop().bury()
+            self._lanes.pop().reap()
         self._selector.close()
-        self._bell.close()
-        self._button.close()
+        self._wakeup.close()
+        self._waker.close()
 
     def _start_lane(self) -> None:
         lane = LaneProcess(self._options)
@@ -135,7 +135,7 @@ class Crew:
             lane = key.data
             if lane is None:
                 with suppress(BlockingIOError):
-                    self._bell.recv(4096)
+                    self._wakeup.recv(4096)
                 continue
             if events & selectors.EVENT_WRITE:
                 lane.write()
@@ -197,13 +197,13 @@ class Crew:
         """Bury a dead lane, start another, and see to what the dead one held."""
         self._lanes.remove(lane)
         self._selector.unregister(lane.control)
-        death = lane.bury()
+        death = lane.reap()
         if not lane.is_ready:
             self._false_starts += 1
             if self._false_starts >= _FALSE_STARTS_ALLOWED:
                 raise LaneStartError(
                     f"{self._false_starts} lane processes in a row died before they were ready, "
-                    f"the last one of {death}\n{lane.last_words}"
+                    f"the last one of {death}\n{lane.stderr_tail}"
                 )
         self._queue.extendleft(
             ticket for ticket in reversed(lane.held.values()) if self._survives(ticket, death)

@@ -177,7 +177,7 @@ class Decoder:
         if status == -1:
             self._pid = pid
         else:
-            self._bury(status)
+            self._reap(status)
 
     def _hear(self) -> None:
         """Take the answers that have come."""
@@ -288,7 +288,7 @@ class Decoder:
             self._outgoing.clear()
         loop.remove_writer(connection)
 
-    def _bury(self, status: int) -> None:
+    def _reap(self, status: int) -> None:
         """See to what a decoder held that has ended, and start the next."""
         self._pid = 0
         self._hear()  # its last answers
@@ -327,12 +327,12 @@ class Decoder:
         used_up = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
         if used_up:
             seconds = culprit.request.cpu_seconds
-            _convict(culprit, f"it takes more than {seconds:.1f} seconds of processor time")
+            _quarantine(culprit, f"it takes more than {seconds:.1f} seconds of processor time")
         elif self._killed_because is not None:
-            _convict(culprit, self._killed_because)
+            _quarantine(culprit, self._killed_because)
         elif culprit.deaths > 1:
             death = _death(status)
-            _convict(culprit, f"the decoder did not survive it, alone in its process: {death}")
+            _quarantine(culprit, f"the decoder did not survive it, alone in its process: {death}")
         else:
             self._suspects.append(culprit)
 
@@ -363,7 +363,7 @@ def _finish(work: Work, answer: ProbeAnswer) -> None:
         work.answer.set_result(answer)
 
 
-def _convict(work: Work, message: str) -> None:
+def _quarantine(work: Work, message: str) -> None:
     request = work.request
     outcome = outcome_of_failure(
         request.object, request.depth, ErrorCode.PROBE_CRASHED, message, request.effort

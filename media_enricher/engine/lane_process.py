@@ -23,7 +23,7 @@ from media_enricher.engine.options import EngineOptions
 from media_enricher.engine.template import search_path
 
 _READ_BYTES = 1024 * 1024
-_LAST_WORDS_BYTES = 4000
+_STDERR_TAIL_BYTES = 4000
 
 
 class LaneProcess:
@@ -35,7 +35,7 @@ class LaneProcess:
         held: what the lane has been assigned and not finished, by ticket number, oldest first.
         load: seconds of work in `held`, roughly.
         is_ready: it has said so.
-        last_words: the end of what it wrote to stderr, once it is buried.
+        stderr_tail: the end of what it wrote to stderr, once it is reaped.
     """
 
     def __init__(self, options: EngineOptions) -> None:
@@ -44,7 +44,7 @@ class LaneProcess:
         self.is_ready = False
         self._frames = FrameReader()
         self._outgoing = bytearray(frame(options))
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in bury()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in reap()
         self.control, theirs = socket.socketpair()
         self.control.setblocking(False)
         with theirs:
@@ -57,7 +57,7 @@ class LaneProcess:
                 stderr=self._stderr,
                 env=sandbox.environment() | {"PYTHONPATH": search_path()} | proxies(),
             )
-        self.last_words = ""
+        self.stderr_tail = ""
 
     @property
     def pid(self) -> int:
@@ -117,17 +117,17 @@ class LaneProcess:
         """Have it killed. Does not wait."""
         self._process.kill()
 
-    def bury(self) -> str:
+    def reap(self) -> str:
         """Make sure that it is dead, and free what it used; the answer is how it died."""
         self._process.kill()
         code = self._process.wait()
         self.control.close()
-        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
-        self.last_words = self._stderr.read().decode(errors="replace").strip()
+        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _STDERR_TAIL_BYTES))
+        self.stderr_tail = self._stderr.read().decode(errors="replace").strip()
         self._stderr.close()
         if code < 0:
             return signal.Signals(-code).name
-        return f"exit status {code}: {self.last_words.rpartition(chr(10))[2]}"
+        return f"exit status {code}: {self.stderr_tail.rpartition(chr(10))[2]}"
 
 
 def proxies() -> dict[str, str]:

@@ -26,7 +26,7 @@ FIRST_PAUSE_SECONDS = 0.5
 _FLOOR_AGEING = 1.02
 
 
-class Pace:
+class AdaptiveLimiter:
     """Slots for requests. For one event loop; not thread-safe."""
 
     def __init__(
