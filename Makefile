@@ -94,3 +94,8 @@ $(PROJECT): pyproject.toml $(PACKAGES)
 	@command -v npm >/dev/null || { echo "npm is needed (it comes with Node.js): it installs what is listed in $<" >&2; exit 1; }
 	cd $* && npm ci --loglevel=error --no-audit --no-fund
 	@touch $@
+
+.PHONY: sql-drift
+sql-drift: $(PROJECT) ## Show where the migrations in sql/ and the definitions in sql/schemas/ differ
+	@$(BIN)/python -m pytest -q --override-ini addopts= \
+		tests/sql/test_schemas.py::test_the_schemas_are_what_the_migrations_make

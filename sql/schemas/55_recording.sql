@@ -1,0 +1,378 @@
+-- Recording what was found: rows of media_assets, and how a run counts them.
+
+-- Which of these paths are objects now, and who owns them.
+create function media_enricher.find_objects(p_bucket text, p_paths text[])
+returns table (path text, object_id uuid, user_id uuid, owner_id text, etag text)
+language plpgsql stable set search_path = '' as $$
+begin
+  return query execute format(
+    'select o.path, o.object_id, %s, %s, %s from (%s and o.name = any ($1)) o',
+    media_enricher.user_id_sql('o.owner_id'),
+    media_enricher.owner_id_sql('o.owner_id'),
+    media_enricher.bare_etag_sql('o.listed_etag'),
+    media_enricher.objects_sql(p_bucket)
+  ) using p_paths;
+end
+$$;
+
+-- Upserts rows of a bucket, given as a JSON array of objects with the columns' names, and returns
+-- the paths that were not recorded because their object is gone. Calling it again changes nothing.
+--
+-- The database adds what must be true now, and not when the object was listed: object, owner and
+-- tenant. Where the row describes the same bytes (the same etag), uploaded as the same type,
+--   * a failure, or a look at less depth, clears no field: what it did not find stays;
+--   * a failure that may pass (p_transient_codes), or a look at less depth, leaves a good row's
+--     verdict as it is: status, error, depth and enricher_version.
+-- Findings about bytes that were replaced meanwhile do not touch a row that is up to date.
+create function public.media_record_assets(
+  p_run_id uuid, p_bucket text, p_assets json, p_transient_codes text[]
+) returns setof text
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- Calls for one bucket take turns, so that what is read below is what is overwritten, and two
+  -- runs over the same rows cannot block each other.
+  perform pg_advisory_xact_lock(hashtextextended('media_assets:' || p_bucket, 0));
+
+  return query
+  with given as materialized (
+    select distinct on (g.path) g.* -- a page names an object once; be sure of it
+    from json_populate_recordset(null::public.media_assets, p_assets) as g
+    order by g.path
+  ),
+  objects as materialized (
+    select * from media_enricher.find_objects(p_bucket, array(select g.path from given g))
+  ),
+  recorded as (
+    insert into public.media_assets (
+      object_id, user_id, owner_id, tenant_id, attempts, enricher_version, gone_at, bucket, path,
+      etag, status, depth, error_code, error_message, run_id, enriched_at,
+      size_bytes, declared_content_type, content_type, kind, format, width, height, orientation,
+      frame_count, is_animated, has_alpha, is_opaque, color_mode, bit_depth, icc_profile,
+      dominant_color, palette, blurhash, thumbhash, phash, sha256, taken_at, camera_make,
+      camera_model, lens, latitude, longitude, exif, title, description, tags
+    )
+    select
+      o.object_id, o.user_id, o.owner_id, public.media_tenant_id(p_bucket, g.path),
+      case
+        when not same_bytes then 1
+        when old.run_id = p_run_id then old.attempts
+        else old.attempts + 1
+      end,
+      case when keeps_verdict then old.enricher_version else g.enricher_version end,
+      null, p_bucket, g.path, new_etag,
+      case when keeps_verdict then old.status else g.status end,
+      case when keeps_verdict then old.depth else g.depth end,
+      case when keeps_verdict then old.error_code else g.error_code end,
+      case when keeps_verdict then old.error_message else g.error_message end,
+      p_run_id,
+      case when keeps_verdict then old.enriched_at else now() end,
+      coalesce(g.size_bytes, fill.size_bytes),
+      coalesce(g.declared_content_type, fill.declared_content_type),
+      coalesce(g.content_type, fill.content_type),
+      coalesce(g.kind, fill.kind, 'other'),
+      coalesce(g.format, fill.format),
+      coalesce(g.width, fill.width),
+      coalesce(g.height, fill.height),
+      coalesce(g.orientation, fill.orientation),
+      coalesce(g.frame_count, fill.frame_count),
+      coalesce(g.is_animated, fill.is_animated),
+      coalesce(g.has_alpha, fill.has_alpha),
+      coalesce(g.is_opaque, fill.is_opaque),
+      coalesce(g.color_mode, fill.color_mode),
+      coalesce(g.bit_depth, fill.bit_depth),
+      coalesce(g.icc_profile, fill.icc_profile),
+      coalesce(g.dominant_color, fill.dominant_color),
+      coalesce(g.palette, fill.palette),
+      coalesce(g.blurhash, fill.blurhash),
+      coalesce(g.thumbhash, fill.thumbhash),
+      coalesce(g.phash, fill.phash),
+      coalesce(g.sha256, fill.sha256),
+      coalesce(g.taken_at, fill.taken_at),
+      coalesce(g.camera_make, fill.camera_make),
+      coalesce(g.camera_model, fill.camera_model),
+      coalesce(g.lens, fill.lens),
+      coalesce(g.latitude, fill.latitude),
+      coalesce(g.longitude, fill.longitude),
+      coalesce(g.exif, fill.exif),
+      coalesce(g.title, fill.title),
+      coalesce(g.description, fill.description),
+      coalesce(g.tags, fill.tags)
+    from given g
+    join objects o on o.path = g.path
+    left join public.media_assets old on old.bucket = p_bucket and old.path = g.path
+    cross join lateral (select regexp_replace(g.etag, '^W/', '') as new_etag) as stripped
+    cross join lateral (
+      select
+        old.path is not null and old.etag is not distinct from new_etag
+          and coalesce(g.declared_content_type = old.declared_content_type, true) as same_bytes,
+        coalesce(g.depth = 'header' and old.depth = 'full', false) as is_shallower
+    ) as compared
+    cross join lateral (
+      select coalesce(
+        same_bytes and old.status <> 'failed'
+          and (is_shallower or g.status = 'failed' and g.error_code = any (p_transient_codes)),
+        false
+      ) as keeps_verdict
+    ) as weighed
+    left join lateral (select old.*) as fill on same_bytes and (is_shallower or g.status = 'failed')
+    where not coalesce(old.etag = o.etag and new_etag is distinct from o.etag, false)
+    order by g.path
+    on conflict (bucket, path) do update set
+      object_id = excluded.object_id,
+      user_id = excluded.user_id,
+      owner_id = excluded.owner_id,
+      tenant_id = excluded.tenant_id,
+      attempts = excluded.attempts,
+      enricher_version = excluded.enricher_version,
+      gone_at = excluded.gone_at,
+      etag = excluded.etag,
+      status = excluded.status,
+      depth = excluded.depth,
+      error_code = excluded.error_code,
+      error_message = excluded.error_message,
+      run_id = excluded.run_id,
+      enriched_at = excluded.enriched_at,
+      size_bytes = excluded.size_bytes,
+      declared_content_type = excluded.declared_content_type,
+      content_type = excluded.content_type,
+      kind = excluded.kind,
+      format = excluded.format,
+      width = excluded.width,
+      height = excluded.height,
+      orientation = excluded.orientation,
+      frame_count = excluded.frame_count,
+      is_animated = excluded.is_animated,
+      has_alpha = excluded.has_alpha,
+      is_opaque = excluded.is_opaque,
+      color_mode = excluded.color_mode,
+      bit_depth = excluded.bit_depth,
+      icc_profile = excluded.icc_profile,
+      dominant_color = excluded.dominant_color,
+      palette = excluded.palette,
+      blurhash = excluded.blurhash,
+      thumbhash = excluded.thumbhash,
+      phash = excluded.phash,
+      sha256 = excluded.sha256,
+      taken_at = excluded.taken_at,
+      camera_make = excluded.camera_make,
+      camera_model = excluded.camera_model,
+      lens = excluded.lens,
+      latitude = excluded.latitude,
+      longitude = excluded.longitude,
+      exif = excluded.exif,
+      title = excluded.title,
+      description = excluded.description,
+      tags = excluded.tags
+  )
+  select g.path from given g
+  where not exists (select from objects o where o.path = g.path);
+end
+$$;
+comment on function public.media_record_assets is
+  'Upserts rows of media_assets; returns the paths whose object is gone, which are left out.';
+
+-- How a run counted an object, where the object's row does not say so: the object was deleted
+-- before its row was written, the row keeps an earlier verdict, or it describes newer bytes. It is
+-- needed because a run counts an object once, as it ended last: a retry of the run that tries the
+-- object again counts no second one.
+create table media_enricher.run_deviations (
+  run_id uuid references public.media_enrich_runs on delete cascade,
+  path text,
+  ended text not null, -- the status that was counted, or 'gone'
+  error_code text, -- as in run_failures; null unless it is counted there
+  primary key (run_id, path)
+);
+
+-- Subtracts what a run counted for objects that it is about to count again. Returns their paths.
+create function media_enricher.uncount(p_run_id uuid, p_bucket text, p_paths text[])
+returns text[]
+language plpgsql set search_path = '' as $$
+declare
+  counted_paths text[];
+  ended text[];
+  codes text[];
+begin
+  select array_agg(e.path), array_agg(e.ended), array_agg(e.error_code)
+  into counted_paths, ended, codes
+  from (
+    select d.path, d.ended, d.error_code
+    from media_enricher.run_deviations d
+    where d.run_id = p_run_id and d.path = any (p_paths)
+    union all
+    select a.path, a.status,
+      case when a.status = 'failed' then coalesce(a.error_code, 'unknown') end
+    from unnest(p_paths) as given (path)
+    -- Row by row: a plan made for all rows of the run reads them all, for every part.
+    cross join lateral (
+      select m.path, m.status, m.error_code, m.run_id from public.media_assets m
+      where m.bucket = p_bucket and m.path = given.path offset 0
+    ) a
+    where a.run_id = p_run_id
+      and not exists (
+        select from media_enricher.run_deviations d
+        where d.run_id = p_run_id and d.path = a.path
+      )
+  ) e;
+  if counted_paths is null then
+    return '{}';
+  end if;
+
+  update public.media_enrich_runs r set
+    succeeded = greatest(0, r.succeeded - c.succeeded),
+    failed = greatest(0, r.failed - c.failed),
+    skipped = greatest(0, r.skipped - c.skipped),
+    -- The run expected them on top of what it had counted.
+    total_files = greatest(0, r.total_files - cardinality(counted_paths))
+  from (
+    select
+      count(*) filter (where e = 'enriched') as succeeded,
+      count(*) filter (where e = 'failed') as failed,
+      count(*) filter (where e in ('gone', 'unsupported')) as skipped
+    from unnest(ended) as e
+  ) c
+  where r.id = p_run_id;
+
+  update media_enricher.run_failures f set objects = f.objects - c.objects
+  from (select code, count(*) as objects from unnest(codes) as code group by code) c
+  where f.run_id = p_run_id and f.error_code = c.code;
+  delete from media_enricher.run_failures f where f.run_id = p_run_id and f.objects <= 0;
+
+  delete from media_enricher.run_deviations d
+  where d.run_id = p_run_id and d.path = any (counted_paths);
+
+  -- An example must be one that still counts.
+  update media_enricher.run_failures f
+  set path = other.path, error_message = coalesce(other.error_message, f.error_message)
+  from media_enricher.run_failures g
+  cross join lateral (
+    select a.path, a.error_message
+    from public.media_assets a
+    where a.run_id = p_run_id and a.bucket = p_bucket and a.status = 'failed'
+      and coalesce(a.error_code, 'unknown') = g.error_code
+      and a.path <> all (counted_paths)
+      and not exists (
+        select from media_enricher.run_deviations d
+        where d.run_id = p_run_id and d.path = a.path
+      )
+    union all
+    select d.path, null
+    from media_enricher.run_deviations d
+    where d.run_id = p_run_id and d.error_code = g.error_code
+    limit 1
+  ) other
+  where f.run_id = p_run_id and f.path = any (counted_paths)
+    and g.run_id = f.run_id and g.error_code = f.error_code;
+
+  return counted_paths;
+end
+$$;
+
+-- Records a part that is written: upserts its rows as media_record_assets does, adds them to the
+-- run's counters and to its failures, each object once, and opens the next part; all of it or
+-- nothing.
+--
+-- A repeated call returns the same and counts nothing twice. A part that is not open was given up
+-- meanwhile, because its writer was taken for dead. Nothing of it is recorded: is_recorded is
+-- false, and whoever wrote its file deletes it and writes another.
+create function public.media_record_part(
+  p_run_id uuid, p_part integer, p_bucket text, p_assets json, p_transient_codes text[],
+  p_bytes_read bigint
+) returns table (is_recorded boolean, gone text[], next_part integer, run jsonb)
+language plpgsql security definer set search_path = ''
+set plan_cache_mode = force_custom_plan -- a plan made for an empty table is slow once it is full
+as $$
+declare
+  ledger media_enricher.snapshot_ledgers;
+  new_gone text[];
+  done public.media_enrich_runs;
+begin
+  select * into ledger from media_enricher.snapshot_ledgers l where l.run_id = p_run_id for update;
+  if ledger.recorded_part = p_part then
+    select * into done from public.media_enrich_runs r where r.id = p_run_id;
+    return query select true, ledger.recorded_gone, ledger.open_part, to_jsonb(done);
+    return;
+  elsif ledger.open_part is distinct from p_part then
+    return query select false, null::text[], null::integer, null::jsonb;
+    return;
+  end if;
+
+  -- As media_record_assets does, only earlier: no other run changes these rows in between.
+  perform pg_advisory_xact_lock(hashtextextended('media_assets:' || p_bucket, 0));
+  perform media_enricher.uncount(
+    p_run_id, p_bucket, array(select g.path from json_to_recordset(p_assets) as g (path text))
+  );
+  new_gone := array(
+    select public.media_record_assets(p_run_id, p_bucket, p_assets, p_transient_codes)
+  );
+
+  with given as materialized (
+    select distinct on (g.path) g.path, g.path = any (new_gone) as is_gone,
+      case when g.path = any (new_gone) then 'gone' else g.status end as ended,
+      g.error_code, g.error_message
+    from json_to_recordset(p_assets) as g (
+      path text, status text, error_code text, error_message text
+    )
+    order by g.path
+  ),
+  explained as materialized (
+    select g.path, g.ended,
+      case g.ended
+        when 'gone' then 'gone'
+        when 'failed' then coalesce(g.error_code, 'unknown')
+      end as code,
+      case when g.is_gone then 'deleted before its row was written' else g.error_message end
+        as message
+    from given g
+  ),
+  failures as (
+    insert into media_enricher.run_failures as f (run_id, error_code, objects, path, error_message)
+    select p_run_id, e.code, count(*), (array_agg(e.path order by e.path))[1],
+      (array_agg(e.message order by e.path))[1]
+    from explained e
+    where e.code is not null
+    group by e.code
+    on conflict (run_id, error_code) do update set objects = f.objects + excluded.objects
+  ),
+  deviations as (
+    insert into media_enricher.run_deviations (run_id, path, ended, error_code)
+    select p_run_id, e.path, e.ended, e.code
+    from explained e
+    left join lateral ( -- row by row, as above
+      select m.status, m.error_code, m.run_id from public.media_assets m
+      where m.bucket = p_bucket and m.path = e.path offset 0
+    ) a on a.run_id = p_run_id
+    where a.status is distinct from e.ended
+      or e.ended = 'failed' and coalesce(a.error_code, 'unknown') <> e.code
+  ),
+  counted as (
+    select
+      count(*) filter (where g.ended = 'enriched') as succeeded,
+      count(*) filter (where g.ended = 'failed') as failed,
+      count(*) filter (where g.ended in ('gone', 'unsupported')) as skipped
+    from given g
+  )
+  update public.media_enrich_runs r set
+    succeeded = r.succeeded + c.succeeded,
+    failed = r.failed + c.failed,
+    skipped = r.skipped + c.skipped,
+    bytes_read = r.bytes_read + p_bytes_read,
+    total_files = greatest(
+      r.total_files, r.succeeded + r.failed + r.skipped + c.succeeded + c.failed + c.skipped
+    )
+  from counted c
+  where r.id = p_run_id
+  returning r.* into done;
+
+  update media_enricher.snapshot_ledgers l set
+    recorded_part = p_part,
+    recorded_gone = new_gone,
+    open_part = l.next_part,
+    next_part = l.next_part + 1,
+    touched_at = now()
+  where l.run_id = p_run_id
+  returning l.* into ledger;
+  return query select true, new_gone, ledger.open_part, to_jsonb(done);
+end
+$$;
+comment on function public.media_record_part is
+  'Records the rows of a part of a run''s snapshot and counts them, together or not at all.';
