@@ -73,7 +73,12 @@ def steps_of(file: Path) -> list[dict[str, Any]]:
     return [step for job in parsed(file)["jobs"].values() for step in job["steps"]]
 
 
-@pytest.mark.parametrize(("guide", "path"), named_paths())
+def runs_of(file: Path) -> list[str]:
+    """The commands of a workflow; none of any other file."""
+    return [step.get("run", "") for step in steps_of(file)] if file in WORKFLOWS else []
+
+
+@pytest.mark.parametrize(("guide", "path"), list(named_paths()))
 def test_a_path_that_a_guide_names_is_there(guide: str, path: str) -> None:
     assert is_there(path), f"{guide} names {path}, and there is no such file or folder"
 
@@ -97,9 +102,8 @@ def test_the_six_answers_are_one_path_each() -> None:
 
 @pytest.mark.parametrize("file", [*GUIDES, *WORKFLOWS, *FORMS, HOOKS], ids=str)
 def test_a_make_target_that_is_named_is_in_the_makefile(file: str | Path) -> None:
-    text = (ROOT / file).read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z][a-z-]*):", read("Makefile"), re.MULTILINE))
-    pieces = code_of(text) if str(file).endswith(".md") else re.findall(r"[`#:] *(make .*)", text)
+    pieces = code_of((ROOT / file).read_text(encoding="utf-8")) + runs_of(ROOT / file)
 
     assert targets_in(pieces) <= targets
 
@@ -110,7 +114,7 @@ def test_targets_are_found_wherever_code_is() -> None:
         "test",
     }
     assert {"setup", "check", "test"} <= targets_in(code_of(read("CONTRIBUTING.md")))
-    runs = [step.get("run", "") for file in WORKFLOWS for step in steps_of(file)]
+    runs = [command for file in WORKFLOWS for command in runs_of(file)]
     assert {"setup", "check", "test"} <= targets_in(runs)
 
 
