@@ -100,7 +100,9 @@ def test_the_six_answers_are_one_path_each() -> None:
         assert paths_in(answer), f"{question}: {answer} is no path"
 
 
-@pytest.mark.parametrize("file", [*GUIDES, *WORKFLOWS, *FORMS, HOOKS], ids=str)
+@pytest.mark.parametrize(
+    "file", [*GUIDES, *WORKFLOWS, *FORMS, HOOKS], ids=lambda file: Path(file).name
+)
 def test_a_make_target_that_is_named_is_in_the_makefile(file: str | Path) -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", read("Makefile"), re.MULTILINE))
     pieces = code_of((ROOT / file).read_text(encoding="utf-8")) + runs_of(ROOT / file)
