@@ -47,7 +47,7 @@ check: setup ## Lint, formatting, types, import arrows and spelling
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache --quiet
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/codespell
 
 bench: setup ## Measure against a bare loop and a plain script: ARGS="--quick" or "--json FILE"
