@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,17 @@ SETTINGS = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf
 COMMANDS = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
 
 
+def sources() -> Iterator[Path]:
+    """What git holds beside the pages: comments and messages in it may name one."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.split("\0"):
+        file = ROOT / name
+        if file.suffix in {".py", ".sql", ".toml", ".yaml", ".js", ".html", ".example"}:
+            yield file
+
+
 def test_the_readme_is_short() -> None:
     assert README.stat().st_size <= 10_000, "move what is not needed first to a page of docs/"
 
@@ -41,6 +55,16 @@ def test_the_readme_names_the_command(command: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert [wrong for link in links(page) if (wrong := broken(link))] == []
+
+
+def test_every_page_that_code_names_exists() -> None:
+    named = {
+        (file, name)
+        for file in sources()
+        for name in re.findall(r"\bdocs/[\w./-]+\.md\b", file.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 4
+    assert [(file, name) for file, name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 def test_the_readme_leads_to_every_page() -> None:
