@@ -39,7 +39,15 @@ def sources() -> Iterator[Path]:
     )
     for name in listed.stdout.split("\0"):
         file = ROOT / name
-        if file.suffix in {".py", ".sql", ".toml", ".yaml", ".js", ".html", ".example"}:
+        if file.is_file() and file.suffix in {
+            ".py",
+            ".sql",
+            ".toml",
+            ".yaml",
+            ".js",
+            ".html",
+            ".example",
+        }:
             yield file
 
 
