@@ -127,8 +127,8 @@ def _provider() -> MeterProvider | None:
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
     except ImportError as missing:
         _logger.warning(
-            "%s is set, and no metrics are sent, for %s is not installed: "
-            "pip install 'media-enricher[metrics]'",
+            "%s is set, and no metrics are sent, for %s is not installed. "
+            "In the checkout: pip install --editable '.[metrics]'",
             named[0],
             missing.name,
         )

@@ -24,7 +24,7 @@ def test_without_the_extra_one_is_told_what_to_install(
     with caplog.at_level(logging.WARNING), Metrics().timed("photos", Stage.PLAN):
         pass
     assert "OTEL_EXPORTER_OTLP_ENDPOINT is set, and no metrics are sent" in caplog.text
-    assert "pip install 'media-enricher[metrics]'" in caplog.text
+    assert "pip install --editable '.[metrics]'" in caplog.text
 
 
 def test_what_was_deleted_meanwhile_is_gone_and_no_failure() -> None:

@@ -118,8 +118,8 @@ def without_extra(missing: ImportError) -> Callable[[], NoReturn]:
     def refuse() -> NoReturn:
         """Not installed: it needs the extra `local`."""
         fail(
-            f"The local stack needs the package {package}. Install the extra that brings it: "
-            "pip install 'media-enricher[local]'.",
+            f"The local stack needs the package {package}. Install the extra that brings it. "
+            "In the checkout: pip install --editable '.[local]'",
             BAD_INPUT,
         )
 

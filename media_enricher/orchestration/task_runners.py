@@ -69,5 +69,5 @@ def task_runner() -> TaskRunner[Any]:
     except ModuleNotFoundError as missing:
         raise SettingsError(
             f"MEDIA_ENRICHER_TASK_RUNNER = {name.value!r} needs {missing.name}, which is not "
-            f"installed: pip install 'media-enricher[{name.value}]'"
+            f"installed. In the checkout: pip install --editable '.[{name.value}]'"
         ) from None

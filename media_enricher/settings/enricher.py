@@ -47,7 +47,7 @@ class TaskRunnerName(StrEnum):
 
 
 class Settings(FromEnvironment):
-    """How Media Enricher works. Every setting has a default; the README lists them."""
+    """How runs work. Every setting has a default; docs/reference/settings.md lists them."""
 
     model_config = SettingsConfigDict(env_prefix="MEDIA_ENRICHER_")
 

@@ -42,4 +42,4 @@ def test_what_starts_a_local_stack_says_what_to_install(command: tuple[str, ...]
     refused = call(*command)
 
     assert refused.returncode == 2
-    assert "pip install 'media-enricher[local]'" in refused.stderr
+    assert "pip install --editable '.[local]'" in refused.stderr

@@ -133,7 +133,7 @@ def test_a_runner_that_is_not_installed_says_what_to_install(
     for name in ("prefect_dask", "prefect_dask.task_runners"):
         monkeypatch.setitem(sys.modules, name, None)
     settings.cache_clear()
-    with pytest.raises(SettingsError, match=r"pip install 'media-enricher\[dask\]'"):
+    with pytest.raises(SettingsError, match=r"pip install --editable '.\[dask\]'"):
         task_runner()
 
 

@@ -1,4 +1,4 @@
-"""What the README's "Operate" says, done as it says: by Prefect's API, as its UI does, and CLI."""
+"""What docs/guides/operate.md says, done as it says: by Prefect's API, as its UI does, and CLI."""
 
 from __future__ import annotations
 
