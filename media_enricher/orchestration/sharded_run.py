@@ -120,6 +120,7 @@ class ShardedRun:
                 self.shards[-1].flow_run.id,
             )
             after = until
+        resources.run_table().record(self.id, **self.stats.counters())
 
     def watch(self) -> Iterator[None]:
         """Look at the shards every few seconds until all have ended; yield after each look."""
