@@ -18,6 +18,7 @@ from media_enricher.local import LocalStack
 from media_enricher.local.storage.downloads import requested_range
 from media_enricher.local.storage.errors import StorageError
 from tests.conftest import Put
+from tests.waiting import wait_for
 
 ALPHABET = bytes(range(97, 123))
 
@@ -214,9 +215,12 @@ def test_the_access_log_counts_downloads(
     http.get(alphabet, headers={"range": "bytes=0-3"})
     http.get(alphabet)
 
-    lines = [json.loads(line) for line in stack.access_log.read_text().splitlines()]
-    of_this_one = [line for line in lines if line["path"] == alphabet]
-    assert [(line["status"], line["bytes"], line["range"]) for line in of_this_one] == [
+    def of_this_one() -> list[dict[str, object]]:
+        lines = [json.loads(line) for line in stack.access_log.read_text().splitlines()]
+        return [line for line in lines if line["path"] == alphabet]
+
+    wait_for(lambda: len(of_this_one()) == 2)  # the line comes after the answer
+    assert [(line["status"], line["bytes"], line["range"]) for line in of_this_one()] == [
         (206, 4, "bytes=0-3"),
         (200, 26, None),
     ]
