@@ -13,6 +13,7 @@ import signal
 import sys
 from typing import Any
 
+from media_enricher.output import survive_broken_pipes
 from media_enricher.signals import Interruption
 
 INTERRUPTED = 130
@@ -20,6 +21,7 @@ INTERRUPTED = 130
 
 def main(name: str, parameters: str) -> int:
     """Run the flow of that name with parameters given as a JSON object; return the exit code."""
+    survive_broken_pipes()  # who started this may be gone, which is a reason to end in order
     try:
         with Interruption((signal.SIGINT,)) as stop:
             return _run(name, json.loads(parameters), stop)

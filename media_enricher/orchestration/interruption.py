@@ -70,14 +70,15 @@ def interruptible() -> Iterator[None]:
     """See to it that a KeyboardInterrupt leaves as one.
 
     A library that is interrupted while it calls back into Python may make an error of its own of
-    it, as Pydantic's serializer does; what was asked for would then look like a failure.
+    it, as Pydantic's serializer does, or a cancellation, as an event loop; what was asked for would
+    then look like a failure or a crash.
 
     Raises:
-        KeyboardInterrupt: in place of an error that left while the flow was being stopped.
+        KeyboardInterrupt: in place of whatever left while the flow was being stopped.
     """
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
         stop = interruption()
         if stop is not None and stop.is_raised:
             raise KeyboardInterrupt from error

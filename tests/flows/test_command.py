@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -91,6 +92,25 @@ def test_ctrl_c_cancels_the_run(bucket: FilledBucket, start: Start) -> None:
     assert process.returncode == 130
     assert out.startswith("Cancelled: ")
     assert bucket.latest_run()["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("level", ["INFO", "ERROR"], ids=["all it logs", "its own lines"])
+def test_a_run_whose_output_nobody_reads_goes_on(bucket: FilledBucket, level: str) -> None:
+    bucket.fill(3)
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "flows", "backfill", json.dumps({"bucket": bucket.name})],
+            env=prefect_environment() | {"PREFECT_LOGGING_LEVEL": level},
+            stdout=writing,
+            stderr=writing,
+            check=True,
+        )
+    finally:
+        os.close(writing)
+    assert runs_of(bucket) == ["completed"]
+    assert len(bucket.rows()) == 3
 
 
 def runs_of(bucket: FilledBucket) -> list[str]:

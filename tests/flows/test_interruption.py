@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -78,6 +79,20 @@ def test_it_is_an_interruption_all_the_same() -> None:
     signal.signal(signal.SIGINT, Interruption(when=inside(guarded.fn)))
     with pytest.raises(KeyboardInterrupt):
         guarded.fn()
+
+
+def test_a_cancellation_that_a_library_makes_of_it_is_one_too() -> None:
+    @flow
+    def cancelled_by_a_loop() -> None:
+        with interruptible():
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt as error:
+                raise asyncio.CancelledError from error
+
+    signal.signal(signal.SIGINT, Interruption(when=inside(cancelled_by_a_loop.fn)))
+    with pytest.raises(KeyboardInterrupt):
+        cancelled_by_a_loop.fn()
 
 
 def test_an_error_that_nobody_asked_for_stays_what_it_is() -> None:
