@@ -1,0 +1,91 @@
+"""Unit tests stay unit tests: a plugin that gives them no network, and no server's programs.
+
+It watches a test from its first fixture to its last, those of modules and sessions included.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.needs import UNIT
+
+PROGRAMS = {
+    "postgres": "stack",
+    "initdb": "stack",
+    "postgrest": "stack",
+    "prefect": "prefect",
+    "chromium": "browser",
+    "chromium-browser": "browser",
+    "node": "node",
+    "npm": "node",
+    "npx": "node",
+}
+"""Programs that no unit test may start, and the mark of the tests that may."""
+
+ADVICE = 'Let it use a fixture that needs the part, or pytest.mark.usefixtures("needs_{}").'
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    if item.get_closest_marker(UNIT) is None:
+        return (yield)
+    with nothing_outside():
+        return (yield)
+
+
+@contextmanager
+def nothing_outside() -> Iterator[None]:
+    """No connection leads out of this process, and no program of `PROGRAMS` starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", _only_inside(socket.socket.connect))
+        patch.setattr(socket.socket, "connect_ex", _only_inside(socket.socket.connect_ex))
+        patch.setattr(subprocess.Popen, "__init__", _no_server(subprocess.Popen.__init__))
+        yield
+
+
+def _only_inside(connect: Any) -> Any:
+    """Refuse what would reach anything but a server of this process, as if nobody listened."""
+
+    def connect_inside(self: socket.socket, address: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_ours(address[1]):
+            raise ConnectionRefusedError(
+                errno.ECONNREFUSED,
+                f"this test needs a mark: it connects to {address[0]}:{address[1]}, which is no"
+                f" server of its own process. {ADVICE.format('stack')}",
+            )
+        return connect(self, address)
+
+    return connect_inside
+
+
+def _is_ours(port: int) -> bool:
+    """Whether this process listens there."""
+    import psutil
+
+    connections = psutil.Process().net_connections("tcp")
+    return any(c.laddr.port == port for c in connections if c.status == psutil.CONN_LISTEN)
+
+
+def _no_server(start: Any) -> Any:
+    """Refuse to start the programs of parts that a test must have asked for."""
+
+    def start_another(self: Any, args: Any, *more: Any, **options: Any) -> None:
+        command = [args] if isinstance(args, str | os.PathLike) else [*args]
+        program = Path(os.fsdecode(options.get("executable") or command[0])).name
+        if "-m" in command[:-1]:
+            program = str(command[command.index("-m") + 1])
+        assert program not in PROGRAMS, (
+            f"this test needs a mark: it starts {program}. {ADVICE.format(PROGRAMS[program])}"
+        )
+        start(self, args, *more, **options)
+
+    return start_another
