@@ -152,9 +152,7 @@ async def _execute(database_url: str, *statements: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(
-    needs_prefect: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
+def prefect_server(needs_prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One Prefect server for all tests, without a worker; never nested."""
     from tests.prefect_here import prefect_here
 

@@ -20,7 +20,7 @@ NEEDS = {
     "node": "Node.js and packages of npm's",
     "cluster": "a Ray or Dask cluster",
     "images": "pictures from packages, fetched on first use",
-    "lanes": "decoder processes, or other programs that take seconds",
+    "processes": "other processes than its own",
 }
 """The marks, and what a test has that has one."""
 
@@ -45,7 +45,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        needed = needs_of(getattr(item, "fixturenames", ()))
+        needed = needs_of(item)
         for name in needed or [UNIT]:
             item.add_marker(name)
         assert needed or _folder(item.path) not in WITHOUT_UNIT_TESTS, (
@@ -54,9 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
 
 
-def needs_of(fixturenames: list[str] | tuple[str, ...]) -> list[str]:
-    """The marks of a test that uses these fixtures."""
-    return [name for name in NEEDS if f"needs_{name}" in fixturenames]
+def needs_of(item: pytest.Item) -> list[str]:
+    """The marks of a test, from the fixtures it uses."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    for mark in item.iter_markers("usefixtures"):  # a single parameter's may ask for some, too
+        fixtures.update(mark.args)
+    return [name for name in NEEDS if f"needs_{name}" in fixtures]
 
 
 def _folder(path: Path) -> str:
@@ -96,5 +99,5 @@ def needs_images() -> None:
 
 
 @pytest.fixture(scope="session")
-def needs_lanes() -> None:
-    """Decoder processes, or other programs that take seconds."""
+def needs_processes() -> None:
+    """Other processes than the test's own."""

@@ -1,4 +1,4 @@
-"""Unit tests stay unit tests: a plugin that gives them no network, and no server's programs.
+"""Unit tests stay unit tests: a plugin that gives them no network and no other process.
 
 It watches a test from its first fixture to its last, those of modules and sessions included.
 """
@@ -6,32 +6,17 @@ It watches a test from its first fixture to its last, those of modules and sessi
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.needs import UNIT
 
-PROGRAMS = {
-    "postgres": "stack",
-    "initdb": "stack",
-    "postgrest": "stack",
-    "prefect": "prefect",
-    "chromium": "browser",
-    "chromium-browser": "browser",
-    "node": "node",
-    "npm": "node",
-    "npx": "node",
-}
-"""Programs that no unit test may start, and the mark of the tests that may."""
-
-ADVICE = 'Let it use a fixture that needs the part, or pytest.mark.usefixtures("needs_{}").'
+ADVICE = 'Let it use the fixture of what it needs, or pytest.mark.usefixtures("needs_{}").'
 
 
 @pytest.hookimpl(wrapper=True)
@@ -44,11 +29,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @contextmanager
 def nothing_outside() -> Iterator[None]:
-    """No connection leads out of this process, and no program of `PROGRAMS` starts."""
+    """No connection leads out of this process, and no other process starts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", _only_inside(socket.socket.connect))
         patch.setattr(socket.socket, "connect_ex", _only_inside(socket.socket.connect_ex))
-        patch.setattr(subprocess.Popen, "__init__", _no_server(subprocess.Popen.__init__))
+        patch.setattr(subprocess.Popen, "__init__", _none(subprocess.Popen.__init__))
         yield
 
 
@@ -75,17 +60,12 @@ def _is_ours(port: int) -> bool:
     return any(c.laddr.port == port for c in connections if c.status == psutil.CONN_LISTEN)
 
 
-def _no_server(start: Any) -> Any:
-    """Refuse to start the programs of parts that a test must have asked for."""
+def _none(start: Any) -> Any:
+    """Refuse to start a process, and so Postgres or a Prefect server."""
 
-    def start_another(self: Any, args: Any, *more: Any, **options: Any) -> None:
-        command = [args] if isinstance(args, str | os.PathLike) else [*args]
-        program = Path(os.fsdecode(options.get("executable") or command[0])).name
-        if "-m" in command[:-1]:
-            program = str(command[command.index("-m") + 1])
-        assert program not in PROGRAMS, (
-            f"this test needs a mark: it starts {program}. {ADVICE.format(PROGRAMS[program])}"
+    def start_none(self: Any, args: Any, *more: Any, **options: Any) -> None:
+        raise AssertionError(
+            f"this test needs a mark: it starts the process {args!r}. {ADVICE.format('processes')}"
         )
-        start(self, args, *more, **options)
 
-    return start_another
+    return start_none
