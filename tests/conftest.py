@@ -13,8 +13,6 @@ from uuid import uuid4
 
 import pytest
 
-from tests.needs import UNIT
-
 if TYPE_CHECKING:
     import httpx
 
@@ -33,6 +31,8 @@ for _name in ("COLUMNS", "LINES"):
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before several processes (`-n`) want the same images at once, fetch them."""
+    from tests.needs import UNIT
+
     is_parallel = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     if is_parallel and config.option.markexpr != UNIT:
         from media_enricher.demo.photographs import demo_photographs

@@ -57,8 +57,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def needs_of(item: pytest.Item) -> list[str]:
     """The marks of a test, from the fixtures it uses."""
     fixtures = set(getattr(item, "fixturenames", ()))
-    for mark in item.iter_markers("usefixtures"):  # a single parameter's may ask for some, too
-        fixtures.update(mark.args)
     return [name for name in NEEDS if f"needs_{name}" in fixtures]
 
 

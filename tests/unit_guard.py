@@ -6,6 +6,7 @@ It watches a test from its first fixture to its last, those of modules and sessi
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -44,8 +45,8 @@ def _only_inside(connect: Any) -> Any:
         if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_ours(address[1]):
             raise ConnectionRefusedError(
                 errno.ECONNREFUSED,
-                f"this test needs a mark: it connects to {address[0]}:{address[1]}, which is no"
-                f" server of its own process. {ADVICE.format('stack')}",
+                f"Connection refused: this test needs a mark. It connects to {address[0]}:{address[1]},"
+                f" which is no server of its own process. {ADVICE.format('stack')}",
             )
         return connect(self, address)
 
@@ -64,8 +65,10 @@ def _none(start: Any) -> Any:
     """Refuse to start a process, and so Postgres or a Prefect server."""
 
     def start_none(self: Any, args: Any, *more: Any, **options: Any) -> None:
+        command = [args] if isinstance(args, str | bytes | os.PathLike) else [*args]
         raise AssertionError(
-            f"this test needs a mark: it starts the process {args!r}. {ADVICE.format('processes')}"
+            f"this test needs a mark: it starts the process {command[:4]}."
+            f" {ADVICE.format('processes')}"
         )
 
     return start_none
