@@ -26,7 +26,7 @@ NEEDS = {
 
 UNIT = "unit"
 
-WITHOUT_UNIT_TESTS = frozenset[str]()
+WITHOUT_UNIT_TESTS = {"browser", "examples", "flows", "supabase_js"}
 """Folders of `tests/` that `-m unit` does not read, since their imports take seconds."""
 
 

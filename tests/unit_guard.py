@@ -11,7 +11,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -34,7 +34,8 @@ def nothing_outside() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", _only_inside(socket.socket.connect))
         patch.setattr(socket.socket, "connect_ex", _only_inside(socket.socket.connect_ex))
-        patch.setattr(subprocess.Popen, "__init__", _none(subprocess.Popen.__init__))
+        patch.setattr(subprocess.Popen, "__init__", _no_process)
+        patch.setattr(os, "fork", _no_process)
         yield
 
 
@@ -45,8 +46,8 @@ def _only_inside(connect: Any) -> Any:
         if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_ours(address[1]):
             raise ConnectionRefusedError(
                 errno.ECONNREFUSED,
-                f"Connection refused: this test needs a mark. It connects to {address[0]}:{address[1]},"
-                f" which is no server of its own process. {ADVICE.format('stack')}",
+                f"Connection refused: this test needs a mark. It connects to {address[0]}:"
+                f"{address[1]}, which is no server of its own process. {ADVICE.format('stack')}",
             )
         return connect(self, address)
 
@@ -61,14 +62,9 @@ def _is_ours(port: int) -> bool:
     return any(c.laddr.port == port for c in connections if c.status == psutil.CONN_LISTEN)
 
 
-def _none(start: Any) -> Any:
+def _no_process(_: object = None, command: Any = "a fork of this one", **__: object) -> NoReturn:
     """Refuse to start a process, and so Postgres or a Prefect server."""
-
-    def start_none(self: Any, args: Any, *more: Any, **options: Any) -> None:
-        command = [args] if isinstance(args, str | bytes | os.PathLike) else [*args]
-        raise AssertionError(
-            f"this test needs a mark: it starts the process {command[:4]}."
-            f" {ADVICE.format('processes')}"
-        )
-
-    return start_none
+    begin = command if isinstance(command, str) else [str(each) for each in command][:4]
+    raise AssertionError(
+        f"this test needs a mark: it starts a process, {begin}. {ADVICE.format('processes')}"
+    )

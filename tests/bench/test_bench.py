@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bench")
 
 
-@pytest.mark.usefixtures("needs_images")
+@pytest.mark.usefixtures("needs_images", "needs_processes")
 def test_photographs_are_as_large_as_cameras_make_them(folder: Path) -> None:
     paths = corpus.photographs(folder / "photographs", 6)
     with_camera = 0
@@ -32,6 +32,7 @@ def test_photographs_are_as_large_as_cameras_make_them(folder: Path) -> None:
     assert with_camera > 2
 
 
+@pytest.mark.usefixtures("needs_images", "needs_processes")
 def test_small_images_are_small_different_and_made_once(folder: Path) -> None:
     paths = corpus.small_images(folder / "small", COUNT)
     assert all(5_000 <= path.stat().st_size <= 40_000 for path in paths)
