@@ -32,6 +32,8 @@ from tests.flows.test_backfill import run
 from tests.flows.test_enrich_object import ask
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.usefixtures("wired")
+
 CANCELLED = 130
 
 
