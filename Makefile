@@ -23,7 +23,7 @@ NODE_MODULES := node_modules/.package-lock.json
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-docker check bench bench-http bench-dask bench-hostile bench-sweep lock clean
+.PHONY: help setup demo up test test-unit test-docker check bench bench-http bench-dask bench-hostile bench-sweep lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -39,6 +39,10 @@ up: setup ## Run everything here until Ctrl-C: Supabase, Prefect, a worker, the 
 # Three processes: the suite also waits. One is easier to read: ARGS="-n 0 -k name".
 test: setup $(NODE_TESTS:%=%/$(NODE_MODULES)) ## Run the whole suite, against a real stack: ARGS="-n 0 -k name" for less
 	@$(BIN)/python -m pytest --numprocesses 3 $(ARGS)
+
+# Two processes, and whole files to each: both import what a file needs.
+test-unit: setup ## Run the tests that need nothing, in seconds and offline: ARGS="-n 0 -k name" for less
+	@$(BIN)/python -m pytest -m unit --numprocesses 2 $(ARGS)
 
 test-docker: setup ## Build the image and run it in a Docker work pool, with podman: needs root, podman, runc, debootstrap
 	@$(BIN)/python -m pytest tests/docker/work_pool.py $(ARGS)

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 from uuid import uuid4
 
-import asyncpg
-import httpx
 import pytest
 
-from media_enricher import settings
-from media_enricher.local import LocalStack
-from tests.waiting import wait_for
-
 if TYPE_CHECKING:
+    import httpx
+
+    from media_enricher.local import LocalStack
     from media_enricher.local.site import Site
 
+# Fixtures import what they need: a run of unit tests waits for none of it.
+pytest_plugins = ["tests.needs", "tests.unit_guard"]
 
 # A shell's background job ignores Ctrl-C, and with it would all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,7 +31,10 @@ for _name in ("COLUMNS", "LINES"):
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before several processes (`-n`) want the same images at once, fetch them."""
-    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+    from tests.needs import UNIT
+
+    is_parallel = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if is_parallel and config.option.markexpr != UNIT:
         from media_enricher.demo.photographs import demo_photographs
         from tests.corpora import CACHE, KEPT, mixed_corpus
 
@@ -84,16 +86,21 @@ class Put(Protocol):
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def stack(needs_stack: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A running stack with an empty `public` schema."""
+    from media_enricher.local import LocalStack
+
     with LocalStack.start(tmp_path_factory.mktemp("stack")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def migrated_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def migrated_stack(
+    needs_stack: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalStack]:
     """Another one, with the migrations of `sql/` applied."""
     from media_enricher import migrations
+    from media_enricher.local import LocalStack
 
     with LocalStack.start(tmp_path_factory.mktemp("migrated-stack")) as running:
         migrations.apply(running.database_url)
@@ -108,6 +115,10 @@ def _wait_for_the_schema(stack: LocalStack) -> None:
     that is made after them tells; what PostgREST says of itself (OpenAPI) does not, for that comes
     from the database and not from what it has read.
     """
+    import httpx
+
+    from tests.waiting import wait_for
+
     key = stack.service_key
 
     def knows_it() -> bool:
@@ -130,6 +141,8 @@ def _wait_for_the_schema(stack: LocalStack) -> None:
 
 
 async def _execute(database_url: str, *statements: str) -> None:
+    import asyncpg
+
     connection = await asyncpg.connect(database_url)
     try:
         for statement in statements:
@@ -139,7 +152,7 @@ async def _execute(database_url: str, *statements: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def prefect_server(needs_prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One Prefect server for all tests, without a worker; never nested."""
     from tests.prefect_here import prefect_here
 
@@ -148,7 +161,12 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    needs_stack: None,
+    needs_prefect: None,
+    needs_images: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Site]:
     """Everything that `media-enricher up` starts, with the demo's bucket filled.
 
     In `dashboard-assets` are photographs of cameras and in each format, and broken files: some
@@ -218,8 +236,10 @@ def site_bucket(site_stack: LocalStack) -> Callable[..., str]:
 
 
 @pytest.fixture
-def used_stack(request: pytest.FixtureRequest) -> LocalStack:
+def used_stack(needs_stack: None, request: pytest.FixtureRequest) -> LocalStack:
     """The stack that the test asks for by name: `migrated_stack`, or else `stack`."""
+    from media_enricher.local import LocalStack
+
     name = "migrated_stack" if "migrated_stack" in request.fixturenames else "stack"
     running = request.getfixturevalue(name)
     assert isinstance(running, LocalStack)
@@ -229,6 +249,8 @@ def used_stack(request: pytest.FixtureRequest) -> LocalStack:
 @pytest.fixture
 def http(used_stack: LocalStack) -> Iterator[httpx.Client]:
     """A bare HTTP client of Storage, with the service key: `http.get("/object/…")`."""
+    import httpx
+
     with httpx.Client(
         base_url=f"{used_stack.url}/storage/v1",
         headers={
@@ -265,7 +287,7 @@ def put(http: httpx.Client) -> Put:
             content=data,
             headers={"content-type": content_type, "x-upsert": "true"},
         )
-        assert answer.status_code == httpx.codes.OK, answer.text
+        assert answer.status_code == 200, answer.text
         return answer
 
     return upload
@@ -285,6 +307,8 @@ def supabase_environment(
 
 
 def _forget_settings() -> None:
+    from media_enricher import settings
+
     for group in (
         settings.settings,
         settings.gateway_settings,

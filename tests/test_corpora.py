@@ -8,6 +8,8 @@ import pytest
 
 from tests.corpora import mixed_corpus
 
+pytestmark = pytest.mark.usefixtures("needs_images")
+
 
 def test_the_mixed_corpus_has_a_thousand_real_files_of_many_formats() -> None:
     corpus = mixed_corpus(1200)

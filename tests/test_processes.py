@@ -15,6 +15,8 @@ import pytest
 from media_enricher import processes
 from tests.waiting import living, wait_until_gone
 
+pytestmark = pytest.mark.usefixtures("needs_processes")
+
 ROOT = Path(__file__).parents[1]
 
 # A parent whose child is started by a thread that ends, and has a child of its own.

@@ -12,6 +12,8 @@ import pytest
 from media_enricher import processes
 from tests.waiting import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.usefixtures("needs_processes")
+
 ROOT = Path(__file__).parents[1]
 
 # It forks many children, some at a time, and sends each its signals at a random moment: that is

@@ -21,6 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bench")
 
 
+@pytest.mark.usefixtures("needs_images", "needs_processes")
 def test_photographs_are_as_large_as_cameras_make_them(folder: Path) -> None:
     paths = corpus.photographs(folder / "photographs", 6)
     with_camera = 0
@@ -31,6 +32,7 @@ def test_photographs_are_as_large_as_cameras_make_them(folder: Path) -> None:
     assert with_camera > 2
 
 
+@pytest.mark.usefixtures("needs_images", "needs_processes")
 def test_small_images_are_small_different_and_made_once(folder: Path) -> None:
     paths = corpus.small_images(folder / "small", COUNT)
     assert all(5_000 <= path.stat().st_size <= 40_000 for path in paths)
@@ -41,6 +43,7 @@ def test_small_images_are_small_different_and_made_once(folder: Path) -> None:
     assert [path.stat().st_mtime_ns for path in paths] == made
 
 
+@pytest.mark.usefixtures("needs_stack", "needs_prefect")
 def test_all_contenders_read_the_same_files_to_the_end(folder: Path) -> None:
     each = Round(bucket="bench-small", objects=COUNT, depth=Depth.FULL)
     names: tuple[Name, ...] = ("flow", "loop", "script")

@@ -37,7 +37,12 @@ expect.set_options(timeout=30_000)  # two cores, shared with all the servers
 
 
 @pytest.fixture(scope="package")
-def slow_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def slow_site(
+    needs_stack: None,
+    needs_prefect: None,
+    needs_images: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Site]:
     """Everything that `media-enricher up` starts, in which a run of `MANY` takes a while."""
     with Site.start(
         tmp_path_factory.mktemp("slow-site"),
@@ -101,7 +106,7 @@ def stack_of_site(slow_site: Site) -> LocalStack:
 
 
 @pytest.fixture(scope="package")
-def browser(slow_site: Site) -> Iterator[Browser]:
+def browser(needs_browser: None, slow_site: Site) -> Iterator[Browser]:
     """A headless Chromium: in CI it has to be there.
 
     It ends with this package, for its event loop would be in the way of other tests' own.

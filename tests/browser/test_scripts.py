@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.usefixtures("needs_node")
+
 HERE = Path(__file__).parent
 
 

@@ -13,6 +13,8 @@ from media_enricher import processes
 from media_enricher.signals import Forwarding
 from tests.waiting import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.usefixtures("needs_processes")
+
 # By its full name, for the package has the command under the same.
 backfill = importlib.import_module("media_enricher.cli.backfill")
 

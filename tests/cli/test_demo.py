@@ -22,6 +22,8 @@ from media_enricher.demo.packages import images_of
 from tests.corpora import CACHE
 from tests.waiting import PATIENCE_SECONDS, wait_until_gone
 
+pytestmark = pytest.mark.usefixtures("needs_stack", "needs_prefect", "needs_images")
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("needs_processes")
+
 WITHOUT_EXTRA = """
 import sys
 

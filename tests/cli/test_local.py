@@ -10,8 +10,11 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from tests.waiting import PATIENCE_SECONDS, wait_until_gone
+
+pytestmark = pytest.mark.usefixtures("needs_stack")
 
 COMMAND = [sys.executable, "-c", "from media_enricher.cli import app; app()", "local"]
 

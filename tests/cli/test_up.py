@@ -25,6 +25,8 @@ from tests.flows.conftest import SLOWLY, photo
 from tests.prefect_api import PrefectApi
 from tests.waiting import PATIENCE_SECONDS, marked, wait_for, wait_until_gone
 
+pytestmark = pytest.mark.usefixtures("needs_stack", "needs_prefect")
+
 MANY = 600
 
 

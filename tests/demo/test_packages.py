@@ -8,6 +8,8 @@ from media_enricher.demo import packages
 from media_enricher.demo.packages import PackagesError, images_of
 from tests.corpora import CACHE
 
+pytestmark = pytest.mark.usefixtures("needs_images")
+
 
 def test_images_are_fetched_once_and_nothing_else_is_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

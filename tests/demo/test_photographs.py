@@ -10,7 +10,7 @@ from tests.corpora import CACHE
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def photographs(needs_images: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return demo_photographs(tmp_path_factory.mktemp("demo") / "photographs", cache=CACHE)
 
 
@@ -49,7 +49,7 @@ def test_the_broken_files_are_broken(
         image.load()
 
 
-def test_an_interrupted_making_is_made_again(tmp_path: Path) -> None:
+def test_an_interrupted_making_is_made_again(needs_images: None, tmp_path: Path) -> None:
     (tmp_path / "photographs.unfinished" / "interiors").mkdir(parents=True)
     assert len(demo_photographs(tmp_path / "photographs", cache=CACHE)) > 60
 

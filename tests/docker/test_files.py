@@ -51,7 +51,9 @@ def compose_config(folder: Path, env: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def services(
+    needs_processes: None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, Any]]:
     """The services, with `.env.example` filled in."""
     env = re.sub(r"=$", "=1234", EXAMPLE.read_text(), flags=re.MULTILINE)
     done = compose_config(tmp_path_factory.mktemp("compose"), env)
@@ -106,6 +108,7 @@ def test_env_example_has_what_compose_asks_for_and_nothing_else() -> None:
         assert name.startswith("MEDIA_ENRICHER_"), f"{name} is used by nothing"
 
 
+@pytest.mark.usefixtures("needs_processes")
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     without = re.sub(r"^SUPABASE_URL=.*$", "", EXAMPLE.read_text(), flags=re.MULTILINE)
     done = compose_config(tmp_path, without)

@@ -18,7 +18,7 @@ from tests.waiting import PATIENCE_SECONDS, wait_until_it_answers
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(needs_prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API URL of a real Prefect server that asks for `doctor:secret`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

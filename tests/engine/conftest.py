@@ -49,7 +49,7 @@ MakePool = Callable[..., EnrichPool]
 
 
 @pytest.fixture
-def make_pool(storage: FaultyStorage) -> Iterator[MakePool]:
+def make_pool(needs_processes: None, storage: FaultyStorage) -> Iterator[MakePool]:
     """Make pools over the faulty server; in-process unless asked otherwise."""
     pools: list[EnrichPool] = []
 

@@ -12,6 +12,8 @@ from media_enricher.models import Depth, ErrorCode
 from tests.engine.conftest import MakePool, Put, png
 from tests.engine.faulty_storage import FaultyStorage
 
+pytestmark = pytest.mark.usefixtures("needs_processes")
+
 KEY = "sb_secret_of_the_tests"
 ATTACK = Path(__file__).parent / "attack"
 

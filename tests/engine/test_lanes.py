@@ -21,6 +21,8 @@ from tests.engine.conftest import MakePool, Put, png
 from tests.engine.faulty_storage import FaultyStorage
 from tests.waiting import PROMPT_SECONDS, wait_for
 
+pytestmark = pytest.mark.usefixtures("needs_processes")
+
 KEY = "sb_secret_of_the_tests"
 
 

@@ -16,7 +16,10 @@ from tests.engine.conftest import MakePool, Put, png
 from tests.engine.faulty_storage import FaultyStorage, etag_of, held, refuse, silent
 from tests.waiting import PROMPT_SECONDS, wait_for
 
-pytestmark = pytest.mark.parametrize("lanes", [0, 2])
+pytestmark = [
+    pytest.mark.parametrize("lanes", [0, 2]),
+    pytest.mark.usefixtures("needs_processes"),
+]
 
 
 @pytest.mark.parametrize("depth", list(Depth))

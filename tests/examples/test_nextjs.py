@@ -46,7 +46,7 @@ RUN_ENDS_MS = 60_000
 
 
 @pytest.fixture(scope="module")
-def environment(site_stack: LocalStack) -> dict[str, str]:
+def environment(needs_node: None, site_stack: LocalStack) -> dict[str, str]:
     """What the example's `.env.local` would hold."""
     return {
         **node_environment(),
@@ -94,7 +94,7 @@ def started(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(example: str) -> Iterator[Browser]:
+def browser(needs_browser: None, example: str) -> Iterator[Browser]:
     """Chromium; of this module alone, for Playwright holds the thread's event loop."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(

@@ -36,8 +36,8 @@ from tests.prefect_here import prefect_environment
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
 
-@pytest.fixture(autouse=True)
-def _wired(
+@pytest.fixture
+def wired(
     prefect_server: None,
     migrated_stack: LocalStack,
     supabase_environment: dict[str, str],
@@ -48,6 +48,11 @@ def _wired(
     resources.forget()
     yield
     resources.forget()
+
+
+@pytest.fixture(autouse=True)
+def _wired(wired: None) -> None:
+    """Every test of flows."""
 
 
 SLOWLY = {"MEDIA_ENRICHER_LANES": "1", "MEDIA_ENRICHER_DOWNLOADS_PER_LANE": "1"}

@@ -60,7 +60,7 @@ def lanes_below(process: psutil.Process) -> list[psutil.Process]:
 
 
 @pytest.fixture
-def dask(migrated_stack: LocalStack, tmp_path: Path) -> Iterator[DaskCluster]:
+def dask(needs_cluster: None, migrated_stack: LocalStack, tmp_path: Path) -> Iterator[DaskCluster]:
     """Two workers, who know the project by their own environment alone."""
     environment = migrated_stack.environment() | two("dask")
     with dask_cluster(environment, workers=2, folder=tmp_path) as running:
@@ -93,6 +93,7 @@ def test_two_dask_workers_give_the_same_table_as_threads_and_keep_no_lane(
     assert len(dask.workers.children(recursive=True)) >= 2, "the workers are not ours to end"
 
 
+@pytest.mark.usefixtures("needs_cluster")
 def test_ray_gives_the_same_table_as_threads_and_leaves_no_process(
     bucket: FilledBucket, start_flow: Callable[..., FlowProcess]
 ) -> None:
@@ -110,6 +111,7 @@ def test_ray_gives_the_same_table_as_threads_and_leaves_no_process(
     wait_until_gone(started)
 
 
+@pytest.mark.usefixtures("needs_cluster")
 @pytest.mark.parametrize("runner", ["dask", "ray"])
 def test_a_cancellation_stops_a_local_cluster_within_seconds(
     bucket: FilledBucket, start_flow: Callable[..., FlowProcess], runner: str

@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.usefixtures("needs_processes")
+
 
 def test_it_loads_neither_pillow_nor_numpy_nor_pyarrow() -> None:
     program = "import sys, media_enricher.gateway.app; print(*sys.modules)"

@@ -53,7 +53,9 @@ def gateway() -> Iterator[ThreadingHTTPServer]:
 
 @pytest.fixture(scope="module")
 def with_functions(
-    gateway: ThreadingHTTPServer, tmp_path_factory: pytest.TempPathFactory
+    needs_stack: None,
+    gateway: ThreadingHTTPServer,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LocalStack]:
     url = f"http://127.0.0.1:{gateway.server_address[1]}"
     with LocalStack.start(tmp_path_factory.mktemp("functions"), functions_url=url) as stack:

@@ -19,6 +19,8 @@ import pytest
 from media_enricher.local import LocalStack, LocalStackError
 from tests.waiting import PROMPT_SECONDS, living, wait_until_gone
 
+pytestmark = pytest.mark.usefixtures("needs_stack")
+
 # A parent that starts a stack from a thread that ends, and then waits for whatever comes.
 PARENT = """
 import sys, threading, time

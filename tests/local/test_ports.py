@@ -12,7 +12,7 @@ from media_enricher.local.ports import HOST, PortTakenError, free_port, on_free_
 
 
 def test_a_port_taken_in_between_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    needs_stack: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as other:
         other.bind((HOST, 0))

@@ -12,6 +12,8 @@ from media_enricher.local.ports import free_port
 from media_enricher.local.prefect_server import PrefectServer
 from media_enricher.local.setup_process import SetupProcess
 
+pytestmark = pytest.mark.usefixtures("needs_stack", "needs_prefect")
+
 WRONG = {"SUPABASE_URL": "nonsense", "SUPABASE_SECRET_KEY": "sb_secret_x"}
 SENTENCE = "SUPABASE_URL = 'nonsense' is invalid"
 

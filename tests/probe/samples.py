@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -33,6 +35,11 @@ MIME = {
 
 def photograph(width: int = 480, height: int = 320, *, seed: int = 7) -> Image.Image:
     """Something with the smoothness, edges and grain of a photograph, the same every time."""
+    return _photograph(width, height, seed).copy()
+
+
+@lru_cache(maxsize=16)
+def _photograph(width: int, height: int, seed: int) -> Image.Image:
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (4, 6, 3), dtype=np.uint8)
     smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
@@ -44,7 +51,20 @@ def photograph(width: int = 480, height: int = 320, *, seed: int = 7) -> Image.I
 
 
 def saved(image: Image.Image, image_format: str, **how: Any) -> bytes:
-    """The bytes of a file of this format."""
+    """The bytes of a file of this format; made once for the same pixels and options."""
+    is_plain = image.mode in ("L", "RGB", "RGBA") and not image.info and not image.getexif()
+    if not is_plain or not all(isinstance(value, str | int) for value in how.values()):
+        return _saved(image, image_format, how)
+    key = (image.mode, image.size, sha256(image.tobytes()).digest(), image_format, str(how))
+    if key not in _FILES:
+        _FILES[key] = _saved(image, image_format, how)
+    return _FILES[key]
+
+
+_FILES: dict[object, bytes] = {}
+
+
+def _saved(image: Image.Image, image_format: str, how: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     image.save(file, image_format, **how)
     return file.getvalue()

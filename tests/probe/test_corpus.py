@@ -28,7 +28,7 @@ SAME_TYPE = {
 
 
 @pytest.fixture(scope="module")
-def files() -> list[Path]:
+def files(needs_images: None) -> list[Path]:
     try:
         return images_of(*PACKAGES, cache=CACHE)
     except PackagesError as error:

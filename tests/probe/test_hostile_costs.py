@@ -15,6 +15,8 @@ import pytest
 from media_enricher.models import ErrorCode
 from tests.probe.samples import full, header
 
+pytestmark = pytest.mark.usefixtures("needs_processes")
+
 MIB = 1024 * 1024
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.usefixtures("needs_processes")
+
 HEAVY = {"prefect", "pandas", "pyarrow", "supabase", "aiohttp", "pydantic", "fastapi", "scipy"}
 
 

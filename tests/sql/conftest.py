@@ -191,7 +191,7 @@ def failed(path: str, code: str, content: str = "content", **columns: Any) -> di
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres(needs_stack: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     with running_postgres(tmp_path_factory.mktemp("sql")) as server:
         migrations.apply(server.url())
         yield server
@@ -223,7 +223,9 @@ def pipeline(database: Database, objects: Objects) -> Pipeline:
 
 
 @pytest.fixture
-def fresh_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def fresh_postgres(
+    needs_stack: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Postgres]:
     """One that nothing was applied to."""
     with running_postgres(tmp_path_factory.mktemp(f"fresh-{next(_numbers)}")) as server:
         yield server

@@ -39,7 +39,7 @@ _FILL = """
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def database(needs_stack: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     with running_postgres(tmp_path_factory.mktemp("many")) as server:
         migrations.apply(server.url())
         database = Database(server.url(SUPERUSER))

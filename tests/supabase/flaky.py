@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
 def flaky_server() -> Iterator[Flaky]:
     """A running one."""
     server = Flaky()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield server

@@ -24,7 +24,7 @@ def bucket(site_stack: LocalStack, site_bucket: Callable[..., str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def seen(site_stack: LocalStack, bucket: str) -> dict[str, Any]:
+def seen(needs_node: None, site_stack: LocalStack, bucket: str) -> dict[str, Any]:
     """What supabase-js answered, as `frontend.mjs` prints it."""
     install(FOLDER)
     told = {
