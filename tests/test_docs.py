@@ -65,6 +65,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert [wrong for link in links(page) if (wrong := broken(link))] == []
 
 
+@pytest.mark.usefixtures("needs_processes")
 def test_every_page_that_code_names_exists() -> None:
     named = {
         (file, name)

@@ -15,8 +15,20 @@ begin
 end
 $$;
 
--- Upserts rows of a bucket, given as a JSON array of objects with the columns' names, and returns
--- the paths that were not recorded because their object is gone. Calling it again changes nothing.
+-- What became of a row that was to be recorded, and how its run counted the object before.
+create type media_enricher.recorded_row as (
+  path text,
+  ended text, -- the status that was found, or 'gone'
+  code text, -- as in run_failures; null where it is no failure
+  message text, -- why, for people
+  row_status text, -- what the object's row says now; null where it was not written
+  row_code text,
+  earlier_status text, -- what it said before, if this run had written it; null otherwise
+  earlier_code text
+);
+
+-- Upserts rows of a bucket, given as a JSON array of objects with the columns' names, and says
+-- what became of each. Calling it again changes nothing.
 --
 -- The database adds what must be true now, and not when the object was listed: object, owner and
 -- tenant. Where the row describes the same bytes (the same etag), uploaded as the same type,
@@ -24,10 +36,10 @@ $$;
 --   * a failure that may pass (p_transient_codes), or a look at less depth, leaves a good row's
 --     verdict as it is: status, error, depth and enricher_version.
 -- Findings about bytes that were replaced meanwhile do not touch a row that is up to date.
-create function public.media_record_assets(
+create function media_enricher.record_rows(
   p_run_id uuid, p_bucket text, p_assets json, p_transient_codes text[]
-) returns setof text
-language plpgsql security definer set search_path = '' as $$
+) returns setof media_enricher.recorded_row
+language plpgsql set search_path = '' as $$
 begin
   -- Calls for one bucket take turns, so that what is read below is what is overwritten, and two
   -- runs over the same rows cannot block each other.
@@ -41,6 +53,14 @@ begin
   ),
   objects as materialized (
     select * from media_enricher.find_objects(p_bucket, array(select g.path from given g))
+  ),
+  earlier as materialized (
+    select old.* from given g
+    -- Row by row: a plan made for a bucket of few rows reads them all, for every part.
+    cross join lateral (
+      select a.* from public.media_assets a
+      where a.bucket = p_bucket and a.path = g.path offset 0
+    ) as old
   ),
   recorded as (
     insert into public.media_assets (
@@ -99,7 +119,7 @@ begin
       coalesce(g.tags, fill.tags)
     from given g
     join objects o on o.path = g.path
-    left join public.media_assets old on old.bucket = p_bucket and old.path = g.path
+    left join earlier old on old.path = g.path
     cross join lateral (select regexp_replace(g.etag, '^W/', '') as new_etag) as stripped
     cross join lateral (
       select
@@ -163,10 +183,36 @@ begin
       title = excluded.title,
       description = excluded.description,
       tags = excluded.tags
+    returning path, status, error_code
   )
-  select g.path from given g
-  where not exists (select from objects o where o.path = g.path);
+  select
+    g.path,
+    case when o.path is null then 'gone' else g.status end,
+    case
+      when o.path is null then 'gone'
+      when g.status = 'failed' then coalesce(g.error_code, 'unknown')
+    end,
+    case when o.path is null then 'deleted before its row was written' else g.error_message end,
+    r.status,
+    case when r.status = 'failed' then coalesce(r.error_code, 'unknown') end,
+    e.status,
+    case when e.status = 'failed' then coalesce(e.error_code, 'unknown') end
+  from given g
+  left join objects o on o.path = g.path
+  left join recorded r on r.path = g.path
+  left join earlier e on e.path = g.path and e.run_id = p_run_id;
 end
+$$;
+
+-- Records rows as record_rows does, and returns the paths that were not recorded because their
+-- object is gone.
+create function public.media_record_assets(
+  p_run_id uuid, p_bucket text, p_assets json, p_transient_codes text[]
+) returns setof text
+language sql security definer set search_path = '' as $$
+  select r.path
+  from media_enricher.record_rows(p_run_id, p_bucket, p_assets, p_transient_codes) r
+  where r.ended = 'gone';
 $$;
 comment on function public.media_record_assets is
   'Upserts rows of media_assets; returns the paths whose object is gone, which are left out.';
@@ -183,38 +229,24 @@ create table media_enricher.run_deviations (
   primary key (run_id, path)
 );
 
--- Subtracts what a run counted for objects that it is about to count again. Returns their paths.
-create function media_enricher.uncount(p_run_id uuid, p_bucket text, p_paths text[])
-returns text[]
+-- Subtracts what a run counted for objects that it is about to count again.
+create function media_enricher.uncount(
+  p_run_id uuid, p_bucket text, p_recorded media_enricher.recorded_row[]
+) returns void
 language plpgsql set search_path = '' as $$
 declare
   counted_paths text[];
   ended text[];
   codes text[];
 begin
-  select array_agg(e.path), array_agg(e.ended), array_agg(e.error_code)
+  select array_agg(g.path), array_agg(coalesce(d.ended, g.earlier_status)),
+    array_agg(case when d.ended is null then g.earlier_code else d.error_code end)
   into counted_paths, ended, codes
-  from (
-    select d.path, d.ended, d.error_code
-    from media_enricher.run_deviations d
-    where d.run_id = p_run_id and d.path = any (p_paths)
-    union all
-    select a.path, a.status,
-      case when a.status = 'failed' then coalesce(a.error_code, 'unknown') end
-    from unnest(p_paths) as given (path)
-    -- Row by row: a plan made for all rows of the run reads them all, for every part.
-    cross join lateral (
-      select m.path, m.status, m.error_code, m.run_id from public.media_assets m
-      where m.bucket = p_bucket and m.path = given.path offset 0
-    ) a
-    where a.run_id = p_run_id
-      and not exists (
-        select from media_enricher.run_deviations d
-        where d.run_id = p_run_id and d.path = a.path
-      )
-  ) e;
+  from unnest(p_recorded) as g
+  left join media_enricher.run_deviations d on d.run_id = p_run_id and d.path = g.path
+  where coalesce(d.ended, g.earlier_status) is not null;
   if counted_paths is null then
-    return '{}';
+    return;
   end if;
 
   update public.media_enrich_runs r set
@@ -262,8 +294,6 @@ begin
   ) other
   where f.run_id = p_run_id and f.path = any (counted_paths)
     and g.run_id = f.run_id and g.error_code = f.error_code;
-
-  return counted_paths;
 end
 $$;
 
@@ -283,6 +313,7 @@ set plan_cache_mode = force_custom_plan -- a plan made for an empty table is slo
 as $$
 declare
   ledger media_enricher.snapshot_ledgers;
+  recorded media_enricher.recorded_row[];
   new_gone text[];
   done public.media_enrich_runs;
 begin
@@ -296,53 +327,30 @@ begin
     return;
   end if;
 
-  -- As media_record_assets does, only earlier: no other run changes these rows in between.
-  perform pg_advisory_xact_lock(hashtextextended('media_assets:' || p_bucket, 0));
-  perform media_enricher.uncount(
-    p_run_id, p_bucket, array(select g.path from json_to_recordset(p_assets) as g (path text))
+  recorded := array(
+    select r from media_enricher.record_rows(p_run_id, p_bucket, p_assets, p_transient_codes) r
   );
-  new_gone := array(
-    select public.media_record_assets(p_run_id, p_bucket, p_assets, p_transient_codes)
-  );
+  new_gone := array(select r.path from unnest(recorded) r where r.ended = 'gone');
+  perform media_enricher.uncount(p_run_id, p_bucket, recorded);
 
   with given as materialized (
-    select distinct on (g.path) g.path, g.path = any (new_gone) as is_gone,
-      case when g.path = any (new_gone) then 'gone' else g.status end as ended,
-      g.error_code, g.error_message
-    from json_to_recordset(p_assets) as g (
-      path text, status text, error_code text, error_message text
-    )
-    order by g.path
-  ),
-  explained as materialized (
-    select g.path, g.ended,
-      case g.ended
-        when 'gone' then 'gone'
-        when 'failed' then coalesce(g.error_code, 'unknown')
-      end as code,
-      case when g.is_gone then 'deleted before its row was written' else g.error_message end
-        as message
-    from given g
+    select * from unnest(recorded)
   ),
   failures as (
     insert into media_enricher.run_failures as f (run_id, error_code, objects, path, error_message)
-    select p_run_id, e.code, count(*), (array_agg(e.path order by e.path))[1],
-      (array_agg(e.message order by e.path))[1]
-    from explained e
-    where e.code is not null
-    group by e.code
+    select p_run_id, g.code, count(*), (array_agg(g.path order by g.path))[1],
+      (array_agg(g.message order by g.path))[1]
+    from given g
+    where g.code is not null
+    group by g.code
     on conflict (run_id, error_code) do update set objects = f.objects + excluded.objects
   ),
   deviations as (
     insert into media_enricher.run_deviations (run_id, path, ended, error_code)
-    select p_run_id, e.path, e.ended, e.code
-    from explained e
-    left join lateral ( -- row by row, as above
-      select m.status, m.error_code, m.run_id from public.media_assets m
-      where m.bucket = p_bucket and m.path = e.path offset 0
-    ) a on a.run_id = p_run_id
-    where a.status is distinct from e.ended
-      or e.ended = 'failed' and coalesce(a.error_code, 'unknown') <> e.code
+    select p_run_id, g.path, g.ended, g.code
+    from given g
+    where g.row_status is distinct from g.ended
+      or g.ended = 'failed' and g.row_code <> g.code
   ),
   counted as (
     select

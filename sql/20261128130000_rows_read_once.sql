@@ -1,0 +1,360 @@
+-- Recording a part reads its rows once: what it takes from the JSON, and what an object's row said
+-- before, is used for the run's counters, too. It read both three times.
+
+drop function media_enricher.uncount(uuid, text, text[]);
+
+-- What became of a row that was to be recorded, and how its run counted the object before.
+create type media_enricher.recorded_row as (
+  path text,
+  ended text, -- the status that was found, or 'gone'
+  code text, -- as in run_failures; null where it is no failure
+  message text, -- why, for people
+  row_status text, -- what the object's row says now; null where it was not written
+  row_code text,
+  earlier_status text, -- what it said before, if this run had written it; null otherwise
+  earlier_code text
+);
+
+-- Upserts rows of a bucket, given as a JSON array of objects with the columns' names, and says
+-- what became of each. Calling it again changes nothing.
+--
+-- The database adds what must be true now, and not when the object was listed: object, owner and
+-- tenant. Where the row describes the same bytes (the same etag), uploaded as the same type,
+--   * a failure, or a look at less depth, clears no field: what it did not find stays;
+--   * a failure that may pass (p_transient_codes), or a look at less depth, leaves a good row's
+--     verdict as it is: status, error, depth and enricher_version.
+-- Findings about bytes that were replaced meanwhile do not touch a row that is up to date.
+create function media_enricher.record_rows(
+  p_run_id uuid, p_bucket text, p_assets json, p_transient_codes text[]
+) returns setof media_enricher.recorded_row
+language plpgsql set search_path = '' as $$
+begin
+  -- Calls for one bucket take turns, so that what is read below is what is overwritten, and two
+  -- runs over the same rows cannot block each other.
+  perform pg_advisory_xact_lock(hashtextextended('media_assets:' || p_bucket, 0));
+
+  return query
+  with given as materialized (
+    select distinct on (g.path) g.* -- a page names an object once; be sure of it
+    from json_populate_recordset(null::public.media_assets, p_assets) as g
+    order by g.path
+  ),
+  objects as materialized (
+    select * from media_enricher.find_objects(p_bucket, array(select g.path from given g))
+  ),
+  earlier as materialized (
+    select old.* from given g
+    -- Row by row: a plan made for a bucket of few rows reads them all, for every part.
+    cross join lateral (
+      select a.* from public.media_assets a
+      where a.bucket = p_bucket and a.path = g.path offset 0
+    ) as old
+  ),
+  recorded as (
+    insert into public.media_assets (
+      object_id, user_id, owner_id, tenant_id, attempts, enricher_version, gone_at, bucket, path,
+      etag, status, depth, error_code, error_message, run_id, enriched_at,
+      size_bytes, declared_content_type, content_type, kind, format, width, height, orientation,
+      frame_count, is_animated, has_alpha, is_opaque, color_mode, bit_depth, icc_profile,
+      dominant_color, palette, blurhash, thumbhash, phash, sha256, taken_at, camera_make,
+      camera_model, lens, latitude, longitude, exif, title, description, tags
+    )
+    select
+      o.object_id, o.user_id, o.owner_id, public.media_tenant_id(p_bucket, g.path),
+      case
+        when not same_bytes then 1
+        when old.run_id = p_run_id then old.attempts
+        else old.attempts + 1
+      end,
+      case when keeps_verdict then old.enricher_version else g.enricher_version end,
+      null, p_bucket, g.path, new_etag,
+      case when keeps_verdict then old.status else g.status end,
+      case when keeps_verdict then old.depth else g.depth end,
+      case when keeps_verdict then old.error_code else g.error_code end,
+      case when keeps_verdict then old.error_message else g.error_message end,
+      p_run_id,
+      case when keeps_verdict then old.enriched_at else now() end,
+      coalesce(g.size_bytes, fill.size_bytes),
+      coalesce(g.declared_content_type, fill.declared_content_type),
+      coalesce(g.content_type, fill.content_type),
+      coalesce(g.kind, fill.kind, 'other'),
+      coalesce(g.format, fill.format),
+      coalesce(g.width, fill.width),
+      coalesce(g.height, fill.height),
+      coalesce(g.orientation, fill.orientation),
+      coalesce(g.frame_count, fill.frame_count),
+      coalesce(g.is_animated, fill.is_animated),
+      coalesce(g.has_alpha, fill.has_alpha),
+      coalesce(g.is_opaque, fill.is_opaque),
+      coalesce(g.color_mode, fill.color_mode),
+      coalesce(g.bit_depth, fill.bit_depth),
+      coalesce(g.icc_profile, fill.icc_profile),
+      coalesce(g.dominant_color, fill.dominant_color),
+      coalesce(g.palette, fill.palette),
+      coalesce(g.blurhash, fill.blurhash),
+      coalesce(g.thumbhash, fill.thumbhash),
+      coalesce(g.phash, fill.phash),
+      coalesce(g.sha256, fill.sha256),
+      coalesce(g.taken_at, fill.taken_at),
+      coalesce(g.camera_make, fill.camera_make),
+      coalesce(g.camera_model, fill.camera_model),
+      coalesce(g.lens, fill.lens),
+      coalesce(g.latitude, fill.latitude),
+      coalesce(g.longitude, fill.longitude),
+      coalesce(g.exif, fill.exif),
+      coalesce(g.title, fill.title),
+      coalesce(g.description, fill.description),
+      coalesce(g.tags, fill.tags)
+    from given g
+    join objects o on o.path = g.path
+    left join earlier old on old.path = g.path
+    cross join lateral (select regexp_replace(g.etag, '^W/', '') as new_etag) as stripped
+    cross join lateral (
+      select
+        old.path is not null and old.etag is not distinct from new_etag
+          and coalesce(g.declared_content_type = old.declared_content_type, true) as same_bytes,
+        coalesce(g.depth = 'header' and old.depth = 'full', false) as is_shallower
+    ) as compared
+    cross join lateral (
+      select coalesce(
+        same_bytes and old.status <> 'failed'
+          and (is_shallower or g.status = 'failed' and g.error_code = any (p_transient_codes)),
+        false
+      ) as keeps_verdict
+    ) as weighed
+    left join lateral (select old.*) as fill on same_bytes and (is_shallower or g.status = 'failed')
+    where not coalesce(old.etag = o.etag and new_etag is distinct from o.etag, false)
+    order by g.path
+    on conflict (bucket, path) do update set
+      object_id = excluded.object_id,
+      user_id = excluded.user_id,
+      owner_id = excluded.owner_id,
+      tenant_id = excluded.tenant_id,
+      attempts = excluded.attempts,
+      enricher_version = excluded.enricher_version,
+      gone_at = excluded.gone_at,
+      etag = excluded.etag,
+      status = excluded.status,
+      depth = excluded.depth,
+      error_code = excluded.error_code,
+      error_message = excluded.error_message,
+      run_id = excluded.run_id,
+      enriched_at = excluded.enriched_at,
+      size_bytes = excluded.size_bytes,
+      declared_content_type = excluded.declared_content_type,
+      content_type = excluded.content_type,
+      kind = excluded.kind,
+      format = excluded.format,
+      width = excluded.width,
+      height = excluded.height,
+      orientation = excluded.orientation,
+      frame_count = excluded.frame_count,
+      is_animated = excluded.is_animated,
+      has_alpha = excluded.has_alpha,
+      is_opaque = excluded.is_opaque,
+      color_mode = excluded.color_mode,
+      bit_depth = excluded.bit_depth,
+      icc_profile = excluded.icc_profile,
+      dominant_color = excluded.dominant_color,
+      palette = excluded.palette,
+      blurhash = excluded.blurhash,
+      thumbhash = excluded.thumbhash,
+      phash = excluded.phash,
+      sha256 = excluded.sha256,
+      taken_at = excluded.taken_at,
+      camera_make = excluded.camera_make,
+      camera_model = excluded.camera_model,
+      lens = excluded.lens,
+      latitude = excluded.latitude,
+      longitude = excluded.longitude,
+      exif = excluded.exif,
+      title = excluded.title,
+      description = excluded.description,
+      tags = excluded.tags
+    returning path, status, error_code
+  )
+  select
+    g.path,
+    case when o.path is null then 'gone' else g.status end,
+    case
+      when o.path is null then 'gone'
+      when g.status = 'failed' then coalesce(g.error_code, 'unknown')
+    end,
+    case when o.path is null then 'deleted before its row was written' else g.error_message end,
+    r.status,
+    case when r.status = 'failed' then coalesce(r.error_code, 'unknown') end,
+    e.status,
+    case when e.status = 'failed' then coalesce(e.error_code, 'unknown') end
+  from given g
+  left join objects o on o.path = g.path
+  left join recorded r on r.path = g.path
+  left join earlier e on e.path = g.path and e.run_id = p_run_id;
+end
+$$;
+
+-- Records rows as record_rows does, and returns the paths that were not recorded because their
+-- object is gone.
+create or replace function public.media_record_assets(
+  p_run_id uuid, p_bucket text, p_assets json, p_transient_codes text[]
+) returns setof text
+language sql security definer set search_path = '' as $$
+  select r.path
+  from media_enricher.record_rows(p_run_id, p_bucket, p_assets, p_transient_codes) r
+  where r.ended = 'gone';
+$$;
+
+-- Subtracts what a run counted for objects that it is about to count again.
+create function media_enricher.uncount(
+  p_run_id uuid, p_bucket text, p_recorded media_enricher.recorded_row[]
+) returns void
+language plpgsql set search_path = '' as $$
+declare
+  counted_paths text[];
+  ended text[];
+  codes text[];
+begin
+  select array_agg(g.path), array_agg(coalesce(d.ended, g.earlier_status)),
+    array_agg(case when d.ended is null then g.earlier_code else d.error_code end)
+  into counted_paths, ended, codes
+  from unnest(p_recorded) as g
+  left join media_enricher.run_deviations d on d.run_id = p_run_id and d.path = g.path
+  where coalesce(d.ended, g.earlier_status) is not null;
+  if counted_paths is null then
+    return;
+  end if;
+
+  update public.media_enrich_runs r set
+    succeeded = greatest(0, r.succeeded - c.succeeded),
+    failed = greatest(0, r.failed - c.failed),
+    skipped = greatest(0, r.skipped - c.skipped),
+    -- The run expected them on top of what it had counted.
+    total_files = greatest(0, r.total_files - cardinality(counted_paths))
+  from (
+    select
+      count(*) filter (where e = 'enriched') as succeeded,
+      count(*) filter (where e = 'failed') as failed,
+      count(*) filter (where e in ('gone', 'unsupported')) as skipped
+    from unnest(ended) as e
+  ) c
+  where r.id = p_run_id;
+
+  update media_enricher.run_failures f set objects = f.objects - c.objects
+  from (select code, count(*) as objects from unnest(codes) as code group by code) c
+  where f.run_id = p_run_id and f.error_code = c.code;
+  delete from media_enricher.run_failures f where f.run_id = p_run_id and f.objects <= 0;
+
+  delete from media_enricher.run_deviations d
+  where d.run_id = p_run_id and d.path = any (counted_paths);
+
+  -- An example must be one that still counts.
+  update media_enricher.run_failures f
+  set path = other.path, error_message = coalesce(other.error_message, f.error_message)
+  from media_enricher.run_failures g
+  cross join lateral (
+    select a.path, a.error_message
+    from public.media_assets a
+    where a.run_id = p_run_id and a.bucket = p_bucket and a.status = 'failed'
+      and coalesce(a.error_code, 'unknown') = g.error_code
+      and a.path <> all (counted_paths)
+      and not exists (
+        select from media_enricher.run_deviations d
+        where d.run_id = p_run_id and d.path = a.path
+      )
+    union all
+    select d.path, null
+    from media_enricher.run_deviations d
+    where d.run_id = p_run_id and d.error_code = g.error_code
+    limit 1
+  ) other
+  where f.run_id = p_run_id and f.path = any (counted_paths)
+    and g.run_id = f.run_id and g.error_code = f.error_code;
+end
+$$;
+
+-- Records a part that is written: upserts its rows as media_record_assets does, adds them to the
+-- run's counters and to its failures, each object once, and opens the next part; all of it or
+-- nothing.
+--
+-- A repeated call returns the same and counts nothing twice. A part that is not open was given up
+-- meanwhile, because its writer was taken for dead. Nothing of it is recorded: is_recorded is
+-- false, and whoever wrote its file deletes it and writes another.
+create or replace function public.media_record_part(
+  p_run_id uuid, p_part integer, p_bucket text, p_assets json, p_transient_codes text[],
+  p_bytes_read bigint
+) returns table (is_recorded boolean, gone text[], next_part integer, run jsonb)
+language plpgsql security definer set search_path = ''
+set plan_cache_mode = force_custom_plan -- a plan made for an empty table is slow once it is full
+as $$
+declare
+  ledger media_enricher.snapshot_ledgers;
+  recorded media_enricher.recorded_row[];
+  new_gone text[];
+  done public.media_enrich_runs;
+begin
+  select * into ledger from media_enricher.snapshot_ledgers l where l.run_id = p_run_id for update;
+  if ledger.recorded_part = p_part then
+    select * into done from public.media_enrich_runs r where r.id = p_run_id;
+    return query select true, ledger.recorded_gone, ledger.open_part, to_jsonb(done);
+    return;
+  elsif ledger.open_part is distinct from p_part then
+    return query select false, null::text[], null::integer, null::jsonb;
+    return;
+  end if;
+
+  recorded := array(
+    select r from media_enricher.record_rows(p_run_id, p_bucket, p_assets, p_transient_codes) r
+  );
+  new_gone := array(select r.path from unnest(recorded) r where r.ended = 'gone');
+  perform media_enricher.uncount(p_run_id, p_bucket, recorded);
+
+  with given as materialized (
+    select * from unnest(recorded)
+  ),
+  failures as (
+    insert into media_enricher.run_failures as f (run_id, error_code, objects, path, error_message)
+    select p_run_id, g.code, count(*), (array_agg(g.path order by g.path))[1],
+      (array_agg(g.message order by g.path))[1]
+    from given g
+    where g.code is not null
+    group by g.code
+    on conflict (run_id, error_code) do update set objects = f.objects + excluded.objects
+  ),
+  deviations as (
+    insert into media_enricher.run_deviations (run_id, path, ended, error_code)
+    select p_run_id, g.path, g.ended, g.code
+    from given g
+    where g.row_status is distinct from g.ended
+      or g.ended = 'failed' and g.row_code <> g.code
+  ),
+  counted as (
+    select
+      count(*) filter (where g.ended = 'enriched') as succeeded,
+      count(*) filter (where g.ended = 'failed') as failed,
+      count(*) filter (where g.ended in ('gone', 'unsupported')) as skipped
+    from given g
+  )
+  update public.media_enrich_runs r set
+    succeeded = r.succeeded + c.succeeded,
+    failed = r.failed + c.failed,
+    skipped = r.skipped + c.skipped,
+    bytes_read = r.bytes_read + p_bytes_read,
+    total_files = greatest(
+      r.total_files, r.succeeded + r.failed + r.skipped + c.succeeded + c.failed + c.skipped
+    )
+  from counted c
+  where r.id = p_run_id
+  returning r.* into done;
+
+  update media_enricher.snapshot_ledgers l set
+    recorded_part = p_part,
+    recorded_gone = new_gone,
+    open_part = l.next_part,
+    next_part = l.next_part + 1,
+    touched_at = now()
+  where l.run_id = p_run_id
+  returning l.* into ledger;
+  return query select true, new_gone, ledger.open_part, to_jsonb(done);
+end
+$$;
+
+revoke execute on function media_enricher.record_rows, media_enricher.uncount from public;
