@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from media_enricher.engine import decoder, sandbox
+from media_enricher.engine.garbage import collect_seldom
 from media_enricher.engine.loops import new_event_loop
 from media_enricher.engine.messages import Finished, FrameReader, decode_assignments, frame
 from media_enricher.engine.options import EngineOptions
@@ -69,6 +70,7 @@ async def serve(control: socket.socket, template: Template) -> None:
                 core = LaneCore(options, template, Reporter(writer.write, loop))
                 running = loop.create_task(core.run())
                 running.add_done_callback(_exit_loudly)
+                collect_seldom()
                 _hush_libraries()
                 await core.ready()
                 writer.write(frame([]))  # ready

@@ -8,6 +8,7 @@ from functools import lru_cache
 from supabase import Client
 
 from media_enricher.engine import EngineOptions, EnrichPool, sandbox
+from media_enricher.engine.garbage import collect_as_usual, collect_seldom
 from media_enricher.metrics import Metrics
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from media_enricher.supabase.assets import AssetTable
@@ -89,12 +90,14 @@ def close_engine() -> None:
     if _engine.cache_info().currsize:
         engine().close()
         _engine.cache_clear()
+        collect_as_usual()
 
 
 @lru_cache
 def _engine() -> EnrichPool:
     is_in_cluster = settings().task_runner in (TaskRunnerName.DASK, TaskRunnerName.RAY)
     sandbox.hide_from_others()  # this process holds the key, and its decoders work for strangers
+    collect_seldom()
     # A worker of a cluster outlives the run, and nobody tells it that the run has ended.
     return EnrichPool(engine_options(), idle_seconds=_IDLE_SECONDS if is_in_cluster else None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ from media_enricher.orchestration import resources
 from media_enricher.orchestration.settling import settle_snapshots
 from media_enricher.settings import settings
 from media_enricher.snapshot.reader import open_snapshot
+from tasks.report import Progress
 from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
 from tests.waiting import PROMPT_SECONDS, wait_until_gone
 
@@ -83,6 +85,25 @@ def test_a_second_run_downloads_nothing_and_a_changed_object_is_done_again(
     assert after["photos/00003.jpg"]["attempts"] == 1
     unchanged = before.keys() - {"photos/00003.jpg"}
     assert {path: after[path] for path in unchanged} == {path: before[path] for path in unchanged}
+
+
+def test_garbage_is_collected_seldom_while_a_run_works_and_as_before_after_it(
+    bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.fill(2)
+    before = gc.get_threshold()
+    seen: list[tuple[int, bool]] = []
+    move = Progress.move
+
+    def look(progress: Progress) -> None:
+        seen.append((gc.get_threshold()[0], gc.get_freeze_count() > 0))
+        move(progress)
+
+    monkeypatch.setattr(Progress, "move", look)
+    assert run(bucket).is_completed()
+    assert seen
+    assert all(threshold > 10 * before[0] and is_frozen for threshold, is_frozen in seen)
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
 
 
 def test_a_dry_run_counts_and_touches_nothing(bucket: FilledBucket) -> None:
