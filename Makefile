@@ -23,7 +23,7 @@ NODE_MODULES := node_modules/.package-lock.json
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-unit test-docker check bench bench-http bench-dask bench-hostile bench-sweep lock clean
+.PHONY: help setup demo up test test-unit coverage test-docker check bench bench-http bench-dask bench-hostile bench-sweep lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -43,6 +43,10 @@ test: setup $(NODE_TESTS:%=%/$(NODE_MODULES)) ## Run the whole suite, against a 
 # Two processes, and whole files to each: both import what a file needs.
 test-unit: setup ## Run the tests that need nothing, in seconds and offline: ARGS="-n 0 -k name" for less
 	@$(BIN)/python -m pytest -m unit --numprocesses 2 $(ARGS)
+
+# Of unit tests alone: measuring all that the others start would slow the whole suite.
+coverage: setup ## Run the unit tests and say what they cover; fail if it is less than it was
+	@$(BIN)/python -m pytest -m unit --numprocesses 2 --cov --cov-report=term $(ARGS)
 
 test-docker: setup ## Build the image and run it in a Docker work pool, with podman: needs root, podman, runc, debootstrap
 	@$(BIN)/python -m pytest tests/docker/work_pool.py $(ARGS)
@@ -76,7 +80,7 @@ lock: | $(BIN)/python ## Pin all dependencies in requirements*.txt: ARGS=--upgra
 
 clean: ## Remove all that was installed or made here, data of the local stack included
 	@rm -rf $(VENV) .media-enricher $(POSTGREST)/node_modules $(NODE_TESTS:%=%/node_modules) \
-		examples/nextjs/.next .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+		.coverage examples/nextjs/.next .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
