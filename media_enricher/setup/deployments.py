@@ -20,9 +20,9 @@ import msgspec
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 
-from media_enricher import processes
 from media_enricher.setup.nightly import BUCKET_VARIABLE
 from media_enricher.setup.things import Outcome, SetupError, Thing
+from process_control import processes
 
 _ROOT = Path(__file__).parents[2]
 PREFECT_YAML = _ROOT / "prefect.yaml"

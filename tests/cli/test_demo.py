@@ -15,10 +15,10 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from media_enricher import processes
 from media_enricher.cli import app
 from media_enricher.demo import audit
 from media_enricher.demo.packages import images_of
+from process_control import processes
 from tests.corpora import CACHE
 from tests.waiting import PATIENCE_SECONDS, wait_until_gone
 

@@ -15,8 +15,8 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from media_enricher import processes
-from media_enricher.local import LocalStack
+from process_control import processes
+from supabase_local import LocalStack
 from tests.flows.conftest import SLOWLY, FilledBucket, photo
 from tests.prefect_here import prefect_environment
 from tests.waiting import PATIENCE_SECONDS, marked, wait_for, wait_until_gone
