@@ -1,27 +1,26 @@
 """Child processes that do not outlive this one, however it ends.
 
-On Linux the kernel itself signals a child when its parent goes (PR_SET_PDEATHSIG). It takes the end
-of the *thread* that started the child for the parent's; so all are started by one thread that lives
-as long as the process. Elsewhere, a killed parent leaves them.
+On Linux the kernel itself signals a child when its parent ends (see `parent_death`). It takes the
+end of the *thread* that started the child for the parent's, so one thread that lives as long as the
+process starts all of them. Elsewhere, a killed parent leaves them.
 """
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-_PR_SET_PDEATHSIG = 1
+from process_control import parent_death
+
 _WATCH_SECONDS = 0.5
 
 
@@ -41,7 +40,7 @@ def spawn(
         options: of `subprocess.Popen`.
     """
     arguments = [str(part) for part in command]
-    follow = die_with_parent(on_parent_death)
+    follow = parent_death.preexec(on_parent_death)
 
     def prepare() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -77,21 +76,6 @@ def run(
     return subprocess.CompletedProcess(
         child.args, child.returncode, out.decode(errors="replace"), err.decode(errors="replace")
     )
-
-
-def die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
-    """A `preexec_fn` for a child that the calling process starts from a thread that lives on."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)  # loaded here: a child after fork must not
-    parent = os.getpid()
-
-    def follow() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, death_signal)
-        if os.getppid() != parent:  # it died before the call above
-            os._exit(1)
-
-    return follow
 
 
 def follow_parent() -> None:

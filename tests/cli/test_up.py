@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from media_enricher.dev.environment import DevEnvironment
-from process_control import processes
+from process_control import parent_death
 from supabase_local import LocalStack
 from tests.flows.conftest import SLOWLY, photo
 from tests.prefect_api import PrefectApi
@@ -46,7 +46,7 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=processes.die_with_parent(signal.SIGKILL),
+            preexec_fn=parent_death.preexec(),
             start_new_session=True,  # as a shell gives each command a process group of its own
         )
         self.said: dict[str, str] = {}

@@ -25,7 +25,7 @@ from prefect.states import Cancelling
 from media_enricher.orchestration import resources
 from media_enricher.snapshot.reader import open_snapshot
 from media_enricher.snapshot.targets import SnapshotError
-from process_control import processes
+from process_control import parent_death
 from supabase_local import LocalStack
 from supabase_local.folder import StackFolder
 from supabase_local.storage.blobs import BlobStore
@@ -223,7 +223,7 @@ class FlowProcess:
             env=prefect_environment() | environment,
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=processes.die_with_parent(signal.SIGKILL),
+            preexec_fn=parent_death.preexec(),
         )
         self.run_id: str | None = None
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from process_control import processes
+from process_control import parent_death, processes
 from supabase_local import LocalStack
 from tests.flows.conftest import SLOWLY, FilledBucket, photo
 from tests.prefect_here import prefect_environment
@@ -36,7 +36,7 @@ def start() -> Iterator[Start]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=processes.die_with_parent(signal.SIGKILL),
+            preexec_fn=parent_death.preexec(),
         )
         started.append(process)
         return process

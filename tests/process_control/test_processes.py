@@ -64,9 +64,9 @@ def test_a_child_can_be_ended_where_its_parent_ignores_that() -> None:
 
 LATE = """
 import os, sys
-from process_control.processes import die_with_parent
+from process_control.parent_death import preexec
 
-follow = die_with_parent(9)
+follow = preexec(9)
 parent = os.getpid()
 reading, writing = os.pipe()
 if os.fork() == 0:
@@ -110,7 +110,7 @@ STARTED_OTHERWISE = {
     "process_control/processes.py": "the one way",
     "media_enricher/engine/template.py": "the template of decoders sees to it itself",
     "media_enricher/engine/lane_process.py": "a lane sees to it itself",
-    "media_enricher/setup/deployments.py": "by asyncio, with `die_with_parent`",
+    "media_enricher/setup/deployments.py": "by asyncio, with `parent_death`",
 }
 
 
