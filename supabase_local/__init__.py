@@ -1,7 +1,8 @@
-"""A Docker-free local Supabase: for demo, development and tests, and nothing else.
+"""A local Supabase without Docker, for demo, development and tests only.
 
-Real Postgres and real PostgREST; Storage and Auth are ours, over the same database, in the
-likeness of the real ones. Everything is one process group behind one base URL.
+Postgres and PostgREST are the real ones. Storage and Auth are written here, over the same database,
+and behave like the real ones as far as README.md says. All of it is one process group behind one
+base URL. Start it with `LocalStack.start`.
 """
 
 from supabase_local.errors import LocalStackError

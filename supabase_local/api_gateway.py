@@ -1,4 +1,4 @@
-"""The stack's one front door: CORS, API keys, and which service a path belongs to.
+"""The API gateway, which every request passes: CORS, API keys, and the service of each path.
 
 As Supabase's own gateway does, it exchanges `sb_publishable_…` and `sb_secret_…` keys for the
 tokens of their roles before a service sees the request.
@@ -24,7 +24,7 @@ _TAKES_ANY_KEY = ("/functions/v1",)
 
 
 class KeyRefusedError(Exception):
-    """A request without a key, or with one that is none. The message is the gateway's."""
+    """A request without an API key, or with an invalid one. The message is the one of Supabase."""
 
 
 class ApiGateway:
@@ -89,8 +89,8 @@ class ApiGateway:
             bearer = self._token_of_key(bearer)
         if not bearer:
             return headers
-        kept = [header for header in headers if header[0] != b"authorization"]
-        return [*kept, (b"authorization", f"Bearer {bearer}".encode("latin-1"))]
+        others = [header for header in headers if header[0] != b"authorization"]
+        return [*others, (b"authorization", f"Bearer {bearer}".encode("latin-1"))]
 
     def _token_of_key(self, key: str) -> str:
         if key.startswith("sb_"):

@@ -1,4 +1,4 @@
-"""Small records that are kept in a file between two starts."""
+"""Small records in a file: written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import msgspec
 
 
 def write_record(record: msgspec.Struct, file: Path) -> None:
-    """Write a record, for its owner's eyes alone. A kill in between leaves the one before."""
+    """Write a record as JSON, readable by its owner only (mode 0600).
+
+    A process that is killed meanwhile leaves the record that was there before.
+    """
     partial = file.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

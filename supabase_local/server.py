@@ -1,4 +1,4 @@
-"""The stack's process: it starts Postgres and PostgREST, serves HTTP, and ends them all.
+"""The stack's process: it starts Postgres and PostgREST, serves HTTP, and stops both at its end.
 
 `LocalStack` starts it as `python -m supabase_local.server`. Its standard output is one line
 of JSON, once the stack is ready or cannot be; the rest goes to standard error, which is a log.
@@ -156,14 +156,14 @@ async def _serve(
             functions = Proxy(
                 lambda: functions_url,
                 keep_host=True,
-                away=f"the gateway at {functions_url} does not answer",
+                away=f"the server of the functions at {functions_url} does not answer",
             )
             cleanup.push_async_callback(functions.close)
             services["/functions/v1"] = functions
-        front = ApiGateway(services, keys)
+        api_gateway = ApiGateway(services, keys)
         server = _Server(
             uvicorn.Config(
-                front,
+                api_gateway,
                 http="httptools",
                 ws="none",
                 lifespan="off",
@@ -243,7 +243,7 @@ def _listen(port: int, last_port: int | None) -> Iterator[socket.socket]:
 
 
 def _announce(announcement: Announcement) -> bool:
-    """Tell whoever started us; False if nobody listens any more."""
+    """Write the line to standard output. False if nobody reads it any more."""
     try:
         sys.stdout.buffer.write(msgspec.json.encode(announcement) + b"\n")
         sys.stdout.buffer.flush()

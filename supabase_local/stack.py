@@ -58,7 +58,7 @@ class LocalStack(Stoppable):
         Args:
             folder: made if missing; a second start finds all data, keys and users again.
             port: of the base URL; 0 takes that of the last start, or a free one.
-            detach: let the stack live on after this process; else it ends with it, however.
+            detach: let the stack outlive this process; else it ends with it, however this one ends.
             functions_url: of the server that `/functions/v1` is passed on to, whole paths, as
                 `http://127.0.0.1:8090`; it need not run yet. Without it there are no functions.
 
@@ -149,7 +149,7 @@ class LocalStack(Stoppable):
 
     @property
     def pid(self) -> int:
-        """The process that holds all others; also the id of their process group."""
+        """The process that started all others; also the id of their process group."""
         return self._running.pid
 
     @property
@@ -171,7 +171,7 @@ class LocalStack(Stoppable):
 
     @contextlib.contextmanager
     def without_rest(self) -> Iterator[None]:
-        """Take PostgREST away while the block runs: `/rest/v1` answers 503."""
+        """Stop PostgREST while the block runs: `/rest/v1` answers 503."""
         self._control("postgrest/stop")
         try:
             yield
@@ -225,7 +225,7 @@ def _spawn_ours(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
 
 
 def _stop_group(leader: int, is_alive: Callable[[], bool]) -> None:
-    """End the stack's processes: its leader ends the others; if it does not, the kernel does."""
+    """Stop the stack's processes: the leader stops the others; if it does not, all are killed."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(leader, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS

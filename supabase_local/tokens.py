@@ -1,4 +1,4 @@
-"""Who is calling: from a bearer token to a role and its claims."""
+"""Who is calling: the role and the claims of a bearer token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROLES = frozenset({"anon", "authenticated", "service_role"})
 
 
 class InvalidTokenError(Exception):
-    """The token proves nothing. The message is what Supabase would say."""
+    """The token is not valid. The message is the one of Supabase."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -29,7 +29,7 @@ class Caller(msgspec.Struct, frozen=True):
 
     @property
     def bypasses_rls(self) -> bool:
-        """Whether row level security lets this caller through unasked."""
+        """Whether row level security does not apply to this caller."""
         return self.role == "service_role"
 
     @property

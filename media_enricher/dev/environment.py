@@ -1,6 +1,6 @@
-"""All that runs on one machine: Supabase, a Prefect server, a worker, and the gateway.
+"""The whole system on one machine: Supabase, a Prefect server, a worker and the gateway.
 
-What `media-enricher up`, the browser tests and the benchmark of the gateway start.
+`media-enricher up`, the browser tests and the benchmark of the gateway start it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from supabase_local.ports import HOST, free_port, is_free
 from supabase_local.stack import LocalStack
 
 GATEWAY_PORT = 8090
-"""Taken if it is free and no other was asked for or taken before."""
+"""The gateway's port, unless another was requested or used before, or it is taken."""
 
 
 class Ended(NamedTuple):
@@ -35,7 +35,7 @@ class Ended(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """What it said last, as the end of a sentence."""
+        """Its last output, as the end of a sentence."""
         return children.reason(self.log)
 
 
@@ -47,7 +47,7 @@ class DevEnvironment(Stoppable):
         gateway_url: base of the gateway; the admin page is at `/media-enricher/admin`.
         stack: the local Supabase, or None where another project is used.
         prefect_url: of Prefect's user interface.
-        auth_string: what Prefect asks for; None where another server is used.
+        auth_string: `user:password` for Prefect; None where another server is used.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,7 +74,7 @@ class DevEnvironment(Stoppable):
         settings: Mapping[str, str] | None = None,
         prepare: Callable[[LocalStack], None] | None = None,
     ) -> DevEnvironment:
-        """Start everything side by side, and wait until a run can be asked for and will start.
+        """Start everything side by side, and wait until a run can be requested and will start.
 
         Call it from the main thread. A second start on the same folder finds all data, keys,
         passwords and, where they are free, ports again.
@@ -125,7 +125,7 @@ class DevEnvironment(Stoppable):
         return None
 
     def stop(self) -> None:
-        """End everything: first what uses, then what is used. The data stays."""
+        """Stop everything, each server before those that it uses. The data stays."""
         self._cleanup.close()
 
     def _start(
@@ -165,17 +165,19 @@ class DevEnvironment(Stoppable):
             self.logs.mkdir(parents=True, exist_ok=True)
             self._cleanup.enter_context(FolderLock(self.folder / "lock").held())
         except (FileExistsError, NotADirectoryError):
-            raise LocalStackError(f"{self.folder} is not a folder; name another one.") from None
+            raise LocalStackError(f"{self.folder} is not a folder. Name another one.") from None
         except PermissionError:
-            raise LocalStackError(f"{self.folder} may not be written; name another one.") from None
+            raise LocalStackError(
+                f"No permission to write to {self.folder}. Name another folder."
+            ) from None
         except HeldError:
             raise LocalStackError(
-                f"`media-enricher up` is running in {self.folder} already. Use that, stop it, or "
-                "name another folder with --folder."
+                f"`media-enricher up` is running in {self.folder} already. Use that one, stop it, "
+                "or name another folder with --folder."
             ) from None
 
     def _gateway_port(self, asked: int | None) -> int:
-        """The port asked for, if it is free; else that of the last start, the usual, or any."""
+        """The requested port if it is free; else that of the last start, the usual one, or any."""
         if asked and not is_free(asked):
             raise LocalStackError(
                 f"Port {asked} is taken. Name another one with --port, or none for a free one."
@@ -197,7 +199,7 @@ class DevEnvironment(Stoppable):
         return stack.environment()
 
     def _start_setup(self) -> SetupProcess:
-        """Start it early, for it imports Prefect, which takes seconds, while others start."""
+        """Start it early: it imports Prefect, which takes seconds, while the others start."""
         setup = SetupProcess.start(
             self.logs / "setup.log",
             self._environment,

@@ -1,4 +1,4 @@
-"""The gateway as a program to start here: `media-enricher serve`."""
+"""The gateway as a child process: `media-enricher serve`."""
 
 from __future__ import annotations
 

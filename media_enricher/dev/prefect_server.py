@@ -1,9 +1,8 @@
-"""A Prefect server of our own, on this machine's loopback interface.
+"""A Prefect server as a child process, on this machine's loopback interface.
 
-It is a program to start here, as Postgres is: nothing of Prefect is imported. Its database is a
-Postgres of its own, as Prefect advises for all that matters. On SQLite, requests that get in each
-other's way are answered with 503, and a client that goes away amid one can stop the server for the
-minute that the next writer waits.
+Nothing of Prefect is imported. Its database is a Postgres of its own, as Prefect advises for
+production. On SQLite, it answers requests that get in each other's way with 503, and a client that
+goes away during one can block the server for the minute that the next writer waits.
 """
 
 from __future__ import annotations
@@ -23,11 +22,12 @@ from supabase_local.postgres import SUPERUSER, Postgres, new_password
 from supabase_local.server_process import ServerProcess
 
 _LEASES = "prefect.server.concurrency.lease_storage.filesystem"
-"""Who holds which slot of a deployment. In memory, a restart would leave slots taken for ever."""
+"""Where it records who holds which slot of a deployment. In memory, a restart would lose it, and
+slots would stay taken for ever."""
 
 
 class _Access(msgspec.Struct, frozen=True):
-    """How to reach the server: kept beside its data, so that a restart changes nothing."""
+    """How to reach the server. Stored beside its data, so that a restart changes nothing."""
 
     port: int
     auth_string: str
@@ -39,7 +39,7 @@ class PrefectServer(ServerProcess):
 
     Attributes:
         url: of the user interface; the API is at `/api`.
-        auth_string: `user:password`, which both ask for: whoever reaches the API may run code.
+        auth_string: `user:password`, which both ask for, because the API lets a caller run code.
         log: its output.
     """
 

@@ -1,6 +1,6 @@
 """A program that ends with all that it started: `python -m media_enricher.dev.process_group …`.
 
-A Prefect worker that is told to stop, or is killed, ends before its runs can say that they do. This
+A Prefect worker that is told to stop, or is killed, ends before its runs can report their end. This
 process leads the group of both. Told to stop (SIGTERM, which it also gets when its own parent
 goes), it interrupts the runs, so that they end as cancelled, then the worker, and kills the rest.
 """
@@ -32,8 +32,8 @@ def command(*program: str | Path) -> list[str | Path]:
 
 
 def main(program: list[str]) -> None:
-    """Run a program until it ends or we are told to; then nothing of its group is left, nor we."""
-    signal.signal(signal.SIGINT, _ignore)  # a function, for SIG_IGN would be the program's too
+    """Run a program until it ends or this process is told to stop; then end the whole group."""
+    signal.signal(signal.SIGINT, _ignore)  # a function, because the program would inherit SIG_IGN
     child: subprocess.Popen[bytes] | None = None
     try:
         with Interruption((signal.SIGTERM,)):

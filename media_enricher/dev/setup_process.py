@@ -1,4 +1,4 @@
-"""`media-enricher setup` as a program to start here, beside all else that starts."""
+"""`media-enricher setup` as a child process, which runs while the servers start."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SetupProcess(Stoppable):
     def start(
         cls, log: Path, environment: Mapping[str, str], *, wait_seconds: float
     ) -> SetupProcess:
-        """Start to make what Prefect has to know.
+        """Start to make the deployments and whatever else Prefect needs.
 
         Args:
             log: what was made or found is appended here.
@@ -49,7 +49,7 @@ class SetupProcess(Stoppable):
         return cls(process, log)
 
     def wait_for_pool(self, pool: WorkPool) -> None:
-        """Wait until the work pool is there, which is soon: a worker may then start.
+        """Wait until the work pool exists, which is soon. A worker may then start.
 
         Raises:
             LocalStackError: the set-up failed, or takes too long.
@@ -60,7 +60,7 @@ class SetupProcess(Stoppable):
             time.sleep(0.1)
 
     def wait(self) -> None:
-        """Wait until all is done.
+        """Wait until everything is done.
 
         Raises:
             LocalStackError: it failed, or takes too long.
@@ -73,7 +73,7 @@ class SetupProcess(Stoppable):
             raise self._failed()
 
     def stop(self) -> None:
-        """End it, with the program of Prefect's that it runs, if it is still under way."""
+        """Kill it, and the Prefect program that it runs, if it has not ended yet."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()

@@ -1,6 +1,6 @@
-"""The work pool, as seen from here: whether it is there, and who works for it.
+"""The work pool: whether it exists, and which workers report to it.
 
-Asked over HTTP, for importing Prefect takes seconds; `media-enricher setup` makes it.
+It is read over HTTP, because importing Prefect takes seconds. `media-enricher setup` makes it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 30.0
 
 
 class _AwayError(LocalStackError):
-    """Prefect does not answer just now."""
+    """Prefect does not answer at this moment."""
 
 
 class WorkPool:
@@ -30,7 +30,7 @@ class WorkPool:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Nothing is asked yet.
+        """Sends no request yet.
 
         Args:
             environment: with `PREFECT_API_URL`, and `PREFECT_API_AUTH_STRING` or `PREFECT_API_KEY`
@@ -50,7 +50,7 @@ class WorkPool:
         self._client.close()
 
     def exists(self) -> bool:
-        """Whether somebody has made it."""
+        """Whether it exists."""
         answer = self._ask("GET", f"/work_pools/{POOL}", None, httpx.codes.NOT_FOUND)
         return answer.is_success
 

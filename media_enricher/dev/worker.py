@@ -17,13 +17,13 @@ from supabase_local import children
 from supabase_local.server_process import ServerProcess
 
 QUERY_SECONDS = 0.5
-"""How often it looks for runs. A run's own start takes 3 s; looking should add little to it."""
+"""How often it looks for runs. A run takes 3 s to start; looking should add little to that."""
 
 
 class Worker(ServerProcess):
     """A running worker. Make it with `Worker.start`.
 
-    With it end its runs: they are cancelled, and say so if they can.
+    Its runs end with it: they are cancelled, and report that if they can.
 
     Attributes:
         log: the output of the worker and of all its runs.

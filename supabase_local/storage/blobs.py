@@ -1,4 +1,4 @@
-"""The bytes of objects: one file a version, named by the version.
+"""The bytes of objects: one file per version, named by the version.
 
 An object's own name may be 1,024 bytes long, which no file name may be; and a version is written
 once and never changed, so a reader is never torn.
@@ -35,7 +35,7 @@ class BlobStore:
         return BlobWriter(self)
 
     def remove(self, version: str) -> None:
-        """Delete a version's bytes; those already gone are gone."""
+        """Delete a version's bytes, if they are there."""
         Path(self.path(version)).unlink(missing_ok=True)
 
     def copy(self, version: str) -> str:

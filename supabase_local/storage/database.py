@@ -58,7 +58,7 @@ class Database:
             yield connection
 
     async def find_bucket(self, bucket: str) -> Row | None:
-        """A bucket, whoever may see it."""
+        """A bucket, regardless of who may see it."""
         with _translated():
             row: Row | None = await self._pool.fetchrow(
                 "select id, public, file_size_limit, allowed_mime_types"

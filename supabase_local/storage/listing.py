@@ -91,12 +91,12 @@ class Cursor(msgspec.Struct):
     moment: str | None = None
 
     def encode(self) -> str:
-        """As clients carry it."""
+        """As clients get it and send it back."""
         return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode()
 
     @classmethod
     def decode(cls, text: str) -> Cursor:
-        """Back again.
+        """Read what `encode` made.
 
         Raises:
             StorageError: it is none of ours.

@@ -44,12 +44,12 @@ _decode_metadata = msgspec.json.Decoder(ObjectMetadata).decode
 
 
 def stored_object(version: str, metadata: str | None) -> StoredObject:
-    """From the two columns."""
+    """From the columns `metadata` and `version`."""
     return StoredObject(version, _decode_metadata(metadata or "{}"))
 
 
 class DownloadLookup:
-    """Finds objects by bucket and name, past row level security."""
+    """Finds objects by bucket and name, bypassing row level security."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool

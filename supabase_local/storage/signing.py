@@ -1,4 +1,4 @@
-"""Signed URLs: leave to download, or to upload, one object for a while."""
+"""Signed URLs: whoever has one may download, or upload, one object for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows and blobs kept in step: store, move, copy and remove objects.
+"""Keeps rows and blobs consistent: store, move, copy and remove objects.
 
 A blob is written before its row and removed after it, so a row never points at nothing, whatever
 fails in between; at worst a blob stays that no row names.
