@@ -32,11 +32,11 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a child that is sent a signal when this process ends. Any thread may call it.
 
-    SIGTERM ends the child even where this process ignores it, which a program would inherit.
+    SIGTERM ends the child even if this process ignores it; else the child would inherit that.
 
     Args:
         command: the program and its arguments.
-        on_parent_death: what the child gets, however this process ends.
+        on_parent_death: the signal that the child gets, however this process ends.
         options: of `subprocess.Popen`.
     """
     arguments = [str(part) for part in command]
@@ -50,7 +50,7 @@ def spawn(
     starting = _starter().submit(_popen, arguments, preexec_fn=prepare, **options)
     try:
         return starting.result()
-    except BaseException:  # interrupted: nobody gets to know the child, so it ends
+    except BaseException:  # interrupted: the caller never gets the child, so it has to end
         starting.add_done_callback(lambda started: _dismiss(started, on_parent_death))
         raise
 
@@ -58,13 +58,17 @@ def spawn(
 def run(
     command: Sequence[str | Path], *, timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end; it is killed if this process, or this call, ends before.
+    """Run a program to its end. It is killed if this process, or this call, ends earlier.
+
+    Args:
+        command: the program and its arguments.
+        timeout: in seconds; None waits for ever.
 
     Returns:
-        Its exit code and what it printed.
+        Its exit code, and what it printed to standard output and standard error.
 
     Raises:
-        subprocess.TimeoutExpired: it took longer.
+        subprocess.TimeoutExpired: it took longer than the timeout.
     """
     pipe = subprocess.PIPE
     with spawn(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as child:
@@ -81,9 +85,9 @@ def run(
 def follow_parent() -> None:
     """End this process soon after its parent's end, and leave Ctrl-C to the parent.
 
-    The initializer of a process pool, whose processes a library starts from threads of its own. It
-    watches the parent's id, for the kernel's own death signal takes the end of such a thread for
-    the parent's.
+    To be the initializer of a process pool, whose processes a library starts from threads of its
+    own. It watches the parent's id, because the kernel's death signal would take the end of such a
+    thread for the parent's.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
@@ -103,7 +107,7 @@ def kill_workers() -> None:
 
 
 def _popen(arguments: list[str], **options: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(arguments, **options)  # noqa: S603 - what we are asked to start
+    return subprocess.Popen(arguments, **options)  # noqa: S603 - the caller's program
 
 
 def _dismiss(started: Future[subprocess.Popen[bytes]], with_signal: signal.Signals) -> None:
@@ -113,8 +117,8 @@ def _dismiss(started: Future[subprocess.Popen[bytes]], with_signal: signal.Signa
 
 @lru_cache
 def _starter() -> ThreadPoolExecutor:
-    """The thread that all children are started by."""
+    """The thread that starts all children."""
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="children")
 
 
-os.register_at_fork(after_in_child=_starter.cache_clear)  # threads do not come along
+os.register_at_fork(after_in_child=_starter.cache_clear)  # a fork has no threads

@@ -1,10 +1,10 @@
 """Signals that ask this process to stop. None of them is lost.
 
-A handler that raises may find Python where exceptions are ignored: in a callback around a fork, in
-a `__del__`, in one of the garbage collector, or in somebody's `except BaseException`. And a signal
-that comes just before a blocking call is handled only after that call. So a signal is sent again,
-several times a second, until it has been heard: until its exception left the block that waits for
-it, or somebody said so.
+An exception that a signal handler raises can be lost. Python ignores it in a callback around a
+fork, in a `__del__` and in a callback of the garbage collector; `except BaseException` catches it.
+And a signal that comes just before a blocking call is handled only after that call. So a signal is
+sent again, several times a second, until it was heard. That is when its exception has left the
+block that waits for it, or when `hear` is called.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ FORWARD_SECONDS = 0.3
 
 
 class Repeater:
-    """A context manager: each signal that comes while it is open is passed on until it is heard.
+    """A context manager: a signal that comes within its block is passed on until it is heard.
 
-    The kernel's notice itself (`signal.set_wakeup_fd`) tells it of a signal, so that it knows of
-    those, too, whose handler did not run yet. Off the main thread, where there are no handlers, it
-    does nothing.
+    It learns of a signal from the kernel's notice (`signal.set_wakeup_fd`), so it also knows of
+    signals whose handler has not run yet. Off the main thread, where there are no handlers, it does
+    nothing.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class Repeater:
         *,
         every: float = AGAIN_SECONDS,
     ) -> None:
-        """Nothing is watched yet.
+        """Watches nothing yet.
 
         Args:
-            signals: those that are passed on.
-            again: called on a thread of its own with the number of the signal, again and again.
-            every: seconds between two calls; the first comes after as long, too.
+            signals: the signals to pass on.
+            again: called with the signal's number, on a thread of its own, again and again.
+            every: seconds between two calls, and before the first.
         """
         self._signals = signals
         self._again = again
@@ -52,7 +52,7 @@ class Repeater:
         self._thread: threading.Thread | None = None
 
     def hear(self) -> None:
-        """Pass nothing on any more of what came until now."""
+        """Stop passing on the signals that came until now."""
         self._pending = None
 
     def __enter__(self) -> Self:
@@ -77,7 +77,7 @@ class Repeater:
             return
         signal.set_wakeup_fd(self._before, warn_on_full_buffer=False)
         os.close(self._writing)
-        self._thread.join()  # after that it sends nothing to a handler that is not meant
+        self._thread.join()  # from here on nothing is sent to the handlers from before
         self._thread = None
 
     def _watch(self, reading: int) -> None:
@@ -93,7 +93,7 @@ class Repeater:
                     self._again(number)
 
     def _take(self, came: bytes) -> None:
-        if self._before >= 0:  # somebody around us listens, too
+        if self._before >= 0:  # code around this block listens, too
             os.write(self._before, came)
         for number in came:
             if number in self._signals and self._pending is None:
@@ -101,17 +101,17 @@ class Repeater:
 
 
 class Interruption:
-    """A context manager: a signal raises KeyboardInterrupt in its block, and again until it leaves.
+    """A context manager: a signal raises KeyboardInterrupt in its block, until the block is left.
 
-    Left after such a signal, the process is about to end, and ignores more of them from then on: a
-    second Ctrl-C does not disturb the end that the first asked for. While the exception is on
-    its way through the block's `finally` and `with`, further signals do not get in between.
+    After such a signal the process is about to end, so from the end of the block on it ignores
+    these signals: a second Ctrl-C does not disturb the end that the first asked for. While the
+    exception passes the block's `finally` and `with`, further signals raise nothing.
 
     Attributes:
         is_asked: whether a signal came.
         is_raised: whether it was raised at least once.
         raises: if set to False, a signal is noted (`is_asked`) and nothing else happens.
-        when: whether it may be raised at the frame that is being executed; None for anywhere.
+        when: tells whether it may be raised in the frame that is being executed; None: anywhere.
     """
 
     def __init__(
@@ -131,13 +131,13 @@ class Interruption:
         self._repeater = Repeater(signals, self._send_again)
 
     def hear(self) -> None:
-        """Raise nothing any more: what was asked for is being done, or will be."""
+        """Raise nothing from here on: the process ends, or will, without an exception."""
         self._is_heard = True
         self.raises = False
         self._repeater.hear()
 
     def ask(self) -> None:
-        """Do as if a signal had come. For other threads."""
+        """Act as if a signal had come. Other threads may call it."""
         send_to_main_thread(self._signals[0])
 
     def __call__(self, _signal_number: int, frame: FrameType | None) -> None:
@@ -182,11 +182,11 @@ class Interruption:
 
 
 class Forwarding:
-    """A context manager: a signal in its block raises nothing, and is passed on until it is over.
+    """A context manager: a signal in its block raises nothing, and is passed on until its end.
 
     Attributes:
         is_asked: whether a signal came.
-        pass_on: called on a thread of its own, again and again; to be set once there is somebody.
+        pass_on: called on a thread of its own, again and again. Set it once there is a receiver.
     """
 
     def __init__(self, signals: tuple[signal.Signals, ...] = STOPPING) -> None:

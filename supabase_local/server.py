@@ -23,6 +23,7 @@ import uvloop
 
 from process_control.signals import Interruption
 from supabase_local import auth
+from supabase_local.announcement import Announcement
 from supabase_local.api_gateway import ApiGateway
 from supabase_local.control import Control
 from supabase_local.errors import LocalStackError
@@ -42,13 +43,6 @@ from supabase_local.tokens import TokenVerifier
 
 _SUPERVISION_SECONDS = 0.25
 _log = logging.getLogger("supabase_local")
-
-
-class Announcement(msgspec.Struct, omit_defaults=True):
-    """The one line on standard output: what runs, or why nothing does."""
-
-    running: Running | None = None
-    error: str | None = None
 
 
 def main() -> None:

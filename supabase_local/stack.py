@@ -19,6 +19,7 @@ import msgspec
 from process_control import processes
 from process_control.stoppable import Stoppable
 from supabase_local import children
+from supabase_local.announcement import Announcement
 from supabase_local.errors import LocalStackError
 from supabase_local.folder import Running, StackFolder
 from supabase_local.keys import StackKeys, Users
@@ -27,11 +28,6 @@ from supabase_local.postgres import DATABASE
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
-
-
-class _Announcement(msgspec.Struct):
-    running: Running | None = None
-    error: str | None = None
 
 
 class LocalStack(Stoppable):
@@ -211,7 +207,7 @@ def _await_announcement(process: subprocess.Popen[bytes], log: Path) -> Running:
             f"The local stack did not start in {_START_SECONDS:.0f} s. Its log: {log}"
         )
     if line:
-        announcement = msgspec.json.decode(line, type=_Announcement)
+        announcement = msgspec.json.decode(line, type=Announcement)
         if announcement.running is not None:
             return announcement.running
         if announcement.error:
