@@ -153,7 +153,7 @@ class Postgres(ServerProcess):
                 for script in sorted(_BOOTSTRAP.glob("*.sql")):
                     await connection.execute(script.read_text(encoding="utf-8"))
                 for role in _LOGIN_ROLES:
-                    # Utility statements take no parameters; the password is ours and hexadecimal.
+                    # Utility statements take no parameters; the password is hexadecimal.
                     await connection.execute(f"alter role {role} password '{self._password}'")
         finally:
             await connection.close()

@@ -176,15 +176,15 @@ class DevEnvironment(Stoppable):
                 "or name another folder with --folder."
             ) from None
 
-    def _gateway_port(self, asked: int | None) -> int:
+    def _gateway_port(self, requested: int | None) -> int:
         """The requested port if it is free; else that of the last start, the usual one, or any."""
-        if asked and not is_free(asked):
+        if requested and not is_free(requested):
             raise LocalStackError(
-                f"Port {asked} is taken. Name another one with --port, or none for a free one."
+                f"Port {requested} is taken. Name another one with --port, or none for a free one."
             )
         remembered = self.folder / "gateway-port"
         last = int(remembered.read_text()) if remembered.is_file() else GATEWAY_PORT
-        port = asked or (last if is_free(last) else free_port(GATEWAY_PORT))
+        port = requested or (last if is_free(last) else free_port(GATEWAY_PORT))
         remembered.write_text(str(port))
         return port
 

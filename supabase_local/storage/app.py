@@ -123,7 +123,7 @@ class AccessLog:
 
 
 class _Entry:
-    """A request under way, for the log: what was asked, and what was answered so far."""
+    """A request under way, for the log: the request, and what was sent of its answer so far."""
 
     __slots__ = ("_bytes", "_scope", "_send", "_status")
 
@@ -141,14 +141,16 @@ class _Entry:
         await self._send(message)
 
     def line(self) -> dict[str, Any]:
-        asked = next((value for name, value in self._scope["headers"] if name == b"range"), None)
+        range_header = next(
+            (value for name, value in self._scope["headers"] if name == b"range"), None
+        )
         return {
             "time": time.time(),
             "method": self._scope["method"],
             "path": self._scope["path"],
             "status": self._status,
             "bytes": self._bytes,
-            "range": asked.decode("latin-1") if asked else None,
+            "range": range_header.decode("latin-1") if range_header else None,
         }
 
 

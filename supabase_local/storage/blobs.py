@@ -27,7 +27,7 @@ class BlobStore:
             (folder / f"{number:02x}").mkdir(parents=True, exist_ok=True)
 
     def path(self, version: str) -> str:
-        """Where the bytes of a version are (a string: this is asked for every download)."""
+        """Where the bytes of a version are (a string, because every download calls this)."""
         return f"{self._root}{version[:2]}{os.sep}{version}"
 
     def writer(self) -> BlobWriter:

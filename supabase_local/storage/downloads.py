@@ -27,7 +27,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 
 class Download(msgspec.Struct):
-    """How an object was asked for."""
+    """How an object was requested."""
 
     method: str
     headers: Mapping[bytes, bytes]
@@ -66,9 +66,9 @@ async def send_object(found: StoredObject, blobs: BlobStore, download: Download,
     try:
         size = os.fstat(blob).st_size
         status, first, length = 200, 0, size
-        asked = download.headers.get(b"range")
-        if asked is not None:
-            window = requested_range(asked, size)
+        range_header = download.headers.get(b"range")
+        if range_header is not None:
+            window = requested_range(range_header, size)
             if window is not None:
                 status, (first, length) = 206, window
                 content_range = b"bytes %d-%d/%d" % (first, first + length - 1, size)

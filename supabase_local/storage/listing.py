@@ -99,7 +99,7 @@ class Cursor(msgspec.Struct):
         """Read what `encode` made.
 
         Raises:
-            StorageError: it is none of ours.
+            StorageError: it is not such a cursor.
         """
         try:
             cursor = msgspec.json.decode(base64.urlsafe_b64decode(text), type=cls)

@@ -68,17 +68,17 @@ class DownloadLookup:
         return await asyncio.shield(answer)  # others may wait for the same answer
 
     async def _ask(self) -> None:
-        asked: dict[_Address, asyncio.Future[StoredObject | None]] = {}
+        requested: dict[_Address, asyncio.Future[StoredObject | None]] = {}
         try:
             while self._waiting:  # again, for some may have come while the connection was let go
                 async with self._pool.acquire() as connection:
                     while self._waiting:
-                        asked, self._waiting = self._waiting, {}
-                        found = await _find(connection, asked)
-                        for address, answer in asked.items():
+                        requested, self._waiting = self._waiting, {}
+                        found = await _find(connection, requested)
+                        for address, answer in requested.items():
                             answer.set_result(found.get(address))
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failure:
-            for answer in {**asked, **self._waiting}.values():
+            for answer in {**requested, **self._waiting}.values():
                 if not answer.done():
                     answer.set_exception(failure)
             self._waiting = {}
@@ -86,7 +86,7 @@ class DownloadLookup:
             self._asking = None
 
 
-async def _find(connection: Any, asked: Iterable[_Address]) -> dict[_Address, StoredObject]:
-    buckets, keys = zip(*asked, strict=True)
+async def _find(connection: Any, requested: Iterable[_Address]) -> dict[_Address, StoredObject]:
+    buckets, keys = zip(*requested, strict=True)
     rows = await connection.fetch(_FIND, buckets, keys)
     return {(row[0], row[1]): stored_object(row[2], row[3]) for row in rows}

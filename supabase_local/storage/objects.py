@@ -83,7 +83,7 @@ class _Objects:
         token = request.query_params.get("token", "")
         claims = self._storage.signer.claims(token, bucket, key, "upload")
         owner = claims.get("owner")
-        # Whether the signer may upload was asked when the URL was made.
+        # Whether the signer may upload was checked when the URL was made.
         signer = Caller("service_role", {"sub": owner, "role": "service_role"}, "{}")
         return await self._receive(request, signer, upsert=bool(claims.get("upsert")))
 
