@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-POSTGREST := media_enricher/local/postgrest
+POSTGREST := supabase_local/postgrest
 # What only tests need of npm; the last is a Next.js project that one of them builds and drives.
 NODE_TESTS := tests/oracles tests/browser tests/supabase_js examples/nextjs
 

@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from media_enricher.output import survive_broken_pipes
-from media_enricher.signals import Interruption
+from process_control.signals import Interruption
 
 INTERRUPTED = 130
 

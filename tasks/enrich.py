@@ -26,8 +26,8 @@ from media_enricher.models import ENRICHER_VERSION, Mode, Outcome
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.batch_cuts import Cuts
 from media_enricher.orchestration.task_cache import TaskCache
-from media_enricher.processes import kill_workers
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
+from process_control.processes import kill_workers
 
 PATIENCE_SECONDS = 2.0
 """What is done of a batch waits so long for the rest of it."""

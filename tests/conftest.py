@@ -16,8 +16,8 @@ import pytest
 if TYPE_CHECKING:
     import httpx
 
-    from media_enricher.local import LocalStack
-    from media_enricher.local.site import Site
+    from media_enricher.dev.environment import DevEnvironment
+    from supabase_local import LocalStack
 
 # Fixtures import what they need: a run of unit tests waits for none of it.
 pytest_plugins = ["tests.needs", "tests.unit_guard"]
@@ -88,7 +88,7 @@ class Put(Protocol):
 @pytest.fixture(scope="session")
 def stack(needs_stack: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A running stack with an empty `public` schema."""
-    from media_enricher.local import LocalStack
+    from supabase_local import LocalStack
 
     with LocalStack.start(tmp_path_factory.mktemp("stack")) as running:
         yield running
@@ -100,7 +100,7 @@ def migrated_stack(
 ) -> Iterator[LocalStack]:
     """Another one, with the migrations of `sql/` applied."""
     from media_enricher import migrations
-    from media_enricher.local import LocalStack
+    from supabase_local import LocalStack
 
     with LocalStack.start(tmp_path_factory.mktemp("migrated-stack")) as running:
         migrations.apply(running.database_url)
@@ -166,7 +166,7 @@ def site(
     needs_prefect: None,
     needs_images: None,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
+) -> Iterator[DevEnvironment]:
     """Everything that `media-enricher up` starts, with the demo's bucket filled.
 
     In `dashboard-assets` are photographs of cameras and in each format, and broken files: some
@@ -175,8 +175,8 @@ def site(
 
     from media_enricher.demo.filling import allow_uploads, fill
     from media_enricher.demo.photographs import demo_photographs
-    from media_enricher.local.ports import free_port
-    from media_enricher.local.site import Site
+    from media_enricher.dev.environment import DevEnvironment
+    from supabase_local.ports import free_port
     from tests.corpora import CACHE, KEPT
 
     photographs = demo_photographs(KEPT / "demo-photographs", cache=CACHE)
@@ -193,7 +193,7 @@ def site(
     with pytest.MonkeyPatch.context() as environment:
         # Prefect looks once a minute which schedules were resumed; a test waits for that.
         environment.setenv("PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS", "3")
-        started = Site.start(
+        started = DevEnvironment.start(
             tmp_path_factory.mktemp("site"),
             port=free_port(),  # the usual one may be that of a site in use
             settings={
@@ -207,7 +207,7 @@ def site(
 
 
 @pytest.fixture(scope="session")
-def site_stack(site: Site) -> LocalStack:
+def site_stack(site: DevEnvironment) -> LocalStack:
     """The site's Supabase: `url` also leads to the gateway, under `/functions/v1`."""
     assert site.stack
     return site.stack
@@ -238,7 +238,7 @@ def site_bucket(site_stack: LocalStack) -> Callable[..., str]:
 @pytest.fixture
 def used_stack(needs_stack: None, request: pytest.FixtureRequest) -> LocalStack:
     """The stack that the test asks for by name: `migrated_stack`, or else `stack`."""
-    from media_enricher.local import LocalStack
+    from supabase_local import LocalStack
 
     name = "migrated_stack" if "migrated_stack" in request.fixturenames else "stack"
     running = request.getfixturevalue(name)

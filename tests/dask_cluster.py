@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import psutil
 
-from media_enricher.local.ports import HOST, free_port
+from supabase_local.ports import HOST, free_port
 from tests.waiting import PATIENCE_SECONDS
 
 _QUIET = {"DASK_LOGGING__DISTRIBUTED": "error"}

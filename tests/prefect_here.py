@@ -13,7 +13,7 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import get_current_settings
 
-from media_enricher.local.prefect_server import PrefectServer
+from media_enricher.dev.prefect_server import PrefectServer
 
 
 @contextmanager

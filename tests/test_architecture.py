@@ -20,7 +20,10 @@ def rooms() -> list[str]:
         for path in (ROOT / "media_enricher").iterdir()
         if not path.name.startswith("_")
     }
-    return sorted(inside | {"flows/", "tasks/", "deployments/", "sql/", "examples/", "tests/"})
+    beside = {"supabase_local/", "process_control/"}
+    return sorted(
+        inside | beside | {"flows/", "tasks/", "deployments/", "sql/", "examples/", "tests/"}
+    )
 
 
 @pytest.mark.parametrize("room", rooms())

@@ -27,7 +27,8 @@ from tests.markdown import anchors, broken, links
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
-PAGES = [*sorted(ROOT.glob("*.md")), *DOCS, *sorted((ROOT / "examples").glob("*/README.md"))]
+READMES = [*sorted((ROOT / "examples").glob("*/README.md")), ROOT / "supabase_local" / "README.md"]
+PAGES = [*sorted(ROOT.glob("*.md")), *DOCS, *READMES]
 SETTINGS = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8").splitlines()
 COMMANDS = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
 

@@ -28,14 +28,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from media_enricher import processes
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, err_console, fail
 from media_enricher.models import Depth, Mode
 from media_enricher.settings import SettingsError, supabase_settings
-from media_enricher.signals import Forwarding
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.runs import RunTable
+from process_control import processes
+from process_control.signals import Forwarding
 
 POLL_SECONDS = 0.5
 EXIT_CODES = {"COMPLETED": 0, "CANCELLED": 130}

@@ -33,11 +33,11 @@ from media_enricher.demo import audit, filling
 from media_enricher.demo.packages import PackagesError
 from media_enricher.demo.photographs import WHAT, demo_photographs, objects_of
 from media_enricher.demo.tables import rows_table
-from media_enricher.local import LocalStack, LocalStackError
-from media_enricher.local.prefect_server import PrefectServer
+from media_enricher.dev.prefect_server import PrefectServer
 from media_enricher.settings import SettingsError, settings
-from media_enricher.signals import Interruption
 from media_enricher.supabase.errors import SupabaseError
+from process_control.signals import Interruption
+from supabase_local import LocalStack, LocalStackError
 
 FOLDER = Path(".media-enricher/demo")
 INTERRUPTED = 130

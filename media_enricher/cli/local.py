@@ -12,10 +12,10 @@ import typer
 from rich.text import Text
 
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, err_console, fail
-from media_enricher.signals import Interruption
+from process_control.signals import Interruption
 
 if TYPE_CHECKING:
-    from media_enricher.local import LocalStack
+    from supabase_local import LocalStack
 
 DEFAULT_FOLDER = Path(".media-enricher/local")
 WARNING = (
@@ -105,7 +105,7 @@ def _running(folder: Path) -> LocalStack:
 def _stack() -> tuple[type[LocalStack], type[Exception]]:
     """The stack's classes, imported when a command needs them: they are an extra."""
     try:
-        from media_enricher.local import LocalStack, LocalStackError  # noqa: PLC0415
+        from supabase_local import LocalStack, LocalStackError  # noqa: PLC0415
     except ImportError as missing:
         without_extra(missing)()
     return LocalStack, LocalStackError

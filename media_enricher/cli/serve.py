@@ -10,7 +10,7 @@ import typer
 
 from media_enricher.cli.console import BAD_INPUT, err_console, fail
 from media_enricher.settings import SettingsError
-from media_enricher.signals import Interruption
+from process_control.signals import Interruption
 
 
 def serve(

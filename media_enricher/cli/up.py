@@ -26,8 +26,7 @@ from media_enricher.cli.console import (
 from media_enricher.demo import filling
 from media_enricher.demo.packages import PackagesError
 from media_enricher.demo.photographs import WHAT, demo_photographs
-from media_enricher.local import LocalStack, LocalStackError
-from media_enricher.local.site import Site
+from media_enricher.dev.environment import DevEnvironment
 from media_enricher.migrations import MigrationError
 from media_enricher.settings import (
     SettingsError,
@@ -36,10 +35,11 @@ from media_enricher.settings import (
     setup_settings,
     supabase_settings,
 )
-from media_enricher.signals import Interruption
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.errors import SupabaseError
+from process_control.signals import Interruption
+from supabase_local import LocalStack, LocalStackError
 
 FOLDER = Path(".media-enricher/up")
 SUPERVISION_SECONDS = 0.5
@@ -112,13 +112,13 @@ def _start(
     prefect: Mapping[str, str] | None,
     *,
     empty: bool,
-) -> Site:
+) -> DevEnvironment:
     def fill(stack: LocalStack) -> None:
         if not empty:
             _fill(stack, kept=folder.parent)
 
     with step("starting Supabase, Prefect, a worker and the gateway") as done:
-        site = Site.start(
+        site = DevEnvironment.start(
             folder,
             port=port,
             supabase=project,
@@ -141,7 +141,7 @@ def _fill(stack: LocalStack, kept: Path) -> None:
         done(f"bucket [bold]{filling.BUCKET}[/]: {len(objects)} files, {WHAT}")
 
 
-def _describe(site: Site) -> None:
+def _describe(site: DevEnvironment) -> None:
     """Say where everything is, and who may sign in."""
     gateway = f"{site.gateway_url}/media-enricher"
     tell({"admin page": f"{gateway}/admin", "gateway": gateway})

@@ -12,12 +12,12 @@ import msgspec
 from postgrest import APIError, CountMethod
 
 from media_enricher.demo.filling import BUCKET, settings_of, sign_in
-from media_enricher.local import LocalStack
 from media_enricher.models import EnrichRun
 from media_enricher.snapshot.reader import open_snapshot
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.runs import RunTable
+from supabase_local import LocalStack
 
 SHOWN = """
     select distinct on (format) path, content_type, width, height, orientation, camera_model,

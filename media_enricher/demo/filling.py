@@ -12,10 +12,10 @@ import asyncpg
 import supabase
 from pydantic import SecretStr
 
-from media_enricher.local import LocalStack, User
 from media_enricher.settings import SupabaseSettings
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
+from supabase_local import LocalStack, User
 
 BUCKET = "dashboard-assets"
 UPLOADS_AT_ONCE = 4

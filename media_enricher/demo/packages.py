@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
-from media_enricher import processes
+from process_control import processes
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({

@@ -44,6 +44,7 @@ from media_enricher.probe import (
     probe_full,
     probe_header,
 )
+from process_control.parent_death import die_with_parent
 
 MEMORY_BYTES = 416 * 1024 * 1024
 """What one object may take of memory beyond what a decoder has from the start, which is about
@@ -73,7 +74,7 @@ def serve(control_number: int, shared: int, begun: int, parent: int) -> None:
         begun: that of the word that tells which request was begun.
         parent: the lane's process id; the template ends with it.
     """
-    sandbox.die_with_parent(parent)
+    die_with_parent(parent)
     sandbox.keep_descriptors(control_number, shared, begun)
     preload()
     keep_blocks()
@@ -89,7 +90,7 @@ def serve(control_number: int, shared: int, begun: int, parent: int) -> None:
         child = os.fork()
         if not child:
             control.close()
-            sandbox.die_with_parent(template)
+            die_with_parent(template)
             _decode_all(connection, shared, begun)
             os._exit(0)
         connection.close()

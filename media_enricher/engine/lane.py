@@ -23,6 +23,7 @@ from media_enricher.engine.loops import new_event_loop
 from media_enricher.engine.messages import Finished, FrameReader, decode_assignments, frame
 from media_enricher.engine.options import EngineOptions
 from media_enricher.engine.template import Template
+from process_control.parent_death import die_with_parent
 
 _REPORT_AT = 64
 _REPORT_AFTER_SECONDS = 0.02
@@ -103,7 +104,7 @@ def main() -> None:
     """Run a lane."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     control, parent = (int(argument) for argument in sys.argv[1:])
-    sandbox.die_with_parent(parent)
+    die_with_parent(parent)
     template = Template.forked(decoder.serve)
     sandbox.hide_from_others()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:

@@ -17,7 +17,6 @@ import errno
 import fcntl
 import os
 import resource
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,7 +33,7 @@ _COMPLAINT_BYTES = 1024 * 1024
 """What it may write to a file: to the one that keeps its stderr."""
 _DESCRIPTORS_TO_COME = 8
 """Large objects come as open files, one at a time."""
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
 _CAPABILITY_VERSION_3 = 0x20080522
 _LAST_CAPABILITY = 63
@@ -102,17 +101,6 @@ def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
     # One thread is what each of them decodes with; more would only hold memory.
     return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies, however it dies (Linux).
-
-    To the kernel the parent is the *thread* that started this process.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was too late
-        os._exit(1)
 
 
 def keep_descriptors(*kept: int) -> None:

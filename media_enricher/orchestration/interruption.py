@@ -15,7 +15,7 @@ from typing import Any
 
 from prefect.exceptions import TerminationSignal
 
-from media_enricher.signals import Interruption, Repeater, is_leaving, send_to_main_thread
+from process_control.signals import Interruption, Repeater, is_leaving, send_to_main_thread
 
 Place = Callable[[FrameType | None], bool]
 """Where an interruption may be raised; elsewhere it waits."""

@@ -19,7 +19,7 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.settings import get_current_settings
 
 from media_enricher.orchestration.interruption import inside, nowhere, outside
-from media_enricher.signals import Interruption
+from process_control.signals import Interruption
 
 LISTEN_SECONDS = 2.0
 _stops: list[Interruption] = []

@@ -8,8 +8,8 @@ from typing import Any
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from media_enricher.processes import follow_parent
 from media_enricher.settings import Settings, SettingsError, TaskRunnerName, settings
+from process_control.processes import follow_parent
 
 LOOPBACK = "127.0.0.1"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -20,9 +19,9 @@ import msgspec
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 
-from media_enricher import processes
 from media_enricher.setup.nightly import BUCKET_VARIABLE
 from media_enricher.setup.things import Outcome, SetupError, Thing
+from process_control import parent_death
 
 _ROOT = Path(__file__).parents[2]
 PREFECT_YAML = _ROOT / "prefect.yaml"
@@ -95,7 +94,7 @@ async def _deploy(file: dict[str, Any]) -> None:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            preexec_fn=processes.die_with_parent(signal.SIGKILL),
+            preexec_fn=parent_death.preexec(),
         )
         said, _ = await program.communicate()
     if program.returncode != 0:

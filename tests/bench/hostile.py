@@ -15,11 +15,11 @@ from statistics import median
 
 from media_enricher.demo.filling import content_type, settings_of
 from media_enricher.engine import EngineOptions, EnrichPool
-from media_enricher.local import LocalStack
 from media_enricher.models import Depth, StorageObject
 from media_enricher.settings import Settings
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
+from supabase_local import LocalStack
 from tests.bench import corpus
 from tests.corpora import KEPT
 from tests.probe.test_hostile_costs import CATALOGUE

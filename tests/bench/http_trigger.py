@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from media_enricher.demo.filling import settings_of
-from media_enricher.local import LocalStack
-from media_enricher.local.site import Site
+from media_enricher.dev.environment import DevEnvironment
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
+from supabase_local import LocalStack
 
 BUCKET = "bench-http"
 AT_ONCE = 200
@@ -66,7 +66,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         with console.status("starting everything"):
-            site = Site.start(Path(folder), prepare=_fill)
+            site = DevEnvironment.start(Path(folder), prepare=_fill)
         with site, console.status("measuring"):
             report = asyncio.run(measure(site, options.rounds))
     Console().print(table(report))
@@ -75,7 +75,7 @@ def main() -> None:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 
 
-async def measure(site: Site, rounds: int) -> Report:
+async def measure(site: DevEnvironment, rounds: int) -> Report:
     """Ask one at a time, then all at once."""
     headers = {"authorization": f"Bearer {site.environment()['SUPABASE_SECRET_KEY']}"}
     limits = httpx.Limits(max_connections=AT_ONCE)

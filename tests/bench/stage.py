@@ -18,11 +18,11 @@ import httpx
 
 from media_enricher import migrations
 from media_enricher.demo.filling import content_type, settings_of
-from media_enricher.local import LocalStack
-from media_enricher.local.prefect_server import PrefectServer
+from media_enricher.dev.prefect_server import PrefectServer
 from media_enricher.models import StorageObject
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
+from supabase_local import LocalStack
 
 UPLOADS_AT_ONCE = 8
 RECORDING_SECONDS = 60.0

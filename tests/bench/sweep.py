@@ -19,9 +19,9 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.sweep import sweep
 from media_enricher import migrations
-from media_enricher.local import LocalStack
-from media_enricher.local.postgres import SUPERUSER
 from media_enricher.orchestration import resources
+from supabase_local import LocalStack
+from supabase_local.postgres import SUPERUSER
 from tests.prefect_here import prefect_here
 
 BUCKET = "bench-sweep"

@@ -24,7 +24,7 @@ from media_enricher.blocks import (
     SupabaseBucket,
     SupabaseCredentials,
 )
-from media_enricher.local import LocalStack
+from supabase_local import LocalStack
 from tests.prefect_here import prefect_environment
 
 RECORD = ResultRecord(

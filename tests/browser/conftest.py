@@ -18,9 +18,9 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from media_enricher.demo.photographs import demo_photographs
-from media_enricher.local import LocalStack, User
-from media_enricher.local.ports import free_port
-from media_enricher.local.site import Site
+from media_enricher.dev.environment import DevEnvironment
+from supabase_local import LocalStack, User
+from supabase_local.ports import free_port
 from tests.corpora import CACHE, KEPT
 from tests.flows.conftest import SLOWLY, photo
 
@@ -42,9 +42,9 @@ def slow_site(
     needs_prefect: None,
     needs_images: None,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
+) -> Iterator[DevEnvironment]:
     """Everything that `media-enricher up` starts, in which a run of `MANY` takes a while."""
-    with Site.start(
+    with DevEnvironment.start(
         tmp_path_factory.mktemp("slow-site"),
         port=free_port(),  # the usual one may be that of a site in use
         settings=SLOWLY,
@@ -99,14 +99,14 @@ async def _make_admin(stack: LocalStack, user: User) -> None:
 
 
 @pytest.fixture(scope="package")
-def stack_of_site(slow_site: Site) -> LocalStack:
+def stack_of_site(slow_site: DevEnvironment) -> LocalStack:
     """The site's Supabase."""
     assert slow_site.stack
     return slow_site.stack
 
 
 @pytest.fixture(scope="package")
-def browser(needs_browser: None, slow_site: Site) -> Iterator[Browser]:
+def browser(needs_browser: None, slow_site: DevEnvironment) -> Iterator[Browser]:
     """A headless Chromium: in CI it has to be there.
 
     It ends with this package, for its event loop would be in the way of other tests' own.
@@ -222,7 +222,7 @@ OpenWindow = Callable[..., AdminPage]
 
 @pytest.fixture
 def open_window(
-    browser: Browser, slow_site: Site, stack_of_site: LocalStack
+    browser: Browser, slow_site: DevEnvironment, stack_of_site: LocalStack
 ) -> Iterator[OpenWindow]:
     """Opens windows on the admin page, each with a session of its own.
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from media_enricher.local import LocalStack
-from media_enricher.local.site import Site
+from media_enricher.dev.environment import DevEnvironment
+from supabase_local import LocalStack
 from tests.browser.conftest import (
     MANY,
     MANY_OBJECTS,
@@ -29,7 +29,7 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="package")
-def finished_run(browser: Any, slow_site: Site, stack_of_site: LocalStack) -> str:
+def finished_run(browser: Any, slow_site: DevEnvironment, stack_of_site: LocalStack) -> str:
     """A completed run over the photographs, started on the page as anyone would."""
     page = browser.new_page()
     admin_page = AdminPage(page, f"{slow_site.gateway_url}/media-enricher/admin", stack_of_site)
@@ -254,7 +254,7 @@ def test_the_snapshot_downloads_as_parquet(admin_page: AdminPage, finished_run: 
 
 
 def test_a_run_leads_to_prefects_own_page_of_it(
-    admin_page: AdminPage, finished_run: str, slow_site: Site
+    admin_page: AdminPage, finished_run: str, slow_site: DevEnvironment
 ) -> None:
     admin_page.open_as_admin(f"#/runs/{finished_run}")
     link = admin_page.run.get_by_role("link", name="Open in Prefect")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from media_enricher.local.site import Site
+from media_enricher.dev.environment import DevEnvironment
 from tests.browser.conftest import PHOTOGRAPHS, SCREENSHOTS, WIDE
 
 PREFIX = "broken/"
@@ -16,7 +16,7 @@ PREFIX = "broken/"
 
 
 @pytest.fixture
-def open_prefect(browser: Browser, slow_site: Site) -> Iterator[Callable[..., Page]]:
+def open_prefect(browser: Browser, slow_site: DevEnvironment) -> Iterator[Callable[..., Page]]:
     """Opens Prefect's pages in a window of its own, and signs in with what `up` prints."""
     pages: list[Page] = []
 

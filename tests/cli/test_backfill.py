@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from media_enricher import processes
-from media_enricher.signals import Forwarding
+from process_control import processes
+from process_control.signals import Forwarding
 from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.usefixtures("needs_processes")

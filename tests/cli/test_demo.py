@@ -15,10 +15,10 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from media_enricher import processes
 from media_enricher.cli import app
 from media_enricher.demo import audit
 from media_enricher.demo.packages import images_of
+from process_control import parent_death
 from tests.corpora import CACHE
 from tests.waiting import PATIENCE_SECONDS, wait_until_gone
 
@@ -52,7 +52,7 @@ def start(pictures: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=processes.die_with_parent(signal.SIGKILL),
+        preexec_fn=parent_death.preexec(),
     )
 
 

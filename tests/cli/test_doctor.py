@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 
 from media_enricher import settings
 from media_enricher.cli import app
-from media_enricher.local import LocalStack
 from media_enricher.migrations import FOLDER
+from supabase_local import LocalStack
 from tests.waiting import wait_for
 
 

@@ -18,9 +18,9 @@ import httpx
 import psutil
 import pytest
 
-from media_enricher import processes
-from media_enricher.local import LocalStack
-from media_enricher.local.site import Site
+from media_enricher.dev.environment import DevEnvironment
+from process_control import parent_death
+from supabase_local import LocalStack
 from tests.flows.conftest import SLOWLY, photo
 from tests.prefect_api import PrefectApi
 from tests.waiting import PATIENCE_SECONDS, marked, wait_for, wait_until_gone
@@ -46,7 +46,7 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=processes.die_with_parent(signal.SIGKILL),
+            preexec_fn=parent_death.preexec(),
             start_new_session=True,  # as a shell gives each command a process group of its own
         )
         self.said: dict[str, str] = {}
@@ -213,7 +213,7 @@ def test_started_again_it_is_where_it_was_and_a_killed_one_leaves_no_process(
 
 
 def test_what_the_environment_names_is_used_as_it_is_and_a_server_that_ends_is_named(
-    folder: Path, site: Site, site_stack: LocalStack
+    folder: Path, site: DevEnvironment, site_stack: LocalStack
 ) -> None:
     environment = site.environment() | {"PREFECT_HOME": str(folder / "home")}
     (folder.parent / ".env").write_text(

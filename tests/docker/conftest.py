@@ -12,8 +12,8 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from media_enricher.local import LocalStack
-from media_enricher.local.ports import HOST, free_port
+from supabase_local import LocalStack
+from supabase_local.ports import HOST, free_port
 from tests.conftest import Put
 from tests.corpora import KEPT
 from tests.docker import podman, stand_ins

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 
 from anyio.from_thread import start_blocking_portal
 
-from media_enricher.local.ports import HOST
+from supabase_local.ports import HOST
 
 _Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

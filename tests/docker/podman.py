@@ -18,7 +18,7 @@ from typing import Any
 
 import docker
 
-from media_enricher.local import children
+from supabase_local import children
 
 ROOT = Path(__file__).parents[2]
 SOCKET_GROUP = 4_242

@@ -18,8 +18,8 @@ from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelling, Scheduled
 
-from media_enricher.local import LocalStack
-from media_enricher.local.ports import HOST
+from supabase_local import LocalStack
+from supabase_local.ports import HOST
 from tests.docker.composed import Composed
 from tests.docker.conftest import AUTH_STRING, IMAGE
 from tests.docker.podman import Podman

@@ -11,9 +11,9 @@ import pytest
 
 from media_enricher.engine import EngineOptions, EnrichPool
 from media_enricher.engine.options import MIB
-from media_enricher.local import LocalStack
 from media_enricher.models import AssetStatus, Depth, ErrorCode, StorageObject
 from media_enricher.settings import settings, supabase_settings
+from supabase_local import LocalStack
 from tests.conftest import Put
 from tests.engine.conftest import png
 

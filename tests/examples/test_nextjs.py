@@ -30,8 +30,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from media_enricher.local import LocalStack, User
-from media_enricher.local.ports import HOST, free_port
+from supabase_local import LocalStack, User
+from supabase_local.ports import HOST, free_port
 from tests.javascript import install, node_environment
 from tests.waiting import PATIENCE_SECONDS, wait_until_it_answers
 

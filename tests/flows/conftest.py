@@ -22,15 +22,15 @@ from PIL import Image
 from prefect import get_client
 from prefect.states import Cancelling
 
-from media_enricher import processes
-from media_enricher.local import LocalStack
-from media_enricher.local.folder import StackFolder
-from media_enricher.local.storage.blobs import BlobStore
-from media_enricher.local.storage.uploads import Received
-from media_enricher.local.storage.writes import metadata_json
 from media_enricher.orchestration import resources
 from media_enricher.snapshot.reader import open_snapshot
 from media_enricher.snapshot.targets import SnapshotError
+from process_control import parent_death
+from supabase_local import LocalStack
+from supabase_local.folder import StackFolder
+from supabase_local.storage.blobs import BlobStore
+from supabase_local.storage.uploads import Received
+from supabase_local.storage.writes import metadata_json
 from tests.conftest import Put
 from tests.prefect_here import prefect_environment
 from tests.waiting import PATIENCE_SECONDS, wait_for
@@ -223,7 +223,7 @@ class FlowProcess:
             env=prefect_environment() | environment,
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=processes.die_with_parent(signal.SIGKILL),
+            preexec_fn=parent_death.preexec(),
         )
         self.run_id: str | None = None
 

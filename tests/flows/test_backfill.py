@@ -13,11 +13,11 @@ from prefect import Flow
 from prefect.client.schemas.objects import State
 
 from flows.backfill import backfill
-from media_enricher.local import LocalStack
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.settling import settle_snapshots
 from media_enricher.settings import settings
 from media_enricher.snapshot.reader import open_snapshot
+from supabase_local import LocalStack
 from tasks.report import Progress
 from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
 from tests.waiting import PROMPT_SECONDS, wait_until_gone

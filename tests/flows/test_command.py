@@ -15,8 +15,8 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from media_enricher import processes
-from media_enricher.local import LocalStack
+from process_control import parent_death, processes
+from supabase_local import LocalStack
 from tests.flows.conftest import SLOWLY, FilledBucket, photo
 from tests.prefect_here import prefect_environment
 from tests.waiting import PATIENCE_SECONDS, marked, wait_for, wait_until_gone
@@ -36,7 +36,7 @@ def start() -> Iterator[Start]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=processes.die_with_parent(signal.SIGKILL),
+            preexec_fn=parent_death.preexec(),
         )
         started.append(process)
         return process

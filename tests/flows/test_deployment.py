@@ -16,7 +16,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
-from media_enricher.local import LocalStack
+from supabase_local import LocalStack
 from tests.flows.conftest import SLOWLY, FilledBucket
 from tests.prefect_here import prefect_environment
 from tests.waiting import PATIENCE_SECONDS, PROMPT_SECONDS, wait_for, wait_until_gone

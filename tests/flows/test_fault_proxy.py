@@ -16,9 +16,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from media_enricher.local import LocalStack
 from media_enricher.orchestration import resources
 from media_enricher.settings import settings
+from supabase_local import LocalStack
 from tests.engine.faulty_storage import FaultyStorage, cut_short
 from tests.engine.test_fault_proxy import FAULTS
 from tests.flows.conftest import FilledBucket, photo

@@ -25,8 +25,8 @@ from media_enricher.orchestration import supervised
 from media_enricher.orchestration.final_state import FinalState
 from media_enricher.orchestration.interruption import inside, interruptible, until_heard
 from media_enricher.orchestration.run import Run
-from media_enricher.signals import Interruption
 from media_enricher.supabase.runs import RunTable
+from process_control.signals import Interruption
 from tasks.report import Progress
 from tests.flows.conftest import FilledBucket
 from tests.flows.test_backfill import run

@@ -17,8 +17,8 @@ from flows.backfill_sharded import backfill_sharded
 from flows.enrich_object import enrich_object
 from flows.sweep import sweep
 from media_enricher.blocks import SupabaseBucket
-from media_enricher.local import LocalStack
 from media_enricher.settings import settings
+from supabase_local import LocalStack
 from tests.flows.conftest import FilledBucket
 from tests.flows.test_task_cache import cached, results  # noqa: F401 - fixtures
 from tests.gateway.conftest import WEBHOOK_SECRET, Gateway, gateway_process

@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from media_enricher.batching import LIMITS
-from media_enricher.local import LocalStack
 from media_enricher.models import Depth
 from media_enricher.orchestration.task_runners import task_runner
 from media_enricher.settings import SettingsError, settings
+from supabase_local import LocalStack
 from tests.dask_cluster import DaskCluster, dask_cluster
 from tests.flows.conftest import FilledBucket, FlowProcess, photo
 from tests.flows.test_backfill import findings, run

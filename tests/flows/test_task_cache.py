@@ -20,9 +20,9 @@ from flows.backfill import backfill
 from media_enricher import batching
 from media_enricher.blocks import SupabaseBucket, SupabaseCredentials
 from media_enricher.blocks.records import seal, signing_key
-from media_enricher.local import LocalStack
 from media_enricher.models import Depth
 from media_enricher.settings import settings, supabase_settings
+from supabase_local import LocalStack
 from tests.flows.conftest import FilledBucket, FlowProcess
 from tests.waiting import wait_for
 

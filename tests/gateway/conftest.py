@@ -19,10 +19,10 @@ import pytest
 from prefect import get_client
 from prefect.client.schemas.sorting import FlowRunSort
 
-from media_enricher.local import LocalStack, User
-from media_enricher.local.folder import StackFolder
-from media_enricher.local.gateway_process import GatewayProcess
-from media_enricher.local.ports import free_port
+from media_enricher.dev.gateway_process import GatewayProcess
+from supabase_local import LocalStack, User
+from supabase_local.folder import StackFolder
+from supabase_local.ports import free_port
 from tests.conftest import Put
 from tests.prefect_here import prefect_environment
 

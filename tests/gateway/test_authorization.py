@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm
 
-from media_enricher.local.folder import StackFolder
-from media_enricher.local.keys import StackKeys
+from supabase_local.folder import StackFolder
+from supabase_local.keys import StackKeys
 from tests.gateway.conftest import Gateway, Tokens
 
 # Fixed, for they are part of tests' names, which must not differ between the processes of `-n`.

@@ -22,8 +22,8 @@ from pydantic import SecretStr
 from media_enricher.gateway.callers import LONGEST_TOKEN, SERVICE, Authenticator, Caller, Role
 from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.signing_keys import SigningKeys
-from media_enricher.local import LocalStack
 from media_enricher.settings import GatewaySettings, SupabaseSettings
+from supabase_local import LocalStack
 from tests.gateway.project import (
     LEGACY_SECRET,
     SECRET_KEY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from media_enricher.local.ports import HOST, free_port
+from supabase_local.ports import HOST, free_port
 from tests.gateway.conftest import Gateway
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from media_enricher.local.ports import HOST, free_port
+from supabase_local.ports import HOST, free_port
 from tests.gateway.conftest import Gateway, runs_of
 from tests.prefect_here import prefect_environment
 

@@ -24,9 +24,9 @@ from media_enricher.gateway.permissions import (
     run_scope,
     visible,
 )
-from media_enricher.local import LocalStack
 from media_enricher.models import EnrichRun, FlowName
 from media_enricher.settings import GatewaySettings, WhoMayTrigger
+from supabase_local import LocalStack
 
 OURS = "8d0f9e1c-5b7a-4c3d-9e2f-1a2b3c4d5e6f"
 THEIRS = "11111111-2222-4333-8444-555555555555"

@@ -15,7 +15,7 @@ from jwt.algorithms import ECAlgorithm
 
 from media_enricher.gateway.errors import Refusal
 from media_enricher.gateway.signing_keys import ASK_AGAIN_SECONDS, KEPT_SECONDS, SigningKeys
-from media_enricher.local import LocalStack
+from supabase_local import LocalStack
 from tests.gateway.project import Project, SigningKey
 
 

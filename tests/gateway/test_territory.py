@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from media_enricher.local import LocalStack
+from supabase_local import LocalStack
 from tests.conftest import Put
 from tests.gateway.conftest import Gateway, Tokens, gateway_process, let_users_read
 

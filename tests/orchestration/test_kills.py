@@ -21,7 +21,6 @@ import msgspec
 import pytest
 from prefect.logging import disable_run_logger
 
-from media_enricher.local import LocalStack
 from media_enricher.models import EnrichRun, RunStatus, Selection
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.run import Run
@@ -29,6 +28,7 @@ from media_enricher.orchestration.settling import settle_snapshots
 from media_enricher.settings import settings
 from media_enricher.snapshot.reader import open_snapshot
 from media_enricher.snapshot.targets import SnapshotError
+from supabase_local import LocalStack
 from tests.orchestration.killed_writer import Death, Step, record_pending, write_and_die
 
 ROUNDS = 100

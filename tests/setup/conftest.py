@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from media_enricher.local import LocalStack
-from media_enricher.local.site import Site
+from media_enricher.dev.environment import DevEnvironment
+from supabase_local import LocalStack
 from tests.prefect_api import PrefectApi
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
@@ -20,7 +20,7 @@ from tests.waiting import PATIENCE_SECONDS, wait_for
 class Operator:
     """Somebody at a terminal in the checkout, with the site's environment."""
 
-    def __init__(self, site: Site, stack: LocalStack) -> None:
+    def __init__(self, site: DevEnvironment, stack: LocalStack) -> None:
         self._environment = dict(os.environ) | site.environment() | {"COLUMNS": "200"}
         self._stack = stack
 
@@ -64,12 +64,12 @@ class Operator:
 
 
 @pytest.fixture(scope="session")
-def operator(site: Site, site_stack: LocalStack) -> Operator:
+def operator(site: DevEnvironment, site_stack: LocalStack) -> Operator:
     return Operator(site, site_stack)
 
 
 @pytest.fixture(scope="session")
-def prefect(site: Site) -> PrefectApi:
+def prefect(site: DevEnvironment) -> PrefectApi:
     """The site's Prefect."""
     assert site.auth_string
     return PrefectApi(site.prefect_url, site.auth_string)

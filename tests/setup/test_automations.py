@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from media_enricher.local.site import Site
+from media_enricher.dev.environment import DevEnvironment
 from media_enricher.setup.automations import FOLDER, make_automation
 from media_enricher.setup.things import Thing
 from tests.prefect_api import PrefectApi
@@ -103,7 +103,7 @@ def test_somebody_is_told_of_a_failed_run_and_of_no_other(
 
 
 @pytest.fixture
-def impatience(prefect: PrefectApi, site: Site) -> Iterator[None]:
+def impatience(prefect: PrefectApi, site: DevEnvironment) -> Iterator[None]:
     """The automation that calls zombies crashed, after ten seconds already.
 
     It is deleted at the end, since others' runs need not beat as often.
@@ -139,7 +139,7 @@ def test_a_zombie_is_called_crashed_and_a_run_that_ended_or_waits_is_not(
     prefect.set_state(waiting, type="CANCELLED")
 
 
-def make(described: dict[str, Any], site: Site) -> Thing:
+def make(described: dict[str, Any], site: DevEnvironment) -> Thing:
     from prefect import get_client
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 

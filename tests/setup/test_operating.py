@@ -9,9 +9,9 @@ from urllib.parse import quote
 import pytest
 
 from media_enricher.demo.filling import settings_of
-from media_enricher.local import LocalStack
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
+from supabase_local import LocalStack
 from tests.prefect_api import PrefectApi
 from tests.setup.conftest import Operator
 from tests.waiting import wait_for

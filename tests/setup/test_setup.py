@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from media_enricher.local.site import Site
+from media_enricher.dev.environment import DevEnvironment
 from tests.prefect_api import PrefectApi
 from tests.setup.conftest import Operator
 
@@ -43,7 +43,7 @@ def things(prefect: PrefectApi) -> dict[str, Any]:
     return {each["id"]: None if "last_polled" in each else each["updated"] for each in found}
 
 
-def test_on_an_empty_server_all_of_it_is_made(site: Site, prefect: PrefectApi) -> None:
+def test_on_an_empty_server_all_of_it_is_made(site: DevEnvironment, prefect: PrefectApi) -> None:
     made = outcomes((site.logs / "setup.log").read_text())
 
     assert made.pop("block webhook/media-enricher-notifications") == "left out"
@@ -76,7 +76,9 @@ def test_the_second_time_all_of_it_is_found_and_nothing_changes(
     assert things(prefect) == before
 
 
-def test_keys_are_shown_to_nobody(operator: Operator, prefect: PrefectApi, site: Site) -> None:
+def test_keys_are_shown_to_nobody(
+    operator: Operator, prefect: PrefectApi, site: DevEnvironment
+) -> None:
     secret = site.environment()["SUPABASE_SECRET_KEY"]
 
     documents = prefect.ask("POST", "/block_documents/filter", {})

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 
 from media_enricher.demo.filling import settings_of
-from media_enricher.local import LocalStack
-from media_enricher.local.site import Site
+from media_enricher.dev.environment import DevEnvironment
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
+from supabase_local import LocalStack
 from tests.flows.conftest import photo
 from tests.prefect_api import PrefectApi
 from tests.setup.conftest import Operator
@@ -28,7 +28,7 @@ def shards_of(operator: Operator, run_id: str) -> list[dict[str, Any]]:
 def test_its_shards_do_all_of_it_once_and_it_adds_them_up(
     operator: Operator,
     prefect: PrefectApi,
-    site: Site,
+    site: DevEnvironment,
     site_stack: LocalStack,
     site_bucket: Callable[..., str],
 ) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from media_enricher.local import LocalStack
 from media_enricher.settings import supabase_settings
 from media_enricher.snapshot.reader import open_snapshot
 from media_enricher.snapshot.targets import SnapshotError
 from media_enricher.snapshot.writer import SnapshotWriter
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
+from supabase_local import LocalStack
 from tests.snapshot.records import RUN_ID, STARTED_AT, add, add_as, outcome
 
 pytestmark = pytest.mark.usefixtures("migrated_stack", "supabase_environment")

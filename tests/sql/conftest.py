@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from media_enricher import migrations
-from media_enricher.local.postgres import SUPERUSER, Postgres, running_postgres
+from supabase_local.postgres import SUPERUSER, Postgres, running_postgres
 
 
 class Database:

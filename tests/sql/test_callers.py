@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from media_enricher import migrations
-from media_enricher.local.postgres import Postgres
+from supabase_local.postgres import Postgres
 from tests.sql.conftest import Database, Objects, Pipeline, found
 
 TENANT = "3f3a2a9e-009b-41a0-a162-d56c9b7eb75a"

@@ -13,7 +13,7 @@ import pytest
 
 from media_enricher import migrations
 from media_enricher.gateway.asking import ObjectChange
-from media_enricher.local.postgres import Postgres
+from supabase_local.postgres import Postgres
 from tests.sql.conftest import Database, Objects
 
 STAND_INS = """

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from media_enricher import migrations, settings
 from media_enricher.cli import app
-from media_enricher.local.postgres import Postgres
 from media_enricher.migrations import MigrationError
+from supabase_local.postgres import Postgres
 from tests.sql.conftest import Database
 
 OURS = sorted(file.name for file in migrations.FOLDER.glob("*.sql"))

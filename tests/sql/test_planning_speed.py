@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from media_enricher import migrations
-from media_enricher.local.postgres import SUPERUSER, running_postgres
+from supabase_local.postgres import SUPERUSER, running_postgres
 from tests.sql.conftest import Database, Objects, Pipeline
 from tests.sql.test_requested_objects import Lane
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from media_enricher.local.postgres import Postgres
+from supabase_local.postgres import Postgres
 from tests.sql.conftest import Database, Objects, Pipeline, etag_of, failed, found
 
 TENANT = "7e1a7000-0000-4000-8000-000000000001"

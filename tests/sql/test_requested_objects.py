@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from media_enricher.local.postgres import Postgres
+from supabase_local.postgres import Postgres
 from tests.sql.conftest import Database, Objects, Pipeline, etag_of, failed, found
 
 Row = dict[str, Any]

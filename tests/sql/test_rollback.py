@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from media_enricher import migrations
-from media_enricher.local.postgres import SUPERUSER, Postgres
+from supabase_local.postgres import SUPERUSER, Postgres
 from tests.sql.conftest import Database
 
 VERSIONS = sorted({file.name[:8] for file in migrations.FOLDER.glob("*.sql")})

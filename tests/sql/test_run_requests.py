@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from media_enricher.local.postgres import Postgres
+from supabase_local.postgres import Postgres
 from tests.sql.conftest import Database, Objects
 
 SILENCE_SECONDS = 60.0

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from media_enricher import migrations
-from media_enricher.local.postgres import Postgres, running_postgres
+from supabase_local.postgres import Postgres, running_postgres
 from tests.sql.catalogue import Catalogue, differences, read
 
 ROOT = migrations.FOLDER.parent

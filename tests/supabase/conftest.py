@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 from supabase import Client, create_client
 
-from media_enricher.local import LocalStack
 from media_enricher.settings import supabase_settings
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.requests import RunRequests
 from media_enricher.supabase.runs import RunTable
+from supabase_local import LocalStack
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from postgrest.exceptions import APIError
 from supabase import Client
 
-from media_enricher.local import LocalStack
 from media_enricher.models import AssetStatus, Depth, MediaAsset
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.runs import RunTable
+from supabase_local import LocalStack
 from tests.conftest import Put
 from tests.recording import record
 

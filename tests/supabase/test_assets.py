@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from supabase import Client
 
-from media_enricher.local import LocalStack
 from media_enricher.models import (
     AssetStatus,
     Depth,
@@ -31,6 +30,7 @@ from media_enricher.models import (
 )
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.runs import RunTable
+from supabase_local import LocalStack
 from tests.recording import record
 
 

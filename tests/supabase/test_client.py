@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 from pydantic import SecretStr
 
-from media_enricher.local import LocalStack
 from media_enricher.models import ErrorCode, Selection
 from media_enricher.settings import SupabaseSettings
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.bucket import Bucket
 from media_enricher.supabase.client import connect
 from media_enricher.supabase.errors import SupabaseError
+from supabase_local import LocalStack
 
 
 def settings_with(stack: LocalStack, key: str) -> SupabaseSettings:

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from media_enricher.local import LocalStack
 from media_enricher.models import ErrorCode, StorageObject
 from media_enricher.supabase.downloads import (
     Download,
@@ -22,6 +21,7 @@ from media_enricher.supabase.downloads import (
 )
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.urls import object_url
+from supabase_local import LocalStack
 from tests.conftest import Put
 
 MIB = 1024 * 1024

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from media_enricher.local import LocalStack, User
+from supabase_local import LocalStack, User
 from tests.javascript import install, node_environment
 
 FOLDER = Path(__file__).parent

@@ -1,5 +1,0 @@
-"""A Storage server of our own, in the likeness of Supabase's.
-
-Rows live in `storage.buckets` and `storage.objects` of the stack's Postgres, bytes in a folder.
-Paths, answers, errors and status codes are those of supabase/storage 1.11, oddities included.
-"""

@@ -1,0 +1,8 @@
+"""Processes and signals: children that end with their parent, and stops that are not lost.
+
+Knows nothing of what it is used for, and imports nothing of this repository.
+
+- `processes` starts child processes that do not outlive this one.
+- `signals` turns SIGINT and SIGTERM into an orderly end of this one.
+- `stoppable` is the base of what is stopped at the end of a `with` block.
+"""

@@ -1,0 +1,99 @@
+"""The bytes of objects: one file per version, named by the version.
+
+An object's own name may be 1,024 bytes long, which no file name may be; and a version is written
+once and never changed, so a reader is never torn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import BinaryIO
+
+PART_BYTES = 16 * 1024 * 1024
+"""Larger objects have the ETag of a multipart upload of parts this long."""
+
+
+class BlobStore:
+    """A folder of blobs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._root = f"{folder}{os.sep}"
+        for number in range(256):
+            (folder / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+
+    def path(self, version: str) -> str:
+        """Where the bytes of a version are (a string, because every download calls this)."""
+        return f"{self._root}{version[:2]}{os.sep}{version}"
+
+    def writer(self) -> BlobWriter:
+        """Begin a new version."""
+        return BlobWriter(self)
+
+    def remove(self, version: str) -> None:
+        """Delete a version's bytes, if they are there."""
+        Path(self.path(version)).unlink(missing_ok=True)
+
+    def copy(self, version: str) -> str:
+        """The version of a second blob with the same bytes.
+
+        Raises:
+            FileNotFoundError: the first one is gone.
+        """
+        copied = str(uuid.uuid4())
+        try:
+            os.link(self.path(version), self.path(copied))  # versions never change
+        except FileNotFoundError:
+            raise
+        except OSError:  # a file system without hard links
+            shutil.copyfile(self.path(version), self.path(copied))
+        return copied
+
+
+class BlobWriter:
+    """A version being written. Either `finish` or `abandon` it."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self.version = str(uuid.uuid4())
+        self.size = 0
+        self._store = store
+        self._file: BinaryIO = Path(store.path(self.version)).open("xb")  # noqa: SIM115
+        self._part = hashlib.md5(usedforsecurity=False)
+        self._part_bytes = 0
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        self._file.write(data)
+        self.size += len(data)
+        rest = memoryview(data)
+        while len(rest) > PART_BYTES - self._part_bytes:
+            space = PART_BYTES - self._part_bytes
+            self._part.update(rest[:space])
+            rest = rest[space:]
+            self._end_part()
+        self._part.update(rest)
+        self._part_bytes += len(rest)
+
+    def finish(self) -> str:
+        """Close the file and return the ETag, with the double quotes that belong to it."""
+        self._file.close()
+        if not self._parts:
+            return f'"{self._part.hexdigest()}"'
+        self._end_part()
+        combined = hashlib.md5(b"".join(self._parts), usedforsecurity=False)
+        return f'"{combined.hexdigest()}-{len(self._parts)}"'
+
+    def abandon(self) -> None:
+        """Close and delete the file."""
+        self._file.close()
+        self._store.remove(self.version)
+
+    def _end_part(self) -> None:
+        self._parts.append(self._part.digest())
+        self._part = hashlib.md5(usedforsecurity=False)
+        self._part_bytes = 0
