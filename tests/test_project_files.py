@@ -131,8 +131,9 @@ def test_a_workflow_may_only_read_and_comes_to_an_end(file: Path) -> None:
             assert step["with"]["persist-credentials"] is False
 
 
-def test_the_suite_runs_on_each_python_that_is_supported() -> None:
-    (job,) = parsed(GITHUB / "workflows" / "full.yml")["jobs"].values()
+@pytest.mark.parametrize("name", ["unit.yml", "full.yml"])
+def test_the_suite_runs_on_each_python_that_is_supported(name: str) -> None:
+    (job,) = parsed(GITHUB / "workflows" / name)["jobs"].values()
     oldest = tomllib.loads(read("pyproject.toml"))["project"]["requires-python"]
 
     assert oldest == f">={job['strategy']['matrix']['python'][0]}"
