@@ -14,13 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from media_enricher.gateway.asking import refuse_invalid
-from media_enricher.gateway.attempts import put_on_record
-from media_enricher.gateway.desk import FUNCTIONS, Desk, open_desk
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.audit import put_on_record
+from media_enricher.gateway.dependencies import FUNCTIONS, Dependencies, open_dependencies
+from media_enricher.gateway.errors import ApiError
 from media_enricher.gateway.middleware import AnswerHeaders, BodyLimit
 from media_enricher.gateway.routes import admin, health, runs, trigger
-from media_enricher.gateway.strangers import Strangers
+from media_enricher.gateway.schemas.requests import refuse_invalid
+from media_enricher.gateway.unauthenticated_limiter import UnauthenticatedLimiter
 from media_enricher.settings import gateway_settings, settings, supabase_settings
 
 _logger = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ def create_app() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_desk(gateway, ours, project) as desk:
-            app.state.desk = desk
+        async with open_dependencies(gateway, ours, project) as deps:
+            app.state.dependencies = deps
             yield
 
     app = FastAPI(
@@ -63,7 +63,7 @@ def create_app() -> FastAPI:
             Middleware(BodyLimit),
         ],
         exception_handlers={
-            Refusal: _refuse,
+            ApiError: _refuse,
             RequestValidationError: _refuse_invalid,
             HTTPException: _refuse_route,
             Exception: _refuse_for_a_bug,
@@ -76,7 +76,7 @@ def create_app() -> FastAPI:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    if not isinstance(error, Refusal):
+    if not isinstance(error, ApiError):
         raise error
     if error.status == 401:
         return _strangers(request).refuse(_host(request), error).answer()
@@ -84,9 +84,9 @@ async def _refuse(request: Request, error: Exception) -> Response:
     return error.answer()
 
 
-def _strangers(request: Request) -> Strangers:
-    desk: Desk = request.app.state.desk
-    return desk.strangers
+def _strangers(request: Request) -> UnauthenticatedLimiter:
+    deps: Dependencies = request.app.state.dependencies
+    return deps.unauthenticated
 
 
 def _host(request: Request) -> str | None:
@@ -109,15 +109,15 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
     status, headers = error.status_code, dict(error.headers or {})
     if status == 405:
         sentence = f"{request.url.path} does not take {request.method}: {headers.get('Allow')}."
-        refusal = Refusal(status, "method_not_allowed", sentence, headers=headers)
+        refusal = ApiError(status, "method_not_allowed", sentence, headers=headers)
     elif status == 404:
-        refusal = Refusal(status, "not_found", f"There is nothing at {request.url.path}.")
+        refusal = ApiError(status, "not_found", f"There is nothing at {request.url.path}.")
     else:
-        refusal = Refusal(status, "refused", f"{error.detail}.", headers=headers)
+        refusal = ApiError(status, "refused", f"{error.detail}.", headers=headers)
     return await _refuse(request, refusal)
 
 
 async def _refuse_for_a_bug(request: Request, error: Exception) -> Response:
     """What nobody foresaw: it is in the log, and none of it in the answer."""
     _logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
-    return Refusal(500, "internal", "The gateway failed; its log says why.").answer()
+    return ApiError(500, "internal", "The gateway failed; its log says why.").answer()

@@ -38,7 +38,7 @@ class Blocking:
             seconds: after which it is not retried any more.
 
         Raises:
-            Refusal: 503; Supabase did not do what was asked. The log says why.
+            ApiError: 503; Supabase did not do what was asked. The log says why.
         """
 
         def patiently() -> _Result:

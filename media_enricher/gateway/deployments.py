@@ -25,7 +25,7 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 from prefect.states import Cancelling
 
-from media_enricher.gateway.errors import Refusal, unavailable
+from media_enricher.gateway.errors import ApiError, unavailable
 from media_enricher.labels import TRIGGER
 from media_enricher.models import RunStatus
 
@@ -58,7 +58,7 @@ class Ending(msgspec.Struct, frozen=True):
 class Prefect:
     """A long-lived client of the Prefect API. An async context manager.
 
-    Its methods raise Refusal (503) if Prefect is away, slow, or lacks a deployment.
+    Its methods raise ApiError (503) if Prefect is away, slow, or lacks a deployment.
     """
 
     def __init__(self, ui_url: str | None = None) -> None:
@@ -205,7 +205,7 @@ class Prefect:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await retrying(ask)
-        except Refusal:
+        except ApiError:
             raise
         except TimeoutError:
             _logger.warning("Prefect did not answer within %s s", ANSWER_SECONDS)

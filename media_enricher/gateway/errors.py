@@ -12,7 +12,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, and no fault of ours
+class ApiError(Exception):
     """A request that is not carried out. Raise it anywhere while one is answered.
 
     Attributes:
@@ -46,7 +46,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, and no fault of ours
         return JSONResponse(body, self.status, self.headers)
 
 
-def try_later(status: int, code: str, error: str, seconds: float) -> Refusal:
+def try_later(status: int, code: str, error: str, seconds: float) -> ApiError:
     """A refusal (429, 503) that says in how many seconds to try again: in the body and in a header.
 
     Args:
@@ -56,10 +56,10 @@ def try_later(status: int, code: str, error: str, seconds: float) -> Refusal:
         seconds: rounded up, and at least 1, for the header holds whole seconds.
     """
     whole = max(1, math.ceil(seconds))
-    return Refusal(status, code, error, headers={"Retry-After": str(whole)}, retry_after=whole)
+    return ApiError(status, code, error, headers={"Retry-After": str(whole)}, retry_after=whole)
 
 
-def unavailable(what: str, seconds: float = 2) -> Refusal:
+def unavailable(what: str, seconds: float = 2) -> ApiError:
     """503: somebody whom we need is away.
 
     Args:

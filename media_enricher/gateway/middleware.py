@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.errors import ApiError
 
 LARGEST_BODY = 2**20
 """Bytes. A webhook's payload holds an object's user metadata twice; all else is far smaller."""
@@ -65,8 +65,8 @@ class AnswerHeaders:
         await self._app(scope, receive, with_headers)
 
 
-def _too_large() -> Refusal:
-    return Refusal(
+def _too_large() -> ApiError:
+    return ApiError(
         413,
         "too_large",
         f"The body has more than {LARGEST_BODY:,} bytes. Ask for one bucket or object at a time.",

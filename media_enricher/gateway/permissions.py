@@ -11,8 +11,8 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from media_enricher.gateway.callers import Caller, Role
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.auth import Caller, Role
+from media_enricher.gateway.errors import ApiError
 from media_enricher.models import EnrichRun, FlowName
 from media_enricher.settings import GatewaySettings, WhoMayTrigger
 
@@ -60,15 +60,15 @@ def require_may_trigger(caller: Caller, settings: GatewaySettings) -> None:
     """Let nobody else start or cancel runs.
 
     Raises:
-        Refusal: 403 `not_admin`.
+        ApiError: 403 `not_admin`.
     """
     if may_trigger(caller, settings):
         return
     if settings.who_may_trigger is WhoMayTrigger.SIGNED_IN:
-        raise Refusal(
+        raise ApiError(
             403, "not_admin", "Runs are for users with an account: sign in with one, or sign up."
         )
-    raise Refusal(
+    raise ApiError(
         403,
         "not_admin",
         "Runs are for admins: users whose app_metadata has user_role (or role) 'admin', and no "
@@ -95,7 +95,7 @@ def require_within_tenant(caller: Caller, path: str, what: str) -> None:
         what: the name of the field that holds it.
 
     Raises:
-        Refusal: 403 `outside_tenant`; it says which folder is allowed.
+        ApiError: 403 `outside_tenant`; it says which folder is allowed.
     """
     if caller.tenant_id is None:
         return
@@ -104,7 +104,7 @@ def require_within_tenant(caller: Caller, path: str, what: str) -> None:
         return
     allowed = f"{caller.tenant_id}/"
     given = f"is {path!r}" if path else "is missing"
-    raise Refusal(
+    raise ApiError(
         403,
         "outside_tenant",
         f"{what} {given}, and you may only work in your tenant's folder: start it with {allowed}",

@@ -57,7 +57,7 @@ class SigningKeys:
         While the project's Auth is away, the keys that were known stay good.
 
         Raises:
-            Refusal: 503; Auth is away and no keys are known yet.
+            ApiError: 503; Auth is away and no keys are known yet.
         """
         if self._should_ask(kid):
             async with self._one_at_a_time:

@@ -17,7 +17,7 @@ import msgspec
 
 from media_enricher.gateway.blocking import Blocking
 from media_enricher.gateway.deployments import Ending, Prefect
-from media_enricher.gateway.errors import Refusal, try_later, unavailable
+from media_enricher.gateway.errors import ApiError, try_later, unavailable
 from media_enricher.models import EnrichRun, FlowName, RunStatus
 from media_enricher.run_requests import (
     Invocation,
@@ -79,7 +79,7 @@ class Starter:
             per_minute: how often this caller may ask in a minute; None for any number.
 
         Raises:
-            Refusal: 404 without such a bucket, 422 for a reused key, 429 beyond a limit, 503 if the
+            ApiError: 404 without such a bucket, 422 for a reused key, 429 beyond a limit, 503 if the
                 database is away.
         """
         limits = msgspec.structs.replace(self._limits, requests_per_minute=per_minute)
@@ -95,14 +95,14 @@ class Starter:
             per_minute: how often this caller may ask in a minute; None for any number.
 
         Raises:
-            Refusal: as `record` does, and 503 if Prefect is away; the same request may then be made
+            ApiError: as `record` does, and 503 if Prefect is away; the same request may then be made
                 again, and finds the run if Prefect took it after all.
         """
         for _ in range(_TRIES):
             reservation = await self.record(asked, per_minute=per_minute)
             try:
                 run = await self._run_of(reservation)
-            except Refusal as refusal:
+            except ApiError as refusal:
                 await self._settle(reservation, refusal)
                 raise
             if run is not None:
@@ -168,7 +168,7 @@ class Starter:
             lambda: self._runs.record(run_id, status=ending.status, error=ending.message)
         )
 
-    async def _settle(self, reservation: Reservation, refusal: Refusal) -> None:
+    async def _settle(self, reservation: Reservation, refusal: ApiError) -> None:
         """Tell the audit that the answer turned out otherwise; the caller is told in any case."""
         try:
             await self._blocking(
@@ -176,7 +176,7 @@ class Starter:
                     reservation.invocation_id, refusal.status, refusal.code
                 )
             )
-        except Refusal as second:
+        except ApiError as second:
             _logger.warning("the audit does not know of an answer %s: %s", refusal.status, second)
 
 
@@ -191,7 +191,7 @@ _OF_WHOM: dict[Quota | None, str] = {
 def _raise_if_refused(reservation: Reservation, asked: Invocation) -> None:
     match reservation.outcome:
         case RequestOutcome.UNKNOWN_BUCKET:
-            raise Refusal(
+            raise ApiError(
                 404,
                 "unknown_bucket",
                 f"There is no bucket {asked.bucket!r} in this project. Check its name in the "
@@ -222,7 +222,7 @@ def _raise_if_refused(reservation: Reservation, asked: Invocation) -> None:
                 reservation.retry_after or 60,
             )
         case RequestOutcome.KEY_REUSED:
-            raise Refusal(
+            raise ApiError(
                 422,
                 "key_reused",
                 f"The Idempotency-Key {asked.idempotency_key!r} was used before, for something "

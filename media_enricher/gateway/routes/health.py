@@ -7,9 +7,9 @@ from collections.abc import Awaitable
 
 from fastapi import APIRouter
 
-from media_enricher.gateway.answers import Alive, Check, Health
-from media_enricher.gateway.desk import Desk
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.dependencies import Dependencies
+from media_enricher.gateway.errors import ApiError
+from media_enricher.gateway.schemas.responses import Alive, Check, Health
 
 router = APIRouter(tags=["health"])
 
@@ -20,13 +20,13 @@ async def healthz() -> Alive:
     return Alive()
 
 
-async def report(desk: Desk) -> Health:
+async def report(deps: Dependencies) -> Health:
     """Look at everything that a run needs, side by side."""
     looks = {
-        "database": _look("the run table answers", desk.blocking(lambda: desk.runs.recent(1))),
-        "storage": _look("Storage answers", desk.blocking(desk.stored_buckets)),
-        "prefect": _look("Prefect answers and has the deployments", desk.prefect.answers()),
-        "worker": _worker(desk),
+        "database": _look("the run table answers", deps.blocking(lambda: deps.runs.recent(1))),
+        "storage": _look("Storage answers", deps.blocking(deps.stored_buckets)),
+        "prefect": _look("Prefect answers and has the deployments", deps.prefect.answers()),
+        "worker": _worker(deps),
     }
     checks = dict(zip(looks, await asyncio.gather(*looks.values()), strict=True))
     is_well = all(check.status == "ok" for check in checks.values())
@@ -36,16 +36,16 @@ async def report(desk: Desk) -> Health:
 async def _look(what: str, answer: Awaitable[object]) -> Check:
     try:
         await answer
-    except Refusal as refusal:
+    except ApiError as refusal:
         return Check(status="unavailable", detail=refusal.error)
     return Check(status="ok", detail=what)
 
 
-async def _worker(desk: Desk) -> Check:
-    names = list(desk.deployments.values())
+async def _worker(deps: Dependencies) -> Check:
+    names = list(deps.deployments.values())
     try:
-        unready = await desk.prefect.unready(names)
-    except Refusal as refusal:
+        unready = await deps.prefect.unready(names)
+    except ApiError as refusal:
         return Check(status="unavailable", detail=refusal.error)
     if unready:
         return Check(

@@ -10,8 +10,21 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from media_enricher.gateway import documents
-from media_enricher.gateway.answers import (
+from media_enricher.gateway import openapi
+from media_enricher.gateway.auth import Caller
+from media_enricher.gateway.dependencies import Dependencies, Deps, SignedIn
+from media_enricher.gateway.errors import ApiError
+from media_enricher.gateway.permissions import (
+    View,
+    columns,
+    may_see_all,
+    may_see_objects,
+    may_trigger,
+    require_may_trigger,
+    run_scope,
+    visible,
+)
+from media_enricher.gateway.schemas.responses import (
     Asset,
     Assets,
     Buckets,
@@ -23,19 +36,6 @@ from media_enricher.gateway.answers import (
     Snapshot,
     SnapshotPart,
 )
-from media_enricher.gateway.callers import Caller
-from media_enricher.gateway.desk import AtDesk, Desk, SignedIn
-from media_enricher.gateway.errors import Refusal
-from media_enricher.gateway.permissions import (
-    View,
-    columns,
-    may_see_all,
-    may_see_objects,
-    may_trigger,
-    require_may_trigger,
-    run_scope,
-    visible,
-)
 from media_enricher.models import AssetStatus, EnrichRun, RunStatus
 from media_enricher.parameters import BucketName
 from media_enricher.run_stats import pace
@@ -45,8 +45,8 @@ from media_enricher.snapshot.targets import BUCKET_SCHEME
 router = APIRouter(
     prefix="/media-enricher",
     tags=["runs"],
-    responses=documents.errors(401, 403, 422, 429, 503),
-    dependencies=[documents.BEARER_TOKEN],
+    responses=openapi.errors(401, 403, 422, 429, 503),
+    dependencies=[openapi.BEARER_TOKEN],
 )
 
 
@@ -73,20 +73,20 @@ class AssetsQuery(BaseModel):
 
 
 @router.get("/me", summary="Who am I, and what may I do?")
-async def me(desk: AtDesk, caller: SignedIn) -> Me:
+async def me(deps: Deps, caller: SignedIn) -> Me:
     """For a page to show what its user may do. Any valid token will do."""
     return Me(
         role=caller.role,
         user_id=caller.user_id,
         tenant_id=caller.tenant_id,
-        may_trigger=may_trigger(caller, desk.settings),
+        may_trigger=may_trigger(caller, deps.settings),
         may_see_all=may_see_all(caller),
     )
 
 
-async def _admitted(desk: AtDesk, caller: SignedIn) -> Caller:
+async def _admitted(deps: Deps, caller: SignedIn) -> Caller:
     """A caller who may start runs, and so may watch them."""
-    require_may_trigger(caller, desk.settings)
+    require_may_trigger(caller, deps.settings)
     return caller
 
 
@@ -103,25 +103,25 @@ class Seen(msgspec.Struct, frozen=True):
         """The run, for those who may do something about it.
 
         Raises:
-            Refusal: 403; it was asked for by somebody else.
+            ApiError: 403; it was asked for by somebody else.
         """
         if self.view is not View.WHOLE:
-            raise Refusal(403, "not_yours", f"Run {self.run.id} was started by somebody else.")
+            raise ApiError(403, "not_yours", f"Run {self.run.id} was started by somebody else.")
         return self.run
 
 
-async def _seen(run_id: UUID, desk: AtDesk, caller: Admitted) -> Seen:
+async def _seen(run_id: UUID, deps: Deps, caller: Admitted) -> Seen:
     """The run of the path.
 
     Raises:
-        Refusal: 404; there is none, or the caller may not know of it.
+        ApiError: 404; there is none, or the caller may not know of it.
     """
-    found = await desk.blocking(lambda: desk.runs.get(str(run_id)))
+    found = await deps.blocking(lambda: deps.runs.get(str(run_id)))
     view = visible(found, caller) if found else None
-    if found is not None and view is None and await desk.was_told(caller, found.id):
+    if found is not None and view is None and await deps.was_told(caller, found.id):
         view = View.PROGRESS
     if found is None or view is None:
-        raise Refusal(404, "unknown_run", f"There is no run {run_id} that you may see.")
+        raise ApiError(404, "unknown_run", f"There is no run {run_id} that you may see.")
     return Seen(found, view)
 
 
@@ -132,10 +132,10 @@ async def _opened(seen: ThisRun, caller: Admitted) -> EnrichRun:
     """The run of the path, for those who may look at its objects.
 
     Raises:
-        Refusal: 403.
+        ApiError: 403.
     """
     if not may_see_objects(seen.run, caller):
-        raise Refusal(
+        raise ApiError(
             403,
             "not_admin",
             "What a run found is shown to admins. Read your own rows of media_assets with "
@@ -148,30 +148,30 @@ OpenedRun = Annotated[EnrichRun, Depends(_opened)]
 
 
 @router.get("/buckets", summary="The buckets that can be worked on")
-async def buckets(request: Request, desk: AtDesk, caller: Admitted) -> Buckets:
+async def buckets(request: Request, deps: Deps, caller: Admitted) -> Buckets:
     """All but the one that snapshots are kept in; to who is no admin, those they know of."""
-    return Buckets(buckets=await desk.territory.buckets(request, caller))
+    return Buckets(buckets=await deps.storage_access.buckets(request, caller))
 
 
 @router.get("/runs", summary="The latest runs")
-async def runs(desk: AtDesk, caller: Admitted, query: Annotated[RunsQuery, Query()]) -> Runs:
+async def runs(deps: Deps, caller: Admitted, query: Annotated[RunsQuery, Query()]) -> Runs:
     """Those that the caller may see, the newest first, with their pace."""
     scope = run_scope(caller)
-    found = await desk.blocking(
-        lambda: desk.runs.recent(query.limit, bucket=query.bucket, status=query.status, **scope)
+    found = await deps.blocking(
+        lambda: deps.runs.recent(query.limit, bucket=query.bucket, status=query.status, **scope)
     )
     seen = [Seen(each, view) for each in found if (view := visible(each, caller))]
-    return Runs(runs=[_record(desk, each) for each in seen])
+    return Runs(runs=[_record(deps, each) for each in seen])
 
 
 @router.get(
-    "/runs/{run_id}", summary="One run, and why objects failed", responses=documents.errors(404)
+    "/runs/{run_id}", summary="One run, and why objects failed", responses=openapi.errors(404)
 )
-async def run(desk: AtDesk, caller: Admitted, seen: ThisRun) -> RunDetails:
+async def run(deps: Deps, caller: Admitted, seen: ThisRun) -> RunDetails:
     """What `status_url` points to. Poll it every few seconds."""
-    details = RunDetails.model_validate(_record(desk, seen).model_dump())
+    details = RunDetails.model_validate(_record(deps, seen).model_dump())
     if may_see_objects(seen.run, caller):
-        failures = await desk.blocking(lambda: desk.assets.failures_by_reason(seen.run.id))
+        failures = await deps.blocking(lambda: deps.assets.failures_by_reason(seen.run.id))
         details.failures = [FailureReason(**msgspec.structs.asdict(each)) for each in failures]
     return details
 
@@ -180,40 +180,40 @@ async def run(desk: AtDesk, caller: Admitted, seen: ThisRun) -> RunDetails:
     "/runs/{run_id}/cancel",
     status_code=202,
     summary="Stop a run",
-    responses=documents.errors(404, 409),
+    responses=openapi.errors(404, 409),
 )
-async def cancel(desk: AtDesk, seen: ThisRun) -> RunRecord:
+async def cancel(deps: Deps, seen: ThisRun) -> RunRecord:
     """Ask the run to stop, which takes it some seconds. What is done stays."""
     found = seen.require_whole()
     if found.finished_at is not None:
         raise _has_ended(found)
-    ending = await desk.prefect.cancel(found.id)
+    ending = await deps.prefect.cancel(found.id)
     if ending is None:
-        raise Refusal(
+        raise ApiError(
             409,
             "unknown_to_prefect",
             f"Prefect does not know run {found.id}: it was started against another server.",
         )
     if ending.status is not None:  # it had not begun, so no hook tells the table
-        found = await desk.blocking(
-            lambda: desk.runs.record(found.id, status=ending.status, error=ending.message)
+        found = await deps.blocking(
+            lambda: deps.runs.record(found.id, status=ending.status, error=ending.message)
         )
         if found.status is not RunStatus.CANCELLED:
             raise _has_ended(found)
-    return _record(desk, Seen(found, seen.view))
+    return _record(deps, Seen(found, seen.view))
 
 
-@router.get("/runs/{run_id}/assets", summary="What a run found", responses=documents.errors(404))
-async def assets(desk: AtDesk, found: OpenedRun, query: Annotated[AssetsQuery, Query()]) -> Assets:
+@router.get("/runs/{run_id}/assets", summary="What a run found", responses=openapi.errors(404))
+async def assets(deps: Deps, found: OpenedRun, query: Annotated[AssetsQuery, Query()]) -> Assets:
     """The objects that were last worked on by this run, with signed URLs of their pictures."""
-    rows = await desk.blocking(
-        lambda: desk.assets.of_run(
+    rows = await deps.blocking(
+        lambda: deps.assets.of_run(
             found.id, Asset.columns(), after=query.after, limit=query.limit, status=query.status
         )
     )
     paths = [row["path"] for row in rows]
-    urls = await desk.blocking(
-        lambda: desk.bucket(found.bucket).sign(paths, desk.settings.picture_seconds)
+    urls = await deps.blocking(
+        lambda: deps.bucket(found.bucket).sign(paths, deps.settings.picture_seconds)
     )
     return Assets(
         assets=[Asset(**row, picture_url=urls.get(row["path"])) for row in rows],
@@ -221,10 +221,8 @@ async def assets(desk: AtDesk, found: OpenedRun, query: Annotated[AssetsQuery, Q
     )
 
 
-@router.get(
-    "/runs/{run_id}/snapshot", summary="The audit snapshot", responses=documents.errors(404)
-)
-async def snapshot(desk: AtDesk, found: OpenedRun) -> Snapshot:
+@router.get("/runs/{run_id}/snapshot", summary="The audit snapshot", responses=openapi.errors(404))
+async def snapshot(deps: Deps, found: OpenedRun) -> Snapshot:
     """The Parquet files that say what the run did to each object; of a folder, where it is."""
     path = found.snapshot_path
     if path is None or not path.startswith(BUCKET_SCHEME):
@@ -232,27 +230,27 @@ async def snapshot(desk: AtDesk, found: OpenedRun) -> Snapshot:
     name, _, folder = path.removeprefix(BUCKET_SCHEME).partition("/")
 
     def signed() -> dict[str, str]:
-        bucket = desk.bucket(name)
+        bucket = deps.bucket(name)
         paths = bucket.list(f"{folder}/")
         recorded = [path for path in paths if part_number(PurePosixPath(path).name) is not None]
-        return bucket.sign(recorded, desk.settings.picture_seconds)
+        return bucket.sign(recorded, deps.settings.picture_seconds)
 
-    urls = await desk.blocking(signed)
+    urls = await deps.blocking(signed)
     parts = [SnapshotPart(name=PurePosixPath(part).name, url=url) for part, url in urls.items()]
     return Snapshot(path=path, parts=parts)
 
 
-def _record(desk: Desk, seen: Seen) -> RunRecord:
+def _record(deps: Dependencies, seen: Seen) -> RunRecord:
     is_whole = seen.view is View.WHOLE
     return RunRecord(
         **columns(seen.run, seen.view),
         **msgspec.structs.asdict(pace(seen.run)),
-        prefect_url=desk.prefect.run_url(seen.run.id) if is_whole else None,
+        prefect_url=deps.prefect.run_url(seen.run.id) if is_whole else None,
     )
 
 
-def _has_ended(found: EnrichRun) -> Refusal:
-    return Refusal(
+def _has_ended(found: EnrichRun) -> ApiError:
+    return ApiError(
         409,
         "run_has_ended",
         f"Run {found.id} has ended already: it is {found.status}.",

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect
 
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.errors import ApiError
 from media_enricher.models import Depth, Mode
 from media_enricher.parameters import BucketName, Limit, Path, Prefix
 
@@ -93,7 +93,7 @@ async def fields_of(request: Request) -> dict[str, Any]:
     """The fields of a request, from its query and its body.
 
     Raises:
-        Refusal: the body is no JSON object (400), or the query names a field twice (422).
+        ApiError: the body is no JSON object (400), or the query names a field twice (422).
     """
     in_query = request.query_params.multi_items()
     for name, count in Counter(name for name, _ in in_query).items():
@@ -106,7 +106,7 @@ def parse(model: type[_Model], fields: dict[str, Any]) -> _Model:
     """The fields as the model that checks them; a field that is null counts as not given.
 
     Raises:
-        Refusal: 422; it names the first field that is wrong, its value and what is allowed.
+        ApiError: 422; it names the first field that is wrong, its value and what is allowed.
     """
     given = {name: value for name, value in fields.items() if value is not None}
     try:
@@ -115,11 +115,11 @@ def parse(model: type[_Model], fields: dict[str, Any]) -> _Model:
         raise refuse_invalid(error.errors()[0]) from None
 
 
-def refuse_invalid(error: ErrorDetails) -> Refusal:
+def refuse_invalid(error: ErrorDetails) -> ApiError:
     """The answer to a value that a check did not let pass."""
     field = ".".join(map(str, error["loc"])) or "body"
     if error["type"] == "missing":
-        return Refusal(
+        return ApiError(
             422, "invalid_value", f"{field} is missing; it is required.", field=field, value=None
         )
     if error["type"] == "extra_forbidden":
@@ -127,7 +127,7 @@ def refuse_invalid(error: ErrorDetails) -> Refusal:
     return invalid(field, error["input"], error["msg"][:1].lower() + error["msg"][1:])
 
 
-def invalid(field: str, value: Any, reason: str) -> Refusal:
+def invalid(field: str, value: Any, reason: str) -> ApiError:
     """The answer to a value that is not allowed.
 
     Args:
@@ -136,7 +136,7 @@ def invalid(field: str, value: Any, reason: str) -> Refusal:
         reason: why not, or what is allowed, to end the sentence with.
     """
     shown = _shown(value)
-    return Refusal(
+    return ApiError(
         422,
         "invalid_value",
         f"{field} is {shown}, which is not allowed: {reason}.",
@@ -150,17 +150,17 @@ async def _body_of(request: Request) -> dict[str, Any]:
     try:
         body = await request.body()
     except ClientDisconnect:
-        raise Refusal(408, "too_slow", "The request ended before its body had arrived.") from None
+        raise ApiError(408, "too_slow", "The request ended before its body had arrived.") from None
     if not body.strip():
         return {}
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Refusal(
+        raise ApiError(
             400, "malformed_json", f"The body is no JSON: {error}. Send an object, as {{}}."
         ) from None
     if not isinstance(fields, dict):
-        raise Refusal(
+        raise ApiError(
             400, "malformed_json", f"The body is {_shown(fields)}. Send a JSON object, as {{}}."
         )
     return fields

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from media_enricher.models import AssetStatus, Depth, FlowName, Mode, RunStatus, Trigger
 
 
-class ErrorAnswer(BaseModel):
+class ErrorResponse(BaseModel):
     """Any answer that is an error. Further members say more."""
 
     model_config = ConfigDict(extra="allow")
@@ -40,7 +40,7 @@ class RunStarted(BaseModel):
     )
 
 
-class Counted(BaseModel):
+class DryRunCount(BaseModel):
     """A dry run: what there is to do."""
 
     dry_run: Literal[True] = True

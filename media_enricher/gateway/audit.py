@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import msgspec
 from fastapi import Request
 
-from media_enricher.gateway.asking import invalid
-from media_enricher.gateway.callers import Caller
-from media_enricher.gateway.desk import AtDesk, Desk
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.auth import Caller
+from media_enricher.gateway.dependencies import Dependencies, Deps
+from media_enricher.gateway.errors import ApiError
 from media_enricher.gateway.permissions import is_rate_limited, require_may_trigger
+from media_enricher.gateway.schemas.requests import invalid
 from media_enricher.gateway.starting import Started
 from media_enricher.models import FlowName
 from media_enricher.run_requests import AskedObject, Invocation, Invoker, Refused, RequestRoute
@@ -23,7 +23,7 @@ _Result = TypeVar("_Result")
 _logger = logging.getLogger(__name__)
 
 
-class Attempt:
+class AuditedRequest:
     """What is known of a request to trigger while it is answered.
 
     Attributes:
@@ -31,8 +31,8 @@ class Attempt:
         asked: what its row in the audit says, as it fills.
     """
 
-    def __init__(self, desk: Desk, request: Request, route: RequestRoute) -> None:
-        self._desk = desk
+    def __init__(self, deps: Dependencies, request: Request, route: RequestRoute) -> None:
+        self._dependencies = deps
         self._is_on_record = False
         self.caller: Caller | None = None
         self.asked = Invocation(
@@ -76,21 +76,21 @@ class Attempt:
         """Ask for the run, and return it.
 
         Raises:
-            Refusal: as `Starter.start` does.
+            ApiError: as `Starter.start` does.
         """
         self.told(**fields)
-        return await self._on_record(self._desk.starter.start)
+        return await self._on_record(self._dependencies.starter.start)
 
     async def record(self, **fields: Any) -> None:
         """Ask for leave, without a run.
 
         Raises:
-            Refusal: as `Starter.record` does.
+            ApiError: as `Starter.record` does.
         """
         self.told(**fields)
-        await self._on_record(self._desk.starter.record)
+        await self._on_record(self._dependencies.starter.record)
 
-    async def refused(self, refusal: Refusal) -> None:
+    async def refused(self, refusal: ApiError) -> None:
         """Put a refusal on record, unless the database gave it itself. Never raises.
 
         Of a caller whom nobody knows, nothing is kept: such requests are only counted.
@@ -99,44 +99,44 @@ class Attempt:
             return
         self.told(refusal=Refused(http_status=refusal.status, reason=refusal.code))
         try:
-            await self._desk.starter.record(self.asked)
-        except Refusal as second:
+            await self._dependencies.starter.record(self.asked)
+        except ApiError as second:
             _logger.warning("a request answered %s is not in the audit: %s", refusal.status, second)
 
     async def _on_record(self, ask: Callable[..., Awaitable[_Result]]) -> _Result:
         self._is_on_record = True
-        limit = self._desk.settings.requests_per_minute
+        limit = self._dependencies.settings.requests_per_minute
         is_limited = self.caller is None or is_rate_limited(self.caller)
         return await ask(self.asked, per_minute=limit if is_limited else None)
 
 
-def attempt(route: RequestRoute) -> Callable[..., Awaitable[Attempt]]:
+def attempt(route: RequestRoute) -> Callable[..., Awaitable[AuditedRequest]]:
     """A dependency: the attempt at a route, by a caller who may trigger.
 
     Raises:
-        Refusal: 401 or 403, when the dependency is asked for.
+        ApiError: 401 or 403, when the dependency is asked for.
     """
 
-    async def begin(request: Request, desk: AtDesk) -> Attempt:
-        begun = opened(request, desk, route)
-        require_may_trigger(begun.identify(await desk.caller(request)), desk.settings)
+    async def begin(request: Request, deps: Deps) -> AuditedRequest:
+        begun = opened(request, deps, route)
+        require_may_trigger(begun.identify(await deps.caller(request)), deps.settings)
         begun.told(idempotency_key=idempotency_key(request))
         return begun
 
     return begin
 
 
-def opened(request: Request, desk: Desk, route: RequestRoute) -> Attempt:
+def opened(request: Request, deps: Dependencies, route: RequestRoute) -> AuditedRequest:
     """An attempt of which nothing is known yet; a refusal from here on is on record."""
-    begun = Attempt(desk, request, route)
+    begun = AuditedRequest(deps, request, route)
     begun.noted(request.query_params)
     request.state.attempt = begun
     return begun
 
 
-async def put_on_record(request: Request, refusal: Refusal) -> None:
+async def put_on_record(request: Request, refusal: ApiError) -> None:
     """Put a refusal on record if the request was one to trigger."""
-    begun: Attempt | None = getattr(request.state, "attempt", None)
+    begun: AuditedRequest | None = getattr(request.state, "attempt", None)
     if begun is not None:
         await begun.refused(refusal)
 
@@ -145,7 +145,7 @@ def idempotency_key(request: Request) -> str | None:
     """The key that the caller gave the request, or None.
 
     Raises:
-        Refusal: 422.
+        ApiError: 422.
     """
     key = request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):

@@ -14,9 +14,9 @@ from typing import TypeVar
 from fastapi import Request
 from pydantic import SecretStr
 
+from media_enricher.gateway.auth import Caller, bearer_token
 from media_enricher.gateway.blocking import Blocking
-from media_enricher.gateway.callers import Caller, bearer_token
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.errors import ApiError
 from media_enricher.gateway.permissions import is_confined
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.reading import UserReading
@@ -24,7 +24,7 @@ from media_enricher.supabase.reading import UserReading
 _Answer = TypeVar("_Answer")
 
 
-class Territory:
+class StorageAccess:
     """Tells where a caller may work. The service key, webhooks and admins are not asked about."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Territory:
         """Let a caller work on a prefix, or count what is to do there.
 
         Raises:
-            Refusal: 403 `not_readable`, or 503.
+            ApiError: 403 `not_readable`, or 503.
         """
         if not is_confined(caller):
             return
@@ -70,7 +70,7 @@ class Territory:
         """Let a caller have one object enriched.
 
         Raises:
-            Refusal: 403 `not_readable`, or 503.
+            ApiError: 403 `not_readable`, or 503.
         """
         if not is_confined(caller):
             return
@@ -90,7 +90,7 @@ class Territory:
         """The buckets that can be worked on, as far as the caller knows of them.
 
         Raises:
-            Refusal: 503.
+            ApiError: 503.
         """
         every = await self._blocking(self._buckets)
         if not is_confined(caller):
@@ -129,5 +129,5 @@ def _token_of(request: Request) -> SecretStr:
     return SecretStr(bearer_token(request.headers.get("authorization")))
 
 
-def _not_readable(error: str, field: str, value: str) -> Refusal:
-    return Refusal(403, "not_readable", error, field=field, value=value)
+def _not_readable(error: str, field: str, value: str) -> ApiError:
+    return ApiError(403, "not_readable", error, field=field, value=value)

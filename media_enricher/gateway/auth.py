@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeAlias
 import jwt
 import msgspec
 
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.errors import ApiError
 from media_enricher.gateway.signing_keys import SigningKeys
 from media_enricher.settings import GatewaySettings, SupabaseSettings
 
@@ -85,7 +85,7 @@ class Authenticator:
         """The caller that an `Authorization` header stands for.
 
         Raises:
-            Refusal: 401 `no_token`, `bad_token`, `expired_token` or `anonymous_key`; or 503, when
+            ApiError: 401 `no_token`, `bad_token`, `expired_token` or `anonymous_key`; or 503, when
                 the project's signing keys can't be had.
         """
         token = bearer_token(authorization)
@@ -130,7 +130,7 @@ def bearer_token(authorization: str | None) -> str:
     """The token that an `Authorization` header holds, which proves nothing yet.
 
     Raises:
-        Refusal: 401.
+        ApiError: 401.
     """
     if not authorization:
         raise _unauthorised("no_token", "There is no Authorization header")
@@ -233,12 +233,12 @@ def _refuse_anonymous_key() -> NoReturn:
     )
 
 
-def _bad_token(reason: str) -> Refusal:
+def _bad_token(reason: str) -> ApiError:
     return _unauthorised("bad_token", f"The token is refused. {reason}")
 
 
-def _unauthorised(code: str, reason: str) -> Refusal:
-    return Refusal(
+def _unauthorised(code: str, reason: str) -> ApiError:
+    return ApiError(
         401,
         code,
         f"{reason}. Sign in and send the session's access token, as `Authorization: Bearer …`; "

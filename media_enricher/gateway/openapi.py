@@ -13,7 +13,7 @@ from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel
 
-from media_enricher.gateway.answers import ErrorAnswer
+from media_enricher.gateway.schemas.responses import ErrorResponse
 
 _RETRY_AFTER = {
     "Retry-After": {
@@ -50,7 +50,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The answers with these statuses that a route may refuse with."""
     return {
         status: {
-            "model": ErrorAnswer,
+            "model": ErrorResponse,
             "description": _WHY[status],
             **({"headers": _RETRY_AFTER} if status in {429, 503} else {}),
         }

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from media_enricher.gateway.auth import WEBHOOK, Authenticator, Caller, is_same_secret
 from media_enricher.gateway.blocking import Blocking
-from media_enricher.gateway.callers import WEBHOOK, Authenticator, Caller, is_same_secret
 from media_enricher.gateway.deployments import Prefect
-from media_enricher.gateway.errors import Refusal, try_later
+from media_enricher.gateway.errors import ApiError, try_later
 from media_enricher.gateway.signing_keys import SigningKeys
 from media_enricher.gateway.starting import Starter
-from media_enricher.gateway.strangers import Strangers
-from media_enricher.gateway.territory import Territory
+from media_enricher.gateway.storage_access import StorageAccess
+from media_enricher.gateway.unauthenticated_limiter import UnauthenticatedLimiter
 from media_enricher.models import FlowName, PendingCount, Selection
 from media_enricher.run_requests import RequestLimits
 from media_enricher.settings import GatewaySettings, Settings, SupabaseSettings
@@ -39,8 +39,8 @@ SHARED_QUEUE_OBJECTS = 200
 """So many of a tenant's uploads wait with those of others; the rest wait by themselves."""
 
 
-class Desk:
-    """Everything that answering needs. Make it with `open_desk`."""
+class Dependencies:
+    """Everything that answering needs. Make it with `open_dependencies`."""
 
     def __init__(
         self,
@@ -63,8 +63,10 @@ class Desk:
             flow: ours.deployment(flow) for flow in (FlowName.BACKFILL, FlowName.ENRICH_OBJECT)
         }
         self._requests = RunRequests(client)
-        self.strangers = Strangers(settings.unauthenticated_per_minute, self._count_strangers)
-        self.territory = Territory(UserReading(client), self.blocking, self.buckets)
+        self.unauthenticated = UnauthenticatedLimiter(
+            settings.unauthenticated_per_minute, self._count_strangers
+        )
+        self.storage_access = StorageAccess(UserReading(client), self.blocking, self.buckets)
         self.starter = Starter(
             self._requests,
             self.runs,
@@ -92,7 +94,7 @@ class Desk:
         """Who makes a request.
 
         Raises:
-            Refusal: 401, or 503 if the project's keys can't be had.
+            ApiError: 401, or 503 if the project's keys can't be had.
         """
         return await self._authenticator.authenticate(request.headers.get("authorization"))
 
@@ -100,14 +102,14 @@ class Desk:
         """Who makes a request that a database webhook may make, too, by its shared secret.
 
         Raises:
-            Refusal: 401, or 503 if the project's keys can't be had.
+            ApiError: 401, or 503 if the project's keys can't be had.
         """
         given = request.headers.get("x-webhook-secret")
         if given is None:
             return await self.caller(request)
         expected = self.settings.webhook_secret
         if expected is None or not is_same_secret(given, expected.get_secret_value()):
-            raise Refusal(
+            raise ApiError(
                 401,
                 "bad_token",
                 "The x-webhook-secret is not the one that MEDIA_ENRICHER_WEBHOOK_SECRET sets.",
@@ -121,7 +123,7 @@ class Desk:
         A tenant's user may be told of a run over the whole bucket, and then follows that one.
 
         Raises:
-            Refusal: 503.
+            ApiError: 503.
         """
         user_id = caller.user_id
         if user_id is None:
@@ -132,7 +134,7 @@ class Desk:
         """What a run would have to do, of the first `limit` objects.
 
         Raises:
-            Refusal: 503; or 429, if the caller, or another of the same tenant, is counting already.
+            ApiError: 503; or 429, if the caller, or another of the same tenant, is counting already.
         """
         who = caller.tenant_id or caller.user_id or caller.role
         if who in self._counts and not caller.is_service:
@@ -160,10 +162,10 @@ class Desk:
         """Let nobody start a run over what runs store themselves.
 
         Raises:
-            Refusal: 400 `own_bucket`, or 503 if the database is away.
+            ApiError: 400 `own_bucket`, or 503 if the database is away.
         """
         if bucket in await self.blocking(self._own_buckets.names):
-            raise Refusal(400, "own_bucket", refusal(bucket), field="bucket", value=bucket)
+            raise ApiError(400, "own_bucket", refusal(bucket), field="bucket", value=bucket)
 
     async def followed(self, buckets: Iterable[str]) -> set[str]:
         """Those of these buckets in which a change is followed; never one of our own.
@@ -171,7 +173,7 @@ class Desk:
         What a run stores is such a change, which would start the next run.
 
         Raises:
-            Refusal: 503.
+            ApiError: 503.
         """
         kept = {each for each in buckets if not self.kept_current or each in self.kept_current}
         return kept - await self.blocking(self._own_buckets.names) if kept else kept
@@ -202,16 +204,18 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(
+async def open_dependencies(
     settings: GatewaySettings, ours: Settings, project: SupabaseSettings
-) -> AsyncIterator[Desk]:
-    """A desk that is connected to everyone while the block runs."""
+) -> AsyncIterator[Dependencies]:
+    """A deps that is connected to everyone while the block runs."""
     async with AsyncExitStack() as stack:
         prefect = await stack.enter_async_context(Prefect(settings.prefect_ui_url))
         keys = await stack.enter_async_context(SigningKeys(project.url))
-        desk = Desk(settings, ours, project, prefect, Authenticator(project, settings, keys))
-        await stack.enter_async_context(desk.strangers.watching())
-        yield desk
+        deps = Dependencies(
+            settings, ours, project, prefect, Authenticator(project, settings, keys)
+        )
+        await stack.enter_async_context(deps.unauthenticated.watching())
+        yield deps
 
 
 def own_origin(scope: Mapping[str, Any]) -> str:
@@ -230,17 +234,17 @@ def own_origin(scope: Mapping[str, Any]) -> str:
     return f"{scope['scheme']}://{host}" if host in names else ""
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
+def _dependencies(request: Request) -> Dependencies:
+    deps: Dependencies = request.app.state.dependencies
+    return deps
 
 
-AtDesk = Annotated[Desk, Depends(_desk)]
+Deps = Annotated[Dependencies, Depends(_dependencies)]
 """A parameter of a route."""
 
 
-async def _signed_in(request: Request, desk: AtDesk) -> Caller:
-    return await desk.caller(request)
+async def _signed_in(request: Request, deps: Deps) -> Caller:
+    return await deps.caller(request)
 
 
 SignedIn = Annotated[Caller, Depends(_signed_in)]

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from media_enricher.gateway.errors import Refusal, try_later
+from media_enricher.gateway.errors import ApiError, try_later
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -71,7 +71,7 @@ class AddressLimit:
         return 0.0 if is_left else (1 - left) / self._per_second
 
 
-class Strangers:
+class UnauthenticatedLimiter:
     """Limits and counts requests without valid credentials. Make it with `watching`."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Strangers:
         self._tell = tell
         self._counted: Counter[str] = Counter()
 
-    def refuse(self, host: str | None, refusal: Refusal) -> Refusal:
+    def refuse(self, host: str | None, refusal: ApiError) -> ApiError:
         """Count a request that is refused, and return its answer: the refusal, or a 429."""
         origin = origin_of(host)
         is_counted = origin in self._counted or len(self._counted) < COUNTED_ADDRESSES
@@ -109,7 +109,7 @@ class Strangers:
         counts, self._counted = self._counted, Counter()
         try:
             yield counts
-        except Refusal as refusal:
+        except ApiError as refusal:
             _logger.warning("the audit misses refused requests for now: %s", refusal)
             for origin, requests in counts.items():
                 known = origin in self._counted or len(self._counted) < COUNTED_ADDRESSES
@@ -122,7 +122,7 @@ class Strangers:
                 await self._tell(counts)
 
     @asynccontextmanager
-    async def watching(self) -> AsyncIterator[Strangers]:
+    async def watching(self) -> AsyncIterator[UnauthenticatedLimiter]:
         """Put on record what is counted, every few seconds and when the block is left."""
 
         async def tell_again_and_again() -> None:

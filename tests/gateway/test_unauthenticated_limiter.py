@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from media_enricher.gateway.errors import Refusal
-from media_enricher.gateway.strangers import (
+from media_enricher.gateway.errors import ApiError
+from media_enricher.gateway.unauthenticated_limiter import (
     COUNTED_ADDRESSES,
     REMEMBERED_ADDRESSES,
     AddressLimit,
-    Strangers,
+    UnauthenticatedLimiter,
     origin_of,
 )
 from tests.gateway.conftest import Gateway, Tokens
@@ -148,11 +148,11 @@ def test_many_addresses_share_a_row_and_what_was_not_told_is_told_later() -> Non
 
     async def tell(counts: Any) -> None:
         if is_away:
-            raise Refusal(503, "unavailable", "The database is away.")
+            raise ApiError(503, "unavailable", "The database is away.")
         told.append(dict(counts))
 
-    strangers = Strangers(1000, tell)
-    refusal = Refusal(401, "no_token", "No.")
+    strangers = UnauthenticatedLimiter(1000, tell)
+    refusal = ApiError(401, "no_token", "No.")
     for number in range(2 * COUNTED_ADDRESSES):
         strangers.refuse(f"10.0.{number // 256}.{number % 256}", refusal)
 
