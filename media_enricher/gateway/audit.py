@@ -1,4 +1,4 @@
-"""A request to trigger, as far as it got: whoever makes it, allowed or not, is on record."""
+"""The audit of requests to start runs: whoever makes one, allowed or not, is on record."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fastapi import Request
 
 from media_enricher.gateway.auth import Caller
 from media_enricher.gateway.dependencies import Dependencies, Deps
-from media_enricher.gateway.errors import ApiError
+from media_enricher.gateway.errors import ApiError, invalid_value
 from media_enricher.gateway.permissions import is_rate_limited, require_may_trigger
-from media_enricher.gateway.schemas.requests import invalid
-from media_enricher.gateway.starting import Started
 from media_enricher.models import FlowName
+from media_enricher.orchestration.run_starter import ReservationDeniedError, Started
 from media_enricher.run_requests import AskedObject, Invocation, Invoker, Refused, RequestRoute
+from media_enricher.supabase.errors import SupabaseError
 
 _LONGEST_KEY = 255
 _Result = TypeVar("_Result")
@@ -24,18 +24,18 @@ _logger = logging.getLogger(__name__)
 
 
 class AuditedRequest:
-    """What is known of a request to trigger while it is answered.
+    """A request to start a run, and its row in the audit, which fills while it is answered.
 
     Attributes:
         caller: who makes it; None before that is known.
-        asked: what its row in the audit says, as it fills.
+        invocation: what the audit's row says so far.
     """
 
     def __init__(self, deps: Dependencies, request: Request, route: RequestRoute) -> None:
-        self._dependencies = deps
+        self._deps = deps
         self._is_on_record = False
         self.caller: Caller | None = None
-        self.asked = Invocation(
+        self.invocation = Invocation(
             route=route,
             flow=FlowName.BACKFILL,
             ip_address=request.client.host if request.client else None,
@@ -49,9 +49,9 @@ class AuditedRequest:
         return self.caller
 
     def identify(self, caller: Caller) -> Caller:
-        """Take note of who makes the request."""
+        """Note who makes the request."""
         self.caller = caller
-        self.told(
+        self.note(
             caller=Invoker(
                 role=caller.role,
                 user_id=caller.user_id,
@@ -61,84 +61,88 @@ class AuditedRequest:
         )
         return caller
 
-    def told(self, **fields: Any) -> None:
-        """Take note of what is asked."""
-        self.asked = msgspec.structs.replace(self.asked, **fields)
+    def note(self, **fields: Any) -> None:
+        """Note fields of the `Invocation`."""
+        self.invocation = msgspec.structs.replace(self.invocation, **fields)
 
-    def noted(self, fields: Mapping[str, Any]) -> None:
-        """Take note of fields before they are checked, for the audit of what is refused."""
+    def note_unchecked(self, payload: Mapping[str, Any]) -> None:
+        """Note what was sent before it is checked, for the audit of what is refused."""
         names = ("bucket", "prefix", "mode", "depth")
-        self.told(**{name: fields[name] for name in names if isinstance(fields.get(name), str)})
-        if isinstance(path := fields.get("path"), str):
-            self.told(objects=[AskedObject(path=path)])
+        self.note(**{name: payload[name] for name in names if isinstance(payload.get(name), str)})
+        if isinstance(path := payload.get("path"), str):
+            self.note(objects=[AskedObject(path=path)])
 
     async def start(self, **fields: Any) -> Started:
-        """Ask for the run, and return it.
+        """Start the run, or find the one that is under way; the database audits the request.
+
+        Args:
+            fields: of the `Invocation`, to be noted before.
 
         Raises:
-            ApiError: as `Starter.start` does.
+            As `RunStarter.start` does.
         """
-        self.told(**fields)
-        return await self._on_record(self._dependencies.starter.start)
+        self.note(**fields)
+        return await self._on_record(self._deps.starter.start)
 
-    async def record(self, **fields: Any) -> None:
-        """Ask for leave, without a run.
+    async def record(self) -> None:
+        """Put a request on record that needs no run, if it is within the limits.
 
         Raises:
-            ApiError: as `Starter.record` does.
+            As `RunStarter.reserve` does.
         """
-        self.told(**fields)
-        await self._on_record(self._dependencies.starter.record)
+        await self._on_record(self._deps.starter.reserve)
 
-    async def refused(self, refusal: ApiError) -> None:
-        """Put a refusal on record, unless the database gave it itself. Never raises.
+    async def record_refusal(self, error: ApiError) -> None:
+        """Put a refusal on record, unless the database refused it itself. Never raises.
 
         Of a caller whom nobody knows, nothing is kept: such requests are only counted.
         """
         if self._is_on_record or self.caller is None:
             return
-        self.told(refusal=Refused(http_status=refusal.status, reason=refusal.code))
+        self.note(refusal=Refused(http_status=error.status, reason=error.code))
         try:
-            await self._dependencies.starter.record(self.asked)
-        except ApiError as second:
-            _logger.warning("a request answered %s is not in the audit: %s", refusal.status, second)
+            await self._deps.starter.reserve(self.invocation)
+        except (SupabaseError, ReservationDeniedError) as second:
+            _logger.warning(
+                "Could not record in the audit a request answered %s: %s", error.status, second
+            )
 
     async def _on_record(self, ask: Callable[..., Awaitable[_Result]]) -> _Result:
         self._is_on_record = True
-        limit = self._dependencies.settings.requests_per_minute
+        limit = self._deps.settings.requests_per_minute
         is_limited = self.caller is None or is_rate_limited(self.caller)
-        return await ask(self.asked, per_minute=limit if is_limited else None)
+        return await ask(self.invocation, per_minute=limit if is_limited else None)
 
 
-def attempt(route: RequestRoute) -> Callable[..., Awaitable[AuditedRequest]]:
-    """A dependency: the attempt at a route, by a caller who may trigger.
+def audited(route: RequestRoute) -> Callable[..., Awaitable[AuditedRequest]]:
+    """A dependency of a route: its request, made by a caller who may start runs.
 
     Raises:
-        ApiError: 401 or 403, when the dependency is asked for.
+        ApiError: 401, 403 or 422, when the dependency runs.
     """
 
     async def begin(request: Request, deps: Deps) -> AuditedRequest:
-        begun = opened(request, deps, route)
-        require_may_trigger(begun.identify(await deps.caller(request)), deps.settings)
-        begun.told(idempotency_key=idempotency_key(request))
-        return begun
+        audited_request = open_audited(request, deps, route)
+        require_may_trigger(audited_request.identify(await deps.caller(request)), deps.settings)
+        audited_request.note(idempotency_key=idempotency_key(request))
+        return audited_request
 
     return begin
 
 
-def opened(request: Request, deps: Dependencies, route: RequestRoute) -> AuditedRequest:
-    """An attempt of which nothing is known yet; a refusal from here on is on record."""
-    begun = AuditedRequest(deps, request, route)
-    begun.noted(request.query_params)
-    request.state.attempt = begun
-    return begun
+def open_audited(request: Request, deps: Dependencies, route: RequestRoute) -> AuditedRequest:
+    """A request by a caller who is not known yet; a refusal after the caller is, is on record."""
+    audited_request = AuditedRequest(deps, request, route)
+    audited_request.note_unchecked(request.query_params)
+    request.state.audited = audited_request
+    return audited_request
 
 
-async def put_on_record(request: Request, refusal: ApiError) -> None:
-    """Put a refusal on record if the request was one to trigger."""
-    begun: AuditedRequest | None = getattr(request.state, "attempt", None)
-    if begun is not None:
-        await begun.refused(refusal)
+async def record_refusal(request: Request, error: ApiError) -> None:
+    """Put a refusal on record if the request was one to start a run."""
+    audited_request: AuditedRequest | None = getattr(request.state, "audited", None)
+    if audited_request is not None:
+        await audited_request.record_refusal(error)
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -149,5 +153,5 @@ def idempotency_key(request: Request) -> str | None:
     """
     key = request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
-        raise invalid("Idempotency-Key", key, f"1 to {_LONGEST_KEY} printable characters")
+        raise invalid_value("Idempotency-Key", key, f"use 1 to {_LONGEST_KEY} printable characters")
     return key

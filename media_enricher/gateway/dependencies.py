@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
@@ -10,14 +11,14 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from media_enricher.gateway.auth import WEBHOOK, Authenticator, Caller, is_same_secret
-from media_enricher.gateway.blocking import Blocking
-from media_enricher.gateway.deployments import Prefect
-from media_enricher.gateway.errors import ApiError, try_later
+from media_enricher.gateway.errors import ApiError, retry_later
 from media_enricher.gateway.signing_keys import SigningKeys
-from media_enricher.gateway.starting import Starter
 from media_enricher.gateway.storage_access import StorageAccess
 from media_enricher.gateway.unauthenticated_limiter import UnauthenticatedLimiter
 from media_enricher.models import FlowName, PendingCount, Selection
+from media_enricher.orchestration.prefect_api import PrefectApi
+from media_enricher.orchestration.run_starter import RunStarter
+from media_enricher.orchestration.supabase_threads import SupabaseThreads
 from media_enricher.run_requests import RequestLimits
 from media_enricher.settings import GatewaySettings, Settings, SupabaseSettings
 from media_enricher.supabase.assets import AssetTable
@@ -30,48 +31,52 @@ from media_enricher.supabase.runs import RunTable
 
 FUNCTIONS = "/functions/v1"
 """Where Supabase serves functions, and so where its clients look for them."""
+ANSWER_SECONDS = 2.0
+"""How long a caller waits for the database, or for Prefect, retries included."""
 READ_SECONDS = 5.0
-"""The longest silence while the database answers a caller's question."""
+"""The longest silence of the database in one call."""
 COUNT_SECONDS = 60.0
 COUNTS_AT_ONCE = 2
 """Counting what is pending reads a whole bucket's index."""
 SHARED_QUEUE_OBJECTS = 200
-"""So many of a tenant's uploads wait with those of others; the rest wait by themselves."""
+"""So many of a tenant's uploads wait with those of others; the rest have their own queue."""
+
+_logger = logging.getLogger(__name__)
 
 
 class Dependencies:
-    """Everything that answering needs. Make it with `open_dependencies`."""
+    """Everything that answering needs. Make them with `open_dependencies`."""
 
     def __init__(
         self,
         settings: GatewaySettings,
-        ours: Settings,
+        enricher: Settings,
         project: SupabaseSettings,
-        prefect: Prefect,
+        prefect: PrefectApi,
         authenticator: Authenticator,
     ) -> None:
         client = connect(project, answer_seconds=READ_SECONDS)
         self.settings = settings
-        self.kept_current = ours.buckets
+        self.swept_buckets = enricher.buckets
         self.project = project
         self.prefect = prefect
-        self.blocking = Blocking()
+        self.in_thread = SupabaseThreads(patience_seconds=ANSWER_SECONDS)
         self.runs = RunTable(client)
         self.assets = AssetTable(client)
-        self._own_buckets = OwnBuckets(client, configured_buckets(ours))
+        self._own_buckets = OwnBuckets(client, configured_buckets(enricher))
         self.deployments = {
-            flow: ours.deployment(flow) for flow in (FlowName.BACKFILL, FlowName.ENRICH_OBJECT)
+            flow: enricher.deployment(flow) for flow in (FlowName.BACKFILL, FlowName.ENRICH_OBJECT)
         }
         self._requests = RunRequests(client)
         self.unauthenticated = UnauthenticatedLimiter(
-            settings.unauthenticated_per_minute, self._count_strangers
+            settings.unauthenticated_per_minute, self._count_unauthenticated
         )
-        self.storage_access = StorageAccess(UserReading(client), self.blocking, self.buckets)
-        self.starter = Starter(
+        self.storage_access = StorageAccess(UserReading(client), self.in_thread, self.buckets)
+        self.starter = RunStarter(
             self._requests,
             self.runs,
             prefect,
-            self.blocking,
+            self.in_thread,
             RequestLimits(
                 active_runs=settings.active_runs,
                 tenant_active_runs=settings.tenant_active_runs,
@@ -79,12 +84,12 @@ class Dependencies:
                 service_active_runs=settings.service_active_runs,
                 waiting_objects=settings.waiting_objects,
                 shared_queue_objects=SHARED_QUEUE_OBJECTS,
-                silence_seconds=ours.dead_after_seconds,
+                silence_seconds=enricher.dead_after_seconds,
             ),
             self.deployments,
         )
         self._client = client
-        self._counting = Blocking(COUNTS_AT_ONCE)
+        self._in_counting_thread = SupabaseThreads(COUNTS_AT_ONCE, patience_seconds=COUNT_SECONDS)
         self._counts: set[str] = set()
         self._seconds_a_count = 1.0
         self._counted_assets = AssetTable(connect(project, answer_seconds=COUNT_SECONDS))
@@ -112,7 +117,7 @@ class Dependencies:
             raise ApiError(
                 401,
                 "bad_token",
-                "The x-webhook-secret is not the one that MEDIA_ENRICHER_WEBHOOK_SECRET sets.",
+                "The x-webhook-secret is wrong. Send the value of MEDIA_ENRICHER_WEBHOOK_SECRET.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         return WEBHOOK
@@ -123,48 +128,51 @@ class Dependencies:
         A tenant's user may be told of a run over the whole bucket, and then follows that one.
 
         Raises:
-            ApiError: 503.
+            SupabaseError: the database is away.
         """
         user_id = caller.user_id
         if user_id is None:
             return False
-        return await self.blocking(lambda: self._requests.was_told(run_id, user_id))
+        return await self.in_thread(lambda: self._requests.was_told(run_id, user_id))
 
     async def count(self, caller: Caller, selection: Selection, limit: int | None) -> PendingCount:
         """What a run would have to do, of the first `limit` objects.
 
         Raises:
-            ApiError: 503; or 429, if the caller, or another of the same tenant, is counting already.
+            ApiError: 429 while the caller, or another of the same tenant, is counting.
+            SupabaseError: the database is away.
         """
         who = caller.tenant_id or caller.user_id or caller.role
         if who in self._counts and not caller.is_service:
-            raise try_later(
+            raise retry_later(
                 429,
                 "rate_limited",
-                "Another dry run of yours is being counted. Wait for its answer.",
+                "A dry run of yours, or of your tenant's, is being counted. Wait for its answer.",
                 self._seconds_a_count,
             )
         self._counts.add(who)
         began = monotonic()
         try:
-            return await self._counting(
-                lambda: self._counted_assets.count_pending(selection, limit=limit),
-                seconds=COUNT_SECONDS,
+            return await self._in_counting_thread(
+                lambda: self._counted_assets.count_pending(selection, limit=limit)
             )
         finally:
             self._counts.discard(who)
             self._seconds_a_count = monotonic() - began
 
-    async def _count_strangers(self, requests: Mapping[str, int]) -> None:
-        await self.blocking(lambda: self._requests.count_unauthenticated(requests), seconds=0)
+    async def _count_unauthenticated(self, requests: Mapping[str, int]) -> None:
+        await self.in_thread(
+            lambda: self._requests.count_unauthenticated(requests), patience_seconds=0
+        )
 
     async def refuse_own_bucket(self, bucket: str) -> None:
         """Let nobody start a run over what runs store themselves.
 
         Raises:
-            ApiError: 400 `own_bucket`, or 503 if the database is away.
+            ApiError: 400 `own_bucket`.
+            SupabaseError: the database is away.
         """
-        if bucket in await self.blocking(self._own_buckets.names):
+        if bucket in await self.in_thread(self._own_buckets.names):
             raise ApiError(400, "own_bucket", refusal(bucket), field="bucket", value=bucket)
 
     async def followed(self, buckets: Iterable[str]) -> set[str]:
@@ -173,10 +181,10 @@ class Dependencies:
         What a run stores is such a change, which would start the next run.
 
         Raises:
-            ApiError: 503.
+            SupabaseError: the database is away.
         """
-        kept = {each for each in buckets if not self.kept_current or each in self.kept_current}
-        return kept - await self.blocking(self._own_buckets.names) if kept else kept
+        swept = {each for each in buckets if not self.swept_buckets or each in self.swept_buckets}
+        return swept - await self.in_thread(self._own_buckets.names) if swept else swept
 
     def bucket(self, name: str) -> Bucket:
         """One Storage bucket."""
@@ -205,16 +213,19 @@ class Dependencies:
 
 @asynccontextmanager
 async def open_dependencies(
-    settings: GatewaySettings, ours: Settings, project: SupabaseSettings
+    settings: GatewaySettings, enricher: Settings, project: SupabaseSettings
 ) -> AsyncIterator[Dependencies]:
-    """A deps that is connected to everyone while the block runs."""
+    """The dependencies, connected to Supabase and Prefect while the block runs."""
+    if not PrefectApi.has_address():
+        _logger.warning("PREFECT_API_URL is not set: no run can be started")
     async with AsyncExitStack() as stack:
-        prefect = await stack.enter_async_context(Prefect(settings.prefect_ui_url))
-        keys = await stack.enter_async_context(SigningKeys(project.url))
-        deps = Dependencies(
-            settings, ours, project, prefect, Authenticator(project, settings, keys)
+        prefect = await stack.enter_async_context(
+            PrefectApi(patience_seconds=ANSWER_SECONDS, ui_url=settings.prefect_ui_url)
         )
-        await stack.enter_async_context(deps.unauthenticated.watching())
+        keys = await stack.enter_async_context(SigningKeys(project.url))
+        authenticator = Authenticator(project, settings, keys)
+        deps = Dependencies(settings, enricher, project, prefect, authenticator)
+        await stack.enter_async_context(deps.unauthenticated.recording())
         yield deps
 
 
@@ -240,7 +251,7 @@ def _dependencies(request: Request) -> Dependencies:
 
 
 Deps = Annotated[Dependencies, Depends(_dependencies)]
-"""A parameter of a route."""
+"""A parameter of a route: what all of them share."""
 
 
 async def _signed_in(request: Request, deps: Deps) -> Caller:

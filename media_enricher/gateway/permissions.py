@@ -1,4 +1,4 @@
-"""What a caller may do and see. Functions of a caller alone: they ask nobody.
+"""What a caller may do and see: pure functions of the caller.
 
 The service key and admins without a tenant may do everything. Who belongs to a tenant, admin or
 not, stays in the tenant's folder and among its runs.
@@ -57,7 +57,7 @@ def may_trigger(caller: Caller, settings: GatewaySettings) -> bool:
 
 
 def require_may_trigger(caller: Caller, settings: GatewaySettings) -> None:
-    """Let nobody else start or cancel runs.
+    """Refuse callers who may not start or cancel runs.
 
     Raises:
         ApiError: 403 `not_admin`.
@@ -66,13 +66,13 @@ def require_may_trigger(caller: Caller, settings: GatewaySettings) -> None:
         return
     if settings.who_may_trigger is WhoMayTrigger.SIGNED_IN:
         raise ApiError(
-            403, "not_admin", "Runs are for users with an account: sign in with one, or sign up."
+            403, "not_admin", "Only users with an account may start runs. Sign in, or sign up."
         )
     raise ApiError(
         403,
         "not_admin",
-        "Runs are for admins: users whose app_metadata has user_role (or role) 'admin', and no "
-        "tenant_id or one that is a UUID. Ask whoever runs this project.",
+        "Only admins may start or cancel runs: users whose app_metadata has user_role (or role) "
+        "'admin', and a tenant_id that is missing or a UUID. Ask the project's operator.",
     )
 
 
@@ -107,7 +107,7 @@ def require_within_tenant(caller: Caller, path: str, what: str) -> None:
     raise ApiError(
         403,
         "outside_tenant",
-        f"{what} {given}, and you may only work in your tenant's folder: start it with {allowed}",
+        f"{what} {given}. You may only work in your tenant's folder: start {what} with {allowed}",
         field=what,
         value=path,
         allowed=allowed,

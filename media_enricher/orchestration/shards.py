@@ -21,7 +21,7 @@ from prefect.states import Cancelling
 from media_enricher import labels
 from media_enricher.models import FlowName, RunStatus, Selection
 from media_enricher.orchestration import resources
-from media_enricher.orchestration.start import start_deployment
+from media_enricher.orchestration.prefect_api import start_deployment
 from media_enricher.settings import settings
 
 

@@ -16,6 +16,8 @@ from media_enricher.gateway.unauthenticated_limiter import (
     UnauthenticatedLimiter,
     origin_of,
 )
+from media_enricher.models import ErrorCode
+from media_enricher.supabase.errors import SupabaseError
 from tests.gateway.conftest import Gateway, Tokens
 from tests.waiting import wait_for
 
@@ -143,28 +145,28 @@ def test_an_ipv6_address_counts_as_its_network(host: str | None, origin: str) ->
 
 
 def test_many_addresses_share_a_row_and_what_was_not_told_is_told_later() -> None:
-    told: list[dict[str, int]] = []
+    recorded: list[dict[str, int]] = []
     is_away = True
 
-    async def tell(counts: Any) -> None:
+    async def record(counts: Any) -> None:
         if is_away:
-            raise ApiError(503, "unavailable", "The database is away.")
-        told.append(dict(counts))
+            raise SupabaseError(ErrorCode.NETWORK, "The database is away.")
+        recorded.append(dict(counts))
 
-    strangers = UnauthenticatedLimiter(1000, tell)
-    refusal = ApiError(401, "no_token", "No.")
+    limiter = UnauthenticatedLimiter(1000, record)
+    error = ApiError(401, "no_token", "No.")
     for number in range(2 * COUNTED_ADDRESSES):
-        strangers.refuse(f"10.0.{number // 256}.{number % 256}", refusal)
+        limiter.count(f"10.0.{number // 256}.{number % 256}", error)
 
-    async def tell_three_times() -> None:
+    async def flush_three_times() -> None:
         nonlocal is_away
-        await strangers.tell()
+        await limiter.flush()
         is_away = False
-        await strangers.tell()
-        await strangers.tell()
+        await limiter.flush()
+        await limiter.flush()
 
-    asyncio.run(tell_three_times())
+    asyncio.run(flush_three_times())
 
-    (counts,) = told
+    (counts,) = recorded
     assert len(counts) == COUNTED_ADDRESSES + 1
     assert (counts[""], sum(counts.values())) == (COUNTED_ADDRESSES, 2 * COUNTED_ADDRESSES)

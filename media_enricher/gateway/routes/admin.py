@@ -28,7 +28,7 @@ async def config(deps: Deps) -> Response:
         {
             "supabase_url": deps.project.url,
             "publishable_key": key.get_secret_value() if key else None,
-            "default_bucket": next(iter(deps.kept_current), ""),
+            "default_bucket": next(iter(deps.swept_buckets), ""),
         }
     )
 

@@ -1,4 +1,4 @@
-"""Watching runs: the list, one run, what it found, its snapshot; and cancelling one."""
+"""Watching runs: the list, one run, its objects and its snapshot; and cancelling one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
 
 from media_enricher.gateway import openapi
 from media_enricher.gateway.auth import Caller
@@ -24,6 +23,7 @@ from media_enricher.gateway.permissions import (
     run_scope,
     visible,
 )
+from media_enricher.gateway.schemas.requests import AssetsQuery, RunsQuery
 from media_enricher.gateway.schemas.responses import (
     Asset,
     Assets,
@@ -36,8 +36,7 @@ from media_enricher.gateway.schemas.responses import (
     Snapshot,
     SnapshotPart,
 )
-from media_enricher.models import AssetStatus, EnrichRun, RunStatus
-from media_enricher.parameters import BucketName
+from media_enricher.models import EnrichRun, RunStatus
 from media_enricher.run_stats import pace
 from media_enricher.snapshot.layout import part_number
 from media_enricher.snapshot.targets import BUCKET_SCHEME
@@ -45,36 +44,14 @@ from media_enricher.snapshot.targets import BUCKET_SCHEME
 router = APIRouter(
     prefix="/media-enricher",
     tags=["runs"],
-    responses=openapi.errors(401, 403, 422, 429, 503),
+    responses=openapi.error_responses(401, 403, 422, 429, 503),
     dependencies=[openapi.BEARER_TOKEN],
 )
 
 
-class RunsQuery(BaseModel):
-    """Which runs to list."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(default=20, ge=1, le=100, description="How many, the newest first.")
-    bucket: BucketName | None = Field(default=None, description="Only those over this bucket.")
-    status: RunStatus | None = Field(default=None, description="Only those with this status.")
-
-
-class AssetsQuery(BaseModel):
-    """Which of a run's assets to list."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    after: str = Field(
-        default="", max_length=1024, description="The `next` of the page before this one."
-    )
-    limit: int = Field(default=24, ge=1, le=100, description="How many, in the order of paths.")
-    status: AssetStatus | None = Field(default=None, description="Only those that ended so.")
-
-
 @router.get("/me", summary="Who am I, and what may I do?")
 async def me(deps: Deps, caller: SignedIn) -> Me:
-    """For a page to show what its user may do. Any valid token will do."""
+    """For a page to show what its user may do. Any valid token is accepted."""
     return Me(
         role=caller.role,
         user_id=caller.user_id,
@@ -93,42 +70,47 @@ async def _admitted(deps: Deps, caller: SignedIn) -> Caller:
 Admitted = Annotated[Caller, Depends(_admitted)]
 
 
-class Seen(msgspec.Struct, frozen=True):
+class VisibleRun(msgspec.Struct, frozen=True):
     """A run, and how much of it the caller sees."""
 
     run: EnrichRun
     view: View
 
     def require_whole(self) -> EnrichRun:
-        """The run, for those who may do something about it.
+        """The run, for callers who may cancel it.
 
         Raises:
             ApiError: 403; it was asked for by somebody else.
         """
         if self.view is not View.WHOLE:
-            raise ApiError(403, "not_yours", f"Run {self.run.id} was started by somebody else.")
+            raise ApiError(
+                403,
+                "not_yours",
+                f"Run {self.run.id} was started by somebody else. Only its owner or an admin may "
+                "cancel it.",
+            )
         return self.run
 
 
-async def _seen(run_id: UUID, deps: Deps, caller: Admitted) -> Seen:
+async def _visible_run(run_id: UUID, deps: Deps, caller: Admitted) -> VisibleRun:
     """The run of the path.
 
     Raises:
         ApiError: 404; there is none, or the caller may not know of it.
     """
-    found = await deps.blocking(lambda: deps.runs.get(str(run_id)))
+    found = await deps.in_thread(lambda: deps.runs.get(str(run_id)))
     view = visible(found, caller) if found else None
     if found is not None and view is None and await deps.was_told(caller, found.id):
         view = View.PROGRESS
     if found is None or view is None:
-        raise ApiError(404, "unknown_run", f"There is no run {run_id} that you may see.")
-    return Seen(found, view)
+        raise ApiError(404, "unknown_run", f"There is no run {run_id}, or you may not see it.")
+    return VisibleRun(found, view)
 
 
-ThisRun = Annotated[Seen, Depends(_seen)]
+RequestedRun = Annotated[VisibleRun, Depends(_visible_run)]
 
 
-async def _opened(seen: ThisRun, caller: Admitted) -> EnrichRun:
+async def _run_with_objects(seen: RequestedRun, caller: Admitted) -> EnrichRun:
     """The run of the path, for those who may look at its objects.
 
     Raises:
@@ -138,40 +120,42 @@ async def _opened(seen: ThisRun, caller: Admitted) -> EnrichRun:
         raise ApiError(
             403,
             "not_admin",
-            "What a run found is shown to admins. Read your own rows of media_assets with "
+            "Only admins may see the objects of a run. Read your own rows of media_assets with "
             "supabase-js.",
         )
     return seen.run
 
 
-OpenedRun = Annotated[EnrichRun, Depends(_opened)]
+RunWithObjects = Annotated[EnrichRun, Depends(_run_with_objects)]
 
 
-@router.get("/buckets", summary="The buckets that can be worked on")
+@router.get("/buckets", summary="The buckets that can be enriched")
 async def buckets(request: Request, deps: Deps, caller: Admitted) -> Buckets:
-    """All but the one that snapshots are kept in; to who is no admin, those they know of."""
+    """All but Media Enricher's own buckets. Users who are no admins get those they may know of."""
     return Buckets(buckets=await deps.storage_access.buckets(request, caller))
 
 
 @router.get("/runs", summary="The latest runs")
 async def runs(deps: Deps, caller: Admitted, query: Annotated[RunsQuery, Query()]) -> Runs:
-    """Those that the caller may see, the newest first, with their pace."""
+    """The runs that the caller may see, the newest first, with their speed."""
     scope = run_scope(caller)
-    found = await deps.blocking(
+    found = await deps.in_thread(
         lambda: deps.runs.recent(query.limit, bucket=query.bucket, status=query.status, **scope)
     )
-    seen = [Seen(each, view) for each in found if (view := visible(each, caller))]
+    seen = [VisibleRun(each, view) for each in found if (view := visible(each, caller))]
     return Runs(runs=[_record(deps, each) for each in seen])
 
 
 @router.get(
-    "/runs/{run_id}", summary="One run, and why objects failed", responses=openapi.errors(404)
+    "/runs/{run_id}",
+    summary="One run, and why objects failed",
+    responses=openapi.error_responses(404),
 )
-async def run(deps: Deps, caller: Admitted, seen: ThisRun) -> RunDetails:
+async def run(deps: Deps, caller: Admitted, seen: RequestedRun) -> RunDetails:
     """What `status_url` points to. Poll it every few seconds."""
     details = RunDetails.model_validate(_record(deps, seen).model_dump())
     if may_see_objects(seen.run, caller):
-        failures = await deps.blocking(lambda: deps.assets.failures_by_reason(seen.run.id))
+        failures = await deps.in_thread(lambda: deps.assets.failures_by_reason(seen.run.id))
         details.failures = [FailureReason(**msgspec.structs.asdict(each)) for each in failures]
     return details
 
@@ -180,10 +164,10 @@ async def run(deps: Deps, caller: Admitted, seen: ThisRun) -> RunDetails:
     "/runs/{run_id}/cancel",
     status_code=202,
     summary="Stop a run",
-    responses=openapi.errors(404, 409),
+    responses=openapi.error_responses(404, 409),
 )
-async def cancel(deps: Deps, seen: ThisRun) -> RunRecord:
-    """Ask the run to stop, which takes it some seconds. What is done stays."""
+async def cancel(deps: Deps, seen: RequestedRun) -> RunRecord:
+    """Ask the run to stop, which takes some seconds. Results so far are kept."""
     found = seen.require_whole()
     if found.finished_at is not None:
         raise _has_ended(found)
@@ -192,27 +176,32 @@ async def cancel(deps: Deps, seen: ThisRun) -> RunRecord:
         raise ApiError(
             409,
             "unknown_to_prefect",
-            f"Prefect does not know run {found.id}: it was started against another server.",
+            f"Prefect does not know run {found.id}. It was started at another Prefect server; "
+            "cancel it there.",
         )
     if ending.status is not None:  # it had not begun, so no hook tells the table
-        found = await deps.blocking(
+        found = await deps.in_thread(
             lambda: deps.runs.record(found.id, status=ending.status, error=ending.message)
         )
         if found.status is not RunStatus.CANCELLED:
             raise _has_ended(found)
-    return _record(deps, Seen(found, seen.view))
+    return _record(deps, VisibleRun(found, seen.view))
 
 
-@router.get("/runs/{run_id}/assets", summary="What a run found", responses=openapi.errors(404))
-async def assets(deps: Deps, found: OpenedRun, query: Annotated[AssetsQuery, Query()]) -> Assets:
-    """The objects that were last worked on by this run, with signed URLs of their pictures."""
-    rows = await deps.blocking(
+@router.get(
+    "/runs/{run_id}/assets", summary="What a run found", responses=openapi.error_responses(404)
+)
+async def assets(
+    deps: Deps, found: RunWithObjects, query: Annotated[AssetsQuery, Query()]
+) -> Assets:
+    """The objects that this run processed last, with signed URLs of their pictures."""
+    rows = await deps.in_thread(
         lambda: deps.assets.of_run(
             found.id, Asset.columns(), after=query.after, limit=query.limit, status=query.status
         )
     )
     paths = [row["path"] for row in rows]
-    urls = await deps.blocking(
+    urls = await deps.in_thread(
         lambda: deps.bucket(found.bucket).sign(paths, deps.settings.picture_seconds)
     )
     return Assets(
@@ -221,9 +210,11 @@ async def assets(deps: Deps, found: OpenedRun, query: Annotated[AssetsQuery, Que
     )
 
 
-@router.get("/runs/{run_id}/snapshot", summary="The audit snapshot", responses=openapi.errors(404))
-async def snapshot(deps: Deps, found: OpenedRun) -> Snapshot:
-    """The Parquet files that say what the run did to each object; of a folder, where it is."""
+@router.get(
+    "/runs/{run_id}/snapshot", summary="The audit snapshot", responses=openapi.error_responses(404)
+)
+async def snapshot(deps: Deps, found: RunWithObjects) -> Snapshot:
+    """The Parquet files with the run's result for each object, or the folder they are in."""
     path = found.snapshot_path
     if path is None or not path.startswith(BUCKET_SCHEME):
         return Snapshot(path=path, parts=[])
@@ -235,12 +226,12 @@ async def snapshot(deps: Deps, found: OpenedRun) -> Snapshot:
         recorded = [path for path in paths if part_number(PurePosixPath(path).name) is not None]
         return bucket.sign(recorded, deps.settings.picture_seconds)
 
-    urls = await deps.blocking(signed)
+    urls = await deps.in_thread(signed)
     parts = [SnapshotPart(name=PurePosixPath(part).name, url=url) for part, url in urls.items()]
     return Snapshot(path=path, parts=parts)
 
 
-def _record(deps: Dependencies, seen: Seen) -> RunRecord:
+def _record(deps: Dependencies, seen: VisibleRun) -> RunRecord:
     is_whole = seen.view is View.WHOLE
     return RunRecord(
         **columns(seen.run, seen.view),
@@ -253,6 +244,6 @@ def _has_ended(found: EnrichRun) -> ApiError:
     return ApiError(
         409,
         "run_has_ended",
-        f"Run {found.id} has ended already: it is {found.status}.",
+        f"Run {found.id} has already ended with status {found.status}. There is nothing to cancel.",
         status=found.status,
     )
