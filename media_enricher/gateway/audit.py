@@ -79,7 +79,8 @@ class AuditedRequest:
             fields: of the `Invocation`, to be noted before.
 
         Raises:
-            As `RunStarter.start` does.
+            ReservationDeniedError, NoRunReservedError, PrefectApiError, SupabaseError: as
+                `RunStarter.start` does.
         """
         self.note(**fields)
         return await self._on_record(self._deps.starter.start)
@@ -88,7 +89,7 @@ class AuditedRequest:
         """Put a request on record that needs no run, if it is within the limits.
 
         Raises:
-            As `RunStarter.reserve` does.
+            ReservationDeniedError, SupabaseError: as `RunStarter.reserve` does.
         """
         await self._on_record(self._deps.starter.reserve)
 

@@ -90,8 +90,8 @@ class Dependencies:
         )
         self._client = client
         self._in_counting_thread = SupabaseThreads(COUNTS_AT_ONCE, patience_seconds=COUNT_SECONDS)
-        self._counts: set[str] = set()
-        self._seconds_a_count = 1.0
+        self._counting_callers: set[str] = set()
+        self._last_count_seconds = 1.0
         self._counted_assets = AssetTable(connect(project, answer_seconds=COUNT_SECONDS))
         self._authenticator = authenticator
 
@@ -104,7 +104,7 @@ class Dependencies:
         return await self._authenticator.authenticate(request.headers.get("authorization"))
 
     async def caller_or_webhook(self, request: Request) -> Caller:
-        """Who makes a request that a database webhook may make, too, by its shared secret.
+        """Who makes a request that a database webhook may make, too, with its shared secret.
 
         Raises:
             ApiError: 401, or 503 if the project's keys can't be had.
@@ -122,10 +122,10 @@ class Dependencies:
             )
         return WEBHOOK
 
-    async def was_told(self, caller: Caller, run_id: str) -> bool:
-        """Whether a run was the answer to a request of this user's, as one that does its work.
+    async def was_answered_with(self, caller: Caller, run_id: str) -> bool:
+        """Whether this user's request was answered with this run.
 
-        A tenant's user may be told of a run over the whole bucket, and then follows that one.
+        A tenant's user may be given a run over the whole bucket, and may then watch that one.
 
         Raises:
             SupabaseError: the database is away.
@@ -136,29 +136,29 @@ class Dependencies:
         return await self.in_thread(lambda: self._requests.was_told(run_id, user_id))
 
     async def count(self, caller: Caller, selection: Selection, limit: int | None) -> PendingCount:
-        """What a run would have to do, of the first `limit` objects.
+        """How much a run would process, at most `limit` objects.
 
         Raises:
             ApiError: 429 while the caller, or another of the same tenant, is counting.
             SupabaseError: the database is away.
         """
         who = caller.tenant_id or caller.user_id or caller.role
-        if who in self._counts and not caller.is_service:
+        if who in self._counting_callers and not caller.is_service:
             raise retry_later(
                 429,
                 "rate_limited",
                 "A dry run of yours, or of your tenant's, is being counted. Wait for its answer.",
-                self._seconds_a_count,
+                self._last_count_seconds,
             )
-        self._counts.add(who)
+        self._counting_callers.add(who)
         began = monotonic()
         try:
             return await self._in_counting_thread(
                 lambda: self._counted_assets.count_pending(selection, limit=limit)
             )
         finally:
-            self._counts.discard(who)
-            self._seconds_a_count = monotonic() - began
+            self._counting_callers.discard(who)
+            self._last_count_seconds = monotonic() - began
 
     async def _count_unauthenticated(self, requests: Mapping[str, int]) -> None:
         await self.in_thread(
@@ -166,7 +166,7 @@ class Dependencies:
         )
 
     async def refuse_own_bucket(self, bucket: str) -> None:
-        """Let nobody start a run over what runs store themselves.
+        """Refuse runs over buckets that runs themselves write to.
 
         Raises:
             ApiError: 400 `own_bucket`.
@@ -176,9 +176,9 @@ class Dependencies:
             raise ApiError(400, "own_bucket", refusal(bucket), field="bucket", value=bucket)
 
     async def followed(self, buckets: Iterable[str]) -> set[str]:
-        """Those of these buckets in which a change is followed; never one of our own.
+        """Those of these buckets whose changes are followed; never one of our own.
 
-        What a run stores is such a change, which would start the next run.
+        What a run writes there would start the next run, without end.
 
         Raises:
             SupabaseError: the database is away.

@@ -91,7 +91,7 @@ def start_shard(
 
     Raises:
         UnknownDeploymentError: there is no such deployment as the settings name.
-        httpx.HTTPError: Prefect is away.
+        PrefectApiError: Prefect is away.
         SupabaseError: the run table does not take the row.
     """
     parameters: dict[str, Any] = {

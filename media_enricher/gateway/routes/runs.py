@@ -100,7 +100,7 @@ async def _visible_run(run_id: UUID, deps: Deps, caller: Admitted) -> VisibleRun
     """
     found = await deps.in_thread(lambda: deps.runs.get(str(run_id)))
     view = visible(found, caller) if found else None
-    if found is not None and view is None and await deps.was_told(caller, found.id):
+    if found is not None and view is None and await deps.was_answered_with(caller, found.id):
         view = View.PROGRESS
     if found is None or view is None:
         raise ApiError(404, "unknown_run", f"There is no run {run_id}, or you may not see it.")

@@ -43,9 +43,11 @@ router = APIRouter(prefix="/media-enricher", tags=["trigger"], dependencies=[ope
 @router.post(
     "/backfill",
     status_code=202,
-    summary="Enrich what a bucket leaves to do",
+    summary="Enrich the objects of a bucket",
     responses=openapi.error_responses(400, 401, 403, 404, 408, 413, 422, 429, 503)
-    | openapi.response(200, RunStarted | DryRunCount, "A run is under way, or it was a dry run."),
+    | openapi.response(
+        200, RunStarted | DryRunCount, "A run is already under way, or this was a dry run."
+    ),
     openapi_extra=openapi.query_or_body(BackfillRequest),
 )
 async def backfill(
@@ -80,8 +82,10 @@ async def backfill(
     status_code=202,
     summary="Sweep a bucket by schedule; without one, a health report",
     responses=openapi.error_responses(400, 401, 403, 404, 408, 413, 422, 429)
-    | openapi.response(200, RunStarted | Health, "A run is under way, or all is well.")
-    | openapi.response(503, Health | ErrorResponse, "Something that a run needs is away."),
+    | openapi.response(
+        200, RunStarted | Health, "A run is already under way, or everything is available."
+    )
+    | openapi.response(503, Health | ErrorResponse, "Something that a run needs is not available."),
     openapi_extra=openapi.query_or_body(SweepRequest),
 )
 async def cron(
@@ -117,12 +121,12 @@ async def cron(
     status_code=202,
     summary="Enrich one object, or follow a change in Storage",
     responses=openapi.error_responses(400, 401, 403, 404, 408, 413, 422, 429, 503)
-    | openapi.response(200, Ignored, "Nothing is done about this change."),
+    | openapi.response(200, Ignored, "This change is not followed."),
     openapi_extra=openapi.json_body(ObjectRequest, ObjectChange),
     dependencies=[openapi.WEBHOOK_SECRET],
 )
 async def enrich(request: Request, response: Response, deps: Deps) -> ObjectAccepted | Ignored:
-    """Enrich one object again, by `{bucket, path}`; or take a Supabase database webhook's fields.
+    """Enrich one object again, by `{bucket, path}`; or take a Supabase database webhook.
 
     A webhook on `storage.objects` is let in by its secret in `x-webhook-secret`, or by a service
     key. Objects asked for while a run is looking at others are done by that same run.
