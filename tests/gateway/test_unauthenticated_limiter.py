@@ -30,7 +30,7 @@ def counted(gateway: Gateway) -> list[dict[str, Any]]:
     )
 
 
-def strangers_of(gateway: Gateway) -> int:
+def unauthenticated_requests(gateway: Gateway) -> int:
     return sum(row["requests"] for row in counted(gateway))
 
 
@@ -49,7 +49,7 @@ def test_1500_anonymous_requests_leave_a_row_a_minute_and_no_text(
             answer = gateway.http.post(**{"headers": headers} | request)
             assert answer.status_code == 401
 
-    wait_for(lambda: strangers_of(gateway) >= 1500)
+    wait_for(lambda: unauthenticated_requests(gateway) >= 1500)
     rows = gateway.query("select * from audit.enricher_invocations")
     minutes = {row["invoked_at"].replace(second=0, microsecond=0) for row in rows}
     assert len(rows) <= len(minutes) + 1, "a row a minute"
@@ -84,7 +84,7 @@ def test_two_gateways_count_into_the_same_row(
         for _ in range(5):
             each.post("/backfill")
 
-    wait_for(lambda: strangers_of(gateway) >= 10)
+    wait_for(lambda: unauthenticated_requests(gateway) >= 10)
     rows = counted(gateway)
     minutes = {row["invoked_at"].replace(second=0, microsecond=0) for row in rows}
     assert len(rows) == len(minutes)
