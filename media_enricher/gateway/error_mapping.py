@@ -41,9 +41,11 @@ def to_api_error(error: BackendError) -> ApiError:
 def _from_supabase(error: SupabaseError) -> ApiError:
     _logger.warning("Supabase did not do what was asked: %s", error)
     if error.is_transient:
-        return unavailable("The database does not answer.", error.retry_after or 2)
+        return unavailable(
+            "Supabase's database or Storage does not answer.", error.retry_after or 2
+        )
     return unavailable(
-        "The database refused the gateway's request. The operator finds the reason in the log.",
+        "Supabase refused the gateway's request. The operator finds the reason in the log.",
         _OPERATOR_SECONDS,
     )
 

@@ -91,8 +91,7 @@ class UnauthenticatedLimiter:
     def count(self, host: str | None, error: ApiError) -> ApiError:
         """Count a request that is refused, and return its answer: the given error, or a 429."""
         origin = origin_of(host)
-        is_counted = origin in self._counted or len(self._counted) < COUNTED_ADDRESSES
-        self._counted[origin if is_counted else ""] += 1
+        self._add(origin, 1)
         seconds = self._limit.take(origin)
         if not seconds:
             return error
@@ -113,8 +112,11 @@ class UnauthenticatedLimiter:
         except SupabaseError as error:
             _logger.warning("Could not record refused requests in the audit yet: %s", error)
             for origin, requests in counts.items():
-                known = origin in self._counted or len(self._counted) < COUNTED_ADDRESSES
-                self._counted[origin if known else ""] += requests
+                self._add(origin, requests)
+
+    def _add(self, origin: str, requests: int) -> None:
+        has_row = origin in self._counted or len(self._counted) < COUNTED_ADDRESSES
+        self._counted[origin if has_row else ""] += requests
 
     async def flush(self) -> None:
         """Write what was counted to the audit."""

@@ -53,14 +53,14 @@ def request_run(flow: FlowName, bucket: str, prefix: str = "") -> str | None:
 
 
 async def _start(invocation: Invocation) -> Started:
-    ours = settings()
+    enricher = settings()
     async with PrefectApi(patience_seconds=FLOW_PATIENCE_SECONDS) as prefect:
         starter = RunStarter(
             resources.run_requests(),
             resources.run_table(),
             prefect,
             SupabaseThreads(),
-            RequestLimits(silence_seconds=ours.dead_after_seconds),
-            {invocation.flow: ours.deployment(invocation.flow)},
+            RequestLimits(silence_seconds=enricher.dead_after_seconds),
+            {invocation.flow: enricher.deployment(invocation.flow)},
         )
         return await starter.start(invocation)

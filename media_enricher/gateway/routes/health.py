@@ -23,9 +23,9 @@ async def healthz() -> Alive:
 async def report(deps: Dependencies) -> Health:
     """Check everything that a run needs, side by side."""
     pending = {
-        "database": _check("the run table answers", deps.in_thread(lambda: deps.runs.recent(1))),
-        "storage": _check("Storage answers", deps.in_thread(deps.stored_buckets)),
-        "prefect": _check("Prefect answers", deps.prefect.ping()),
+        "database": _check("The run table answers.", deps.in_thread(lambda: deps.runs.recent(1))),
+        "storage": _check("Storage answers.", deps.in_thread(deps.stored_buckets)),
+        "prefect": _check("Prefect answers.", deps.prefect.ping()),
         "worker": _worker(deps),
     }
     checks = dict(zip(pending, await asyncio.gather(*pending.values()), strict=True))
@@ -53,4 +53,4 @@ async def _worker(deps: Dependencies) -> Check:
             detail=f"No worker polls for {' and '.join(unserved)}. Start one: "
             "prefect worker start --pool media-enricher",
         )
-    return Check(status="ok", detail=f"a worker polls for {' and '.join(names)}")
+    return Check(status="ok", detail=f"A worker polls for {' and '.join(names)}.")
