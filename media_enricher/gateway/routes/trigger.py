@@ -168,8 +168,8 @@ async def _follow(
     if not by_bucket:
         response.status_code = 200
         ignored = Ignored(
-            reason=f"Media Enricher does not follow changes in {change.buckets()}. "
-            "MEDIA_ENRICHER_BUCKETS lists the buckets that it follows."
+            reason=f"Changes in {change.buckets()} are not followed. Media Enricher follows the "
+            "buckets of MEDIA_ENRICHER_BUCKETS (all if it is not set), and never its own."
         )
         await audited_request.record_refusal(ApiError(200, "ignored", ignored.reason))
         return ignored
