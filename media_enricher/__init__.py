@@ -1,7 +1,7 @@
 """Media Enricher: metadata for every object of a Supabase Storage bucket.
 
 `flows/` and `tasks/`, above this package, hold the Prefect flows and tasks. In here, Prefect is in
-`orchestration/`, `blocks/`, `gateway/` and `setup/` alone.
+`orchestration/`, `blocks/` and `setup/` alone.
 """
 
 __version__ = "0.1.0"

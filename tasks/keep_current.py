@@ -27,7 +27,7 @@ def keep_current(bucket: str) -> list[str]:
         UnknownBucketError: a missing bucket would otherwise look like an empty one.
         SupabaseError: the database did not answer.
         UnknownDeploymentError: Prefect has no deployment of the backfill.
-        httpx.HTTPError: Prefect is away.
+        PrefectApiError: Prefect is away.
     """
     logger = get_run_logger()
     if bucket in own_buckets():
@@ -67,7 +67,7 @@ def drain() -> list[str]:
     Raises:
         SupabaseError: the database did not answer.
         UnknownDeploymentError: Prefect has no deployment for single objects.
-        httpx.HTTPError: Prefect is away.
+        PrefectApiError: Prefect is away.
     """
     sentences = []
     for place in resources.run_requests().undrained():

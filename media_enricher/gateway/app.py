@@ -1,4 +1,4 @@
-"""The ASGI app: routes, what holds for all of them, and how every error is answered."""
+"""The ASGI app: its routes, the middleware of all of them, and how every error is answered."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from media_enricher.gateway.asking import refuse_invalid
-from media_enricher.gateway.attempts import put_on_record
-from media_enricher.gateway.desk import FUNCTIONS, Desk, open_desk
-from media_enricher.gateway.errors import Refusal
-from media_enricher.gateway.middleware import AnswerHeaders, BodyLimit
+from media_enricher.gateway.audit import record_refusal
+from media_enricher.gateway.dependencies import FUNCTIONS, Dependencies, open_dependencies
+from media_enricher.gateway.error_mapping import BACKEND_ERRORS, to_api_error
+from media_enricher.gateway.errors import ApiError
+from media_enricher.gateway.middleware import BodyLimit, ResponseHeaders
+from media_enricher.gateway.request_fields import validation_error
 from media_enricher.gateway.routes import admin, health, runs, trigger
-from media_enricher.gateway.strangers import Strangers
 from media_enricher.settings import gateway_settings, settings, supabase_settings
 
 _logger = logging.getLogger(__name__)
@@ -32,12 +32,12 @@ def create_app() -> FastAPI:
     Raises:
         SettingsError: a setting is missing or invalid.
     """
-    ours, project, gateway = settings(), supabase_settings(), gateway_settings()
+    gateway, enricher, project = gateway_settings(), settings(), supabase_settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_desk(gateway, ours, project) as desk:
-            app.state.desk = desk
+        async with open_dependencies(gateway, enricher, project) as deps:
+            app.state.dependencies = deps
             yield
 
     app = FastAPI(
@@ -49,7 +49,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # the address would be of the request's Host
         middleware=[
-            Middleware(AnswerHeaders),
+            Middleware(ResponseHeaders),
             Middleware(
                 CORSMiddleware,
                 allow_origins=gateway.cors_origins,
@@ -63,10 +63,11 @@ def create_app() -> FastAPI:
             Middleware(BodyLimit),
         ],
         exception_handlers={
-            Refusal: _refuse,
-            RequestValidationError: _refuse_invalid,
-            HTTPException: _refuse_route,
-            Exception: _refuse_for_a_bug,
+            ApiError: _answer_api_error,
+            RequestValidationError: _answer_invalid_value,
+            HTTPException: _answer_unknown_route,
+            **dict.fromkeys(BACKEND_ERRORS, _answer_backend_error),
+            Exception: _answer_bug,
         },
     )
     for router in (trigger.router, runs.router, health.router, admin.router):
@@ -75,49 +76,54 @@ def create_app() -> FastAPI:
     return app
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
-    if not isinstance(error, Refusal):
+async def _answer_api_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, ApiError):
         raise error
     if error.status == 401:
-        return _strangers(request).refuse(_host(request), error).answer()
-    await put_on_record(request, error)
-    return error.answer()
+        deps: Dependencies = request.app.state.dependencies
+        host = request.client.host if request.client else None
+        return deps.unauthenticated.count(host, error).response()
+    await record_refusal(request, error)
+    return error.response()
 
 
-def _strangers(request: Request) -> Strangers:
-    desk: Desk = request.app.state.desk
-    return desk.strangers
+async def _answer_backend_error(request: Request, error: Exception) -> Response:
+    """Supabase, Prefect or the starter of runs failed, or reserved no run."""
+    if not isinstance(error, BACKEND_ERRORS):
+        raise error
+    return await _answer_api_error(request, to_api_error(error))
 
 
-def _host(request: Request) -> str | None:
-    return request.client.host if request.client else None
-
-
-async def _refuse_invalid(request: Request, error: Exception) -> Response:
-    """A value that FastAPI's own checks did not let pass; they say first where it stood."""
+async def _answer_invalid_value(request: Request, error: Exception) -> Response:
+    """A value failed FastAPI's own checks, whose locations begin with the part of the request."""
     if not isinstance(error, RequestValidationError):
         raise error
     first: ErrorDetails = error.errors()[0]
     first["loc"] = first["loc"][1:]
-    return await _refuse(request, refuse_invalid(first))
+    return await _answer_api_error(request, validation_error(first))
 
 
-async def _refuse_route(request: Request, error: Exception) -> Response:
-    """No such path, or not by this method."""
+async def _answer_unknown_route(request: Request, error: Exception) -> Response:
+    """There is no such path, or not with this method."""
     if not isinstance(error, HTTPException):
         raise error
     status, headers = error.status_code, dict(error.headers or {})
+    path, method = request.url.path, request.method
     if status == 405:
-        sentence = f"{request.url.path} does not take {request.method}: {headers.get('Allow')}."
-        refusal = Refusal(status, "method_not_allowed", sentence, headers=headers)
+        sentence = f"{path} does not accept {method}. Use {headers.get('Allow')}."
+        answer = ApiError(status, "method_not_allowed", sentence, headers=headers)
     elif status == 404:
-        refusal = Refusal(status, "not_found", f"There is nothing at {request.url.path}.")
+        answer = ApiError(
+            status, "not_found", f"There is no route {path}. GET /openapi.json lists all routes."
+        )
     else:
-        refusal = Refusal(status, "refused", f"{error.detail}.", headers=headers)
-    return await _refuse(request, refusal)
+        answer = ApiError(status, "refused", f"{error.detail}.", headers=headers)
+    return await _answer_api_error(request, answer)
 
 
-async def _refuse_for_a_bug(request: Request, error: Exception) -> Response:
+async def _answer_bug(request: Request, error: Exception) -> Response:
     """What nobody foresaw: it is in the log, and none of it in the answer."""
     _logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
-    return Refusal(500, "internal", "The gateway failed; its log says why.").answer()
+    return ApiError(
+        500, "internal", "The gateway failed. The operator finds the reason in its log."
+    ).response()

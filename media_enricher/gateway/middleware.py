@@ -1,10 +1,10 @@
-"""What holds for every request and answer: no body too large, and headers that browsers heed."""
+"""Middleware of every request and answer: a limit of the body, and headers for browsers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.errors import ApiError
 
 LARGEST_BODY = 2**20
 """Bytes. A webhook's payload holds an object's user metadata twice; all else is far smaller."""
@@ -19,7 +19,7 @@ _HEADERS = [
 class BodyLimit:
     """ASGI middleware: refuses a body of more than `LARGEST_BODY` bytes, declared or not (413).
 
-    It does so where the body is read, so that what a route has begun to put on record, it does.
+    It does so where the body is read: by then the request is on record, and so is the refusal.
     """
 
     def __init__(self, app: Any) -> None:
@@ -46,8 +46,8 @@ class BodyLimit:
         await self._app(scope, counted, send)
 
 
-class AnswerHeaders:
-    """ASGI middleware: headers that narrow what a browser does with an answer."""
+class ResponseHeaders:
+    """ASGI middleware: headers that limit what a browser does with an answer."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -65,10 +65,10 @@ class AnswerHeaders:
         await self._app(scope, receive, with_headers)
 
 
-def _too_large() -> Refusal:
-    return Refusal(
+def _too_large() -> ApiError:
+    return ApiError(
         413,
         "too_large",
-        f"The body has more than {LARGEST_BODY:,} bytes. Ask for one bucket or object at a time.",
+        f"The body has more than {LARGEST_BODY:,} bytes. Send one bucket or object per request.",
         allowed=LARGEST_BODY,
     )

@@ -1,4 +1,4 @@
-"""What a caller may do and see. Functions of a caller alone: they ask nobody.
+"""What a caller may do and see: pure functions of the caller.
 
 The service key and admins without a tenant may do everything. Who belongs to a tenant, admin or
 not, stays in the tenant's folder and among its runs.
@@ -11,8 +11,8 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from media_enricher.gateway.callers import Caller, Role
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.auth import Caller, Role
+from media_enricher.gateway.errors import ApiError
 from media_enricher.models import EnrichRun, FlowName
 from media_enricher.settings import GatewaySettings, WhoMayTrigger
 
@@ -57,22 +57,22 @@ def may_trigger(caller: Caller, settings: GatewaySettings) -> bool:
 
 
 def require_may_trigger(caller: Caller, settings: GatewaySettings) -> None:
-    """Let nobody else start or cancel runs.
+    """Refuse callers who may not start or cancel runs.
 
     Raises:
-        Refusal: 403 `not_admin`.
+        ApiError: 403 `not_admin`.
     """
     if may_trigger(caller, settings):
         return
     if settings.who_may_trigger is WhoMayTrigger.SIGNED_IN:
-        raise Refusal(
-            403, "not_admin", "Runs are for users with an account: sign in with one, or sign up."
+        raise ApiError(
+            403, "not_admin", "Only users with an account may start runs. Sign in, or sign up."
         )
-    raise Refusal(
+    raise ApiError(
         403,
         "not_admin",
-        "Runs are for admins: users whose app_metadata has user_role (or role) 'admin', and no "
-        "tenant_id or one that is a UUID. Ask whoever runs this project.",
+        "Only admins may start or cancel runs: users whose app_metadata has user_role (or role) "
+        "'admin', and a tenant_id that is missing or a UUID. Ask the project's operator.",
     )
 
 
@@ -95,7 +95,7 @@ def require_within_tenant(caller: Caller, path: str, what: str) -> None:
         what: the name of the field that holds it.
 
     Raises:
-        Refusal: 403 `outside_tenant`; it says which folder is allowed.
+        ApiError: 403 `outside_tenant`; it says which folder is allowed.
     """
     if caller.tenant_id is None:
         return
@@ -104,10 +104,10 @@ def require_within_tenant(caller: Caller, path: str, what: str) -> None:
         return
     allowed = f"{caller.tenant_id}/"
     given = f"is {path!r}" if path else "is missing"
-    raise Refusal(
+    raise ApiError(
         403,
         "outside_tenant",
-        f"{what} {given}, and you may only work in your tenant's folder: start it with {allowed}",
+        f"{what} {given}. You may only work in your tenant's folder: start {what} with {allowed}",
         field=what,
         value=path,
         allowed=allowed,

@@ -1,4 +1,4 @@
-"""The server that the gateway runs in: what it believes of a connection, and how long it waits.
+"""The server that the gateway runs in: whose headers it trusts, and how long it waits.
 
 uvicorn has no limit on how long a request may take to arrive, so a client that sends a byte now and
 then would keep its connection for ever. `GuardedProtocol` ends those.
@@ -89,7 +89,7 @@ def guarded(seconds: float) -> type[GuardedProtocol]:
 
 
 def server_options(settings: GatewaySettings) -> dict[str, Any]:
-    """What `uvicorn.run` is to be told, whatever serves the app."""
+    """The options for `uvicorn.run`."""
     return {
         "http": guarded(settings.request_seconds),
         "ws": "none",

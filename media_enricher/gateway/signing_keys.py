@@ -57,7 +57,7 @@ class SigningKeys:
         While the project's Auth is away, the keys that were known stay good.
 
         Raises:
-            Refusal: 503; Auth is away and no keys are known yet.
+            ApiError: 503; Auth is away and no keys are known yet.
         """
         if self._should_ask(kid):
             async with self._one_at_a_time:
@@ -65,7 +65,7 @@ class SigningKeys:
                     await self._ask()
         if self._keys is None:
             raise unavailable(
-                "The keys that tokens are verified with can't be had: Supabase Auth is away.",
+                "Supabase Auth, which has the keys to verify tokens, does not answer.",
                 ASK_SOONER_SECONDS,
             )
         return self._keys.get(kid)
@@ -83,7 +83,9 @@ class SigningKeys:
             self._keys = _usable_keys(answer.raise_for_status().content)
             self._stale_at = self._clock() + KEPT_SECONDS
         except (httpx.HTTPError, TimeoutError, msgspec.DecodeError, jwt.PyJWKSetError) as reason:
-            _log.warning("No signing keys from %s: %r. Those known stay good.", self._url, reason)
+            _log.warning(
+                "Could not load signing keys from %s: %r. Known keys stay valid.", self._url, reason
+            )
         pause = ASK_SOONER_SECONDS if self._keys is None else ASK_AGAIN_SECONDS
         self._ask_again_at = self._clock() + pause
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import httpx
 from prefect import get_run_logger
 
 from media_enricher.models import FlowName, Trigger
 from media_enricher.orchestration import resources
-from media_enricher.orchestration.start import UnknownDeploymentError, start_deployment
+from media_enricher.orchestration.prefect_api import FLOW_PATIENCE_SECONDS, PrefectApi, run_async
+from media_enricher.orchestration.run_starter import ReservationDeniedError, RunStarter, Started
+from media_enricher.orchestration.supabase_threads import SupabaseThreads
 from media_enricher.run_requests import Invocation, Invoker, RequestLimits, RequestRoute
 from media_enricher.settings import settings
-
-_UNAVAILABLE = (503, "unavailable")
-"""What the audit says where Prefect does not take a run, as where the gateway answers so."""
 
 
 def request_run(flow: FlowName, bucket: str, prefix: str = "") -> str | None:
@@ -31,36 +29,38 @@ def request_run(flow: FlowName, bucket: str, prefix: str = "") -> str | None:
     Raises:
         SupabaseError: the database did not answer.
         UnknownDeploymentError: Prefect has no deployment of the flow.
-        httpx.HTTPError: Prefect is away. The next one to ask starts what is reserved now.
+        PrefectApiError: Prefect is away. The next one to ask starts what is reserved now.
+        NoRunReservedError: runs end as fast as they are reserved.
     """
-    ours = settings()
-    requests = resources.run_requests()
-    reservation = requests.request(
-        Invocation(
-            route=RequestRoute.CRON,
-            flow=flow,
-            bucket=bucket,
-            prefix=prefix,
-            trigger=Trigger.SCHEDULE,
-            is_exclusive=flow is FlowName.BACKFILL,
-            caller=Invoker(role="service_role"),
-        ),
-        RequestLimits(silence_seconds=ours.dead_after_seconds),
+    invocation = Invocation(
+        route=RequestRoute.CRON,
+        flow=flow,
+        bucket=bucket,
+        prefix=prefix,
+        trigger=Trigger.SCHEDULE,
+        is_exclusive=flow is FlowName.BACKFILL,
+        caller=Invoker(role="service_role"),
     )
-    request = reservation.request
-    if request is None or request.run_id is not None:
-        get_run_logger().debug("no run for %s/%s: %s", bucket, prefix, reservation.outcome)
-        return None
     try:
-        run = start_deployment(
-            ours.deployment(flow),
-            request.parameters(),
-            idempotency_key=request.id,
-            labels=request.labels(),
-            tags=[request.trigger],
+        started = run_async(lambda: _start(invocation))
+    except ReservationDeniedError as error:  # such as of a bucket that was deleted just now
+        get_run_logger().debug("%s", error)
+        return None
+    if started.was_under_way:
+        get_run_logger().debug("run %s is under way in %s/%s", started.run.id, bucket, prefix)
+        return None
+    return started.run.id
+
+
+async def _start(invocation: Invocation) -> Started:
+    enricher = settings()
+    async with PrefectApi(patience_seconds=FLOW_PATIENCE_SECONDS) as prefect:
+        starter = RunStarter(
+            resources.run_requests(),
+            resources.run_table(),
+            prefect,
+            SupabaseThreads(),
+            RequestLimits(silence_seconds=enricher.dead_after_seconds),
+            {invocation.flow: enricher.deployment(invocation.flow)},
         )
-    except (httpx.HTTPError, UnknownDeploymentError):
-        requests.settle(reservation.invocation_id, *_UNAVAILABLE)
-        raise
-    requests.start(request.id, str(run.id), reservation.invocation_id)
-    return str(run.id)
+        return await starter.start(invocation)

@@ -84,7 +84,7 @@ class ShardedRun:
 
         Raises:
             UnknownDeploymentError: there is no deployment to start.
-            httpx.HTTPError: Prefect is away.
+            httpx.HTTPError, PrefectApiError: Prefect is away.
             SupabaseError: Supabase does not answer.
         """
         self.shards = [self._again(shard) for shard in find_shards(self.id)]
@@ -104,7 +104,7 @@ class ShardedRun:
 
         Raises:
             UnknownDeploymentError: there is no deployment to start.
-            httpx.HTTPError: Prefect is away.
+            PrefectApiError: Prefect is away.
             SupabaseError: Supabase does not answer.
         """
         started, after = len(self.shards), rest.after

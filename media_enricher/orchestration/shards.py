@@ -21,7 +21,7 @@ from prefect.states import Cancelling
 from media_enricher import labels
 from media_enricher.models import FlowName, RunStatus, Selection
 from media_enricher.orchestration import resources
-from media_enricher.orchestration.start import start_deployment
+from media_enricher.orchestration.prefect_api import start_deployment
 from media_enricher.settings import settings
 
 
@@ -91,7 +91,7 @@ def start_shard(
 
     Raises:
         UnknownDeploymentError: there is no such deployment as the settings name.
-        httpx.HTTPError: Prefect is away.
+        PrefectApiError: Prefect is away.
         SupabaseError: the run table does not take the row.
     """
     parameters: dict[str, Any] = {

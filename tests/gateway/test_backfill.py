@@ -307,7 +307,7 @@ def test_every_request_is_on_record_whatever_became_of_it(
     )
     gateway.as_service("/backfill", bucket=bucket)
 
-    # What has no valid token is counted elsewhere: see test_strangers.
+    # What has no valid token is counted elsewhere: see test_unauthenticated_limiter.
     not_admin, invalid, started, found = gateway.audit(bucket)
     assert (not_admin["http_status"], not_admin["reason"]) == (403, "not_admin")
     assert not_admin["caller_role"] == "authenticated"

@@ -8,8 +8,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from media_enricher.gateway.callers import SERVICE, WEBHOOK, Caller, Role
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.auth import SERVICE, WEBHOOK, Caller, Role
+from media_enricher.gateway.errors import ApiError
 from media_enricher.gateway.permissions import (
     PROGRESS_COLUMNS,
     RunScope,
@@ -72,7 +72,7 @@ def test_who_may_start_runs(who: str, admins_only: bool, signed_in: bool) -> Non
         if is_allowed:
             require_may_trigger(CALLERS[who], gateway(setting))
             continue
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(ApiError) as refused:
             require_may_trigger(CALLERS[who], gateway(setting))
         assert (refused.value.status, refused.value.code) == (403, "not_admin")
 
@@ -111,7 +111,7 @@ def test_who_belongs_to_a_tenant_stays_in_its_folder(
     if is_inside:
         require_within_tenant(caller, path, "prefix")
         return
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         require_within_tenant(caller, path, "prefix")
     assert (refused.value.status, refused.value.code) == (403, "outside_tenant")
     assert refused.value.extras == {"field": "prefix", "value": path, "allowed": f"{OURS}/"}

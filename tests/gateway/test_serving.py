@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from media_enricher.gateway.desk import own_origin
+from media_enricher.gateway.dependencies import own_origin
 from supabase_local import LocalStack
 from tests.gateway.conftest import Gateway, gateway_process
 from tests.waiting import PATIENCE_SECONDS, PROMPT_SECONDS, wait_for

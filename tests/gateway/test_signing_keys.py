@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.errors import ApiError
 from media_enricher.gateway.signing_keys import ASK_AGAIN_SECONDS, KEPT_SECONDS, SigningKeys
 from supabase_local import LocalStack
 from tests.gateway.project import Project, SigningKey
@@ -163,7 +163,7 @@ def test_without_any_keys_the_answer_is_503_until_the_project_is_back(
 
     async def use(keys: SigningKeys) -> None:
         for _ in range(3):
-            with pytest.raises(Refusal) as refused:
+            with pytest.raises(ApiError) as refused:
                 await keys.find(project.ec.kid)
             assert (refused.value.status, refused.value.code) == (503, "unavailable")
             assert int(refused.value.headers["Retry-After"]) >= 1
@@ -178,7 +178,7 @@ def test_without_any_keys_the_answer_is_503_until_the_project_is_back(
 def test_a_project_that_nobody_answers_for_is_503(clock: Clock) -> None:
     async def main() -> None:
         async with SigningKeys("http://127.0.0.1:1", clock=clock) as keys:
-            with pytest.raises(Refusal) as refused:
+            with pytest.raises(ApiError) as refused:
                 await keys.find("any")
             assert refused.value.status == 503
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from media_enricher import migrations
-from media_enricher.gateway.asking import ObjectChange
+from media_enricher.gateway.schemas.requests import ObjectChange
 from supabase_local.postgres import Postgres
 from tests.sql.conftest import Database, Objects
 

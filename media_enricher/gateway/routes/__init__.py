@@ -1,1 +1,1 @@
-"""The routes, by what they are about. Each asks the desk, and answers with a model of `answers`."""
+"""The routes, by what they are about. Each asks the deps, and answers with a model of `answers`."""

@@ -8,27 +8,27 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from media_enricher.gateway.desk import AtDesk, Desk
+from media_enricher.gateway.dependencies import Dependencies, Deps
 
 router = APIRouter(prefix="/media-enricher/admin", include_in_schema=False)
 _files = StaticFiles(directory=Path(__file__).parents[1] / "admin")
 
 
 @router.get("")
-async def page(request: Request, desk: AtDesk) -> Response:
+async def page(request: Request, deps: Deps) -> Response:
     """The page itself."""
-    return await _file("index.html", request, desk)
+    return await _file("index.html", request, deps)
 
 
 @router.get("/config.json")
-async def config(desk: AtDesk) -> Response:
+async def config(deps: Deps) -> Response:
     """What the page has to know before anyone signs in; nothing of it is secret."""
-    key = desk.project.anon_key
+    key = deps.project.anon_key
     return JSONResponse(
         {
-            "supabase_url": desk.project.url,
+            "supabase_url": deps.project.url,
             "publishable_key": key.get_secret_value() if key else None,
-            "default_bucket": next(iter(desk.kept_current), ""),
+            "default_bucket": next(iter(deps.swept_buckets), ""),
         }
     )
 
@@ -40,15 +40,15 @@ async def with_a_slash() -> Response:
 
 
 @router.get("/{name:path}")
-async def file(name: str, request: Request, desk: AtDesk) -> Response:
+async def file(name: str, request: Request, deps: Deps) -> Response:
     """A script or a style of the page."""
-    return await _file(name, request, desk)
+    return await _file(name, request, deps)
 
 
-async def _file(name: str, request: Request, desk: Desk) -> Response:
+async def _file(name: str, request: Request, deps: Dependencies) -> Response:
     answer = await _files.get_response(name, request.scope)
     answer.headers["cache-control"] = "no-cache"  # asked for again, and answered 304 by its etag
-    answer.headers["content-security-policy"] = _policy(desk.project.url)
+    answer.headers["content-security-policy"] = _policy(deps.project.url)
     return answer
 
 

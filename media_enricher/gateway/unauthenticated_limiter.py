@@ -1,7 +1,7 @@
 """Requests without valid credentials: limited by address, and counted instead of recorded.
 
-Whoever has valid credentials is never held up by others behind the same address: only what is
-refused is counted, and only that is answered 429 when there is too much of it.
+Callers with valid credentials are never held up by others behind the same address: only refused
+requests are counted, and only those are answered 429 once there are too many.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from media_enricher.gateway.errors import Refusal, try_later
+from media_enricher.gateway.errors import ApiError, retry_later
+from media_enricher.supabase.errors import SupabaseError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
 REMEMBERED_ADDRESSES = 10_000
-"""So many addresses are told apart; of more, those that were quiet longest start afresh."""
+"""So many addresses are remembered; of more, those that were quiet longest start afresh."""
 COUNTED_ADDRESSES = 100
-"""So many addresses get a row of a count; further ones share one without an address."""
+"""So many addresses get a count of their own; further ones share one without an address."""
 COUNT_SECONDS = 5.0
-"""How often the audit is told."""
+"""How often the counts are written to the audit."""
 _IPV6_NETWORK = 64
 """Bits. Whoever has an IPv6 address has all of such a network."""
 
@@ -71,70 +72,72 @@ class AddressLimit:
         return 0.0 if is_left else (1 - left) / self._per_second
 
 
-class Strangers:
-    """Limits and counts requests without valid credentials. Make it with `watching`."""
+class UnauthenticatedLimiter:
+    """Limits and counts requests without valid credentials. Use it within `recording`."""
 
     def __init__(
-        self, per_minute: int, tell: Callable[[Mapping[str, int]], Awaitable[None]]
+        self, per_minute: int, record: Callable[[Mapping[str, int]], Awaitable[None]]
     ) -> None:
         """Limit each address.
 
         Args:
             per_minute: the most of an address.
-            tell: puts counts by address on record.
+            record: writes counts by address to the audit.
         """
         self._limit = AddressLimit(per_minute)
-        self._tell = tell
+        self._record = record
         self._counted: Counter[str] = Counter()
 
-    def refuse(self, host: str | None, refusal: Refusal) -> Refusal:
-        """Count a request that is refused, and return its answer: the refusal, or a 429."""
+    def count(self, host: str | None, error: ApiError) -> ApiError:
+        """Count a request that is refused, and return its answer: the given error, or a 429."""
         origin = origin_of(host)
-        is_counted = origin in self._counted or len(self._counted) < COUNTED_ADDRESSES
-        self._counted[origin if is_counted else ""] += 1
+        self._add(origin, 1)
         seconds = self._limit.take(origin)
         if not seconds:
-            return refusal
-        return try_later(
+            return error
+        return retry_later(
             429,
             "rate_limited",
-            "Too many requests without valid credentials came from your address. Sign in, or "
-            "send a valid key.",
+            "Your address sent too many requests without valid credentials. Sign in, or send a "
+            "valid key.",
             seconds,
         )
 
     @contextmanager
     def _counts(self) -> Iterator[Counter[str]]:
-        """What was counted so far, which is counted anew if it can't be told."""
+        """What was counted so far; it is kept for the next time if it can't be recorded."""
         counts, self._counted = self._counted, Counter()
         try:
             yield counts
-        except Refusal as refusal:
-            _logger.warning("the audit misses refused requests for now: %s", refusal)
+        except SupabaseError as error:
+            _logger.warning("Could not record refused requests in the audit yet: %s", error)
             for origin, requests in counts.items():
-                known = origin in self._counted or len(self._counted) < COUNTED_ADDRESSES
-                self._counted[origin if known else ""] += requests
+                self._add(origin, requests)
 
-    async def tell(self) -> None:
-        """Put what was counted on record."""
+    def _add(self, origin: str, requests: int) -> None:
+        has_row = origin in self._counted or len(self._counted) < COUNTED_ADDRESSES
+        self._counted[origin if has_row else ""] += requests
+
+    async def flush(self) -> None:
+        """Write what was counted to the audit."""
         if self._counted:
             with self._counts() as counts:
-                await self._tell(counts)
+                await self._record(counts)
 
     @asynccontextmanager
-    async def watching(self) -> AsyncIterator[Strangers]:
-        """Put on record what is counted, every few seconds and when the block is left."""
+    async def recording(self) -> AsyncIterator[UnauthenticatedLimiter]:
+        """Write what is counted to the audit, every few seconds and when the block is left."""
 
-        async def tell_again_and_again() -> None:
+        async def flush_regularly() -> None:
             while True:
                 await asyncio.sleep(COUNT_SECONDS)
-                await self.tell()
+                await self.flush()
 
-        telling = asyncio.create_task(tell_again_and_again())
+        flushing = asyncio.create_task(flush_regularly())
         try:
             yield self
         finally:
-            telling.cancel()
+            flushing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await telling
-            await self.tell()
+                await flushing
+            await self.flush()

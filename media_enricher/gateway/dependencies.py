@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
@@ -9,15 +10,15 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from media_enricher.gateway.blocking import Blocking
-from media_enricher.gateway.callers import WEBHOOK, Authenticator, Caller, is_same_secret
-from media_enricher.gateway.deployments import Prefect
-from media_enricher.gateway.errors import Refusal, try_later
+from media_enricher.gateway.auth import WEBHOOK, Authenticator, Caller, is_same_secret
+from media_enricher.gateway.errors import ApiError, retry_later
 from media_enricher.gateway.signing_keys import SigningKeys
-from media_enricher.gateway.starting import Starter
-from media_enricher.gateway.strangers import Strangers
-from media_enricher.gateway.territory import Territory
+from media_enricher.gateway.storage_access import StorageAccess
+from media_enricher.gateway.unauthenticated_limiter import UnauthenticatedLimiter
 from media_enricher.models import FlowName, PendingCount, Selection
+from media_enricher.orchestration.prefect_api import PrefectApi
+from media_enricher.orchestration.run_starter import RunStarter
+from media_enricher.orchestration.supabase_threads import SupabaseThreads
 from media_enricher.run_requests import RequestLimits
 from media_enricher.settings import GatewaySettings, Settings, SupabaseSettings
 from media_enricher.supabase.assets import AssetTable
@@ -30,46 +31,52 @@ from media_enricher.supabase.runs import RunTable
 
 FUNCTIONS = "/functions/v1"
 """Where Supabase serves functions, and so where its clients look for them."""
+ANSWER_SECONDS = 2.0
+"""How long a caller waits for the database, or for Prefect, retries included."""
 READ_SECONDS = 5.0
-"""The longest silence while the database answers a caller's question."""
+"""The longest silence of the database in one call."""
 COUNT_SECONDS = 60.0
 COUNTS_AT_ONCE = 2
 """Counting what is pending reads a whole bucket's index."""
 SHARED_QUEUE_OBJECTS = 200
-"""So many of a tenant's uploads wait with those of others; the rest wait by themselves."""
+"""So many of a tenant's uploads wait with those of others; the rest have their own queue."""
+
+_logger = logging.getLogger(__name__)
 
 
-class Desk:
-    """Everything that answering needs. Make it with `open_desk`."""
+class Dependencies:
+    """Everything that answering needs. Make them with `open_dependencies`."""
 
     def __init__(
         self,
         settings: GatewaySettings,
-        ours: Settings,
+        enricher: Settings,
         project: SupabaseSettings,
-        prefect: Prefect,
+        prefect: PrefectApi,
         authenticator: Authenticator,
     ) -> None:
         client = connect(project, answer_seconds=READ_SECONDS)
         self.settings = settings
-        self.kept_current = ours.buckets
+        self.swept_buckets = enricher.buckets
         self.project = project
         self.prefect = prefect
-        self.blocking = Blocking()
+        self.in_thread = SupabaseThreads(patience_seconds=ANSWER_SECONDS)
         self.runs = RunTable(client)
         self.assets = AssetTable(client)
-        self._own_buckets = OwnBuckets(client, configured_buckets(ours))
+        self._own_buckets = OwnBuckets(client, configured_buckets(enricher))
         self.deployments = {
-            flow: ours.deployment(flow) for flow in (FlowName.BACKFILL, FlowName.ENRICH_OBJECT)
+            flow: enricher.deployment(flow) for flow in (FlowName.BACKFILL, FlowName.ENRICH_OBJECT)
         }
         self._requests = RunRequests(client)
-        self.strangers = Strangers(settings.unauthenticated_per_minute, self._count_strangers)
-        self.territory = Territory(UserReading(client), self.blocking, self.buckets)
-        self.starter = Starter(
+        self.unauthenticated = UnauthenticatedLimiter(
+            settings.unauthenticated_per_minute, self._count_unauthenticated
+        )
+        self.storage_access = StorageAccess(UserReading(client), self.in_thread, self.buckets)
+        self.starter = RunStarter(
             self._requests,
             self.runs,
             prefect,
-            self.blocking,
+            self.in_thread,
             RequestLimits(
                 active_runs=settings.active_runs,
                 tenant_active_runs=settings.tenant_active_runs,
@@ -77,14 +84,14 @@ class Desk:
                 service_active_runs=settings.service_active_runs,
                 waiting_objects=settings.waiting_objects,
                 shared_queue_objects=SHARED_QUEUE_OBJECTS,
-                silence_seconds=ours.dead_after_seconds,
+                silence_seconds=enricher.dead_after_seconds,
             ),
             self.deployments,
         )
         self._client = client
-        self._counting = Blocking(COUNTS_AT_ONCE)
-        self._counts: set[str] = set()
-        self._seconds_a_count = 1.0
+        self._in_counting_thread = SupabaseThreads(COUNTS_AT_ONCE, patience_seconds=COUNT_SECONDS)
+        self._counting_callers: set[str] = set()
+        self._last_count_seconds = 1.0
         self._counted_assets = AssetTable(connect(project, answer_seconds=COUNT_SECONDS))
         self._authenticator = authenticator
 
@@ -92,89 +99,92 @@ class Desk:
         """Who makes a request.
 
         Raises:
-            Refusal: 401, or 503 if the project's keys can't be had.
+            ApiError: 401, or 503 if the project's keys can't be had.
         """
         return await self._authenticator.authenticate(request.headers.get("authorization"))
 
     async def caller_or_webhook(self, request: Request) -> Caller:
-        """Who makes a request that a database webhook may make, too, by its shared secret.
+        """Who makes a request that a database webhook may make, too, with its shared secret.
 
         Raises:
-            Refusal: 401, or 503 if the project's keys can't be had.
+            ApiError: 401, or 503 if the project's keys can't be had.
         """
         given = request.headers.get("x-webhook-secret")
         if given is None:
             return await self.caller(request)
         expected = self.settings.webhook_secret
         if expected is None or not is_same_secret(given, expected.get_secret_value()):
-            raise Refusal(
+            raise ApiError(
                 401,
                 "bad_token",
-                "The x-webhook-secret is not the one that MEDIA_ENRICHER_WEBHOOK_SECRET sets.",
+                "The x-webhook-secret is wrong. Send the value of MEDIA_ENRICHER_WEBHOOK_SECRET.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         return WEBHOOK
 
-    async def was_told(self, caller: Caller, run_id: str) -> bool:
-        """Whether a run was the answer to a request of this user's, as one that does its work.
+    async def was_answered_with(self, caller: Caller, run_id: str) -> bool:
+        """Whether this user's request was answered with this run.
 
-        A tenant's user may be told of a run over the whole bucket, and then follows that one.
+        A tenant's user may be given a run over the whole bucket, and may then watch that one.
 
         Raises:
-            Refusal: 503.
+            SupabaseError: the database is away.
         """
         user_id = caller.user_id
         if user_id is None:
             return False
-        return await self.blocking(lambda: self._requests.was_told(run_id, user_id))
+        return await self.in_thread(lambda: self._requests.was_told(run_id, user_id))
 
     async def count(self, caller: Caller, selection: Selection, limit: int | None) -> PendingCount:
-        """What a run would have to do, of the first `limit` objects.
+        """How much a run would process, at most `limit` objects.
 
         Raises:
-            Refusal: 503; or 429, if the caller, or another of the same tenant, is counting already.
+            ApiError: 429 while the caller, or another of the same tenant, is counting.
+            SupabaseError: the database is away.
         """
         who = caller.tenant_id or caller.user_id or caller.role
-        if who in self._counts and not caller.is_service:
-            raise try_later(
+        if who in self._counting_callers and not caller.is_service:
+            raise retry_later(
                 429,
                 "rate_limited",
-                "Another dry run of yours is being counted. Wait for its answer.",
-                self._seconds_a_count,
+                "A dry run of yours, or of your tenant's, is being counted. Wait for its answer.",
+                self._last_count_seconds,
             )
-        self._counts.add(who)
+        self._counting_callers.add(who)
         began = monotonic()
         try:
-            return await self._counting(
-                lambda: self._counted_assets.count_pending(selection, limit=limit),
-                seconds=COUNT_SECONDS,
+            return await self._in_counting_thread(
+                lambda: self._counted_assets.count_pending(selection, limit=limit)
             )
         finally:
-            self._counts.discard(who)
-            self._seconds_a_count = monotonic() - began
+            self._counting_callers.discard(who)
+            self._last_count_seconds = monotonic() - began
 
-    async def _count_strangers(self, requests: Mapping[str, int]) -> None:
-        await self.blocking(lambda: self._requests.count_unauthenticated(requests), seconds=0)
+    async def _count_unauthenticated(self, requests: Mapping[str, int]) -> None:
+        await self.in_thread(
+            lambda: self._requests.count_unauthenticated(requests), patience_seconds=0
+        )
 
     async def refuse_own_bucket(self, bucket: str) -> None:
-        """Let nobody start a run over what runs store themselves.
+        """Refuse runs over buckets that runs themselves write to.
 
         Raises:
-            Refusal: 400 `own_bucket`, or 503 if the database is away.
+            ApiError: 400 `own_bucket`.
+            SupabaseError: the database is away.
         """
-        if bucket in await self.blocking(self._own_buckets.names):
-            raise Refusal(400, "own_bucket", refusal(bucket), field="bucket", value=bucket)
+        if bucket in await self.in_thread(self._own_buckets.names):
+            raise ApiError(400, "own_bucket", refusal(bucket), field="bucket", value=bucket)
 
     async def followed(self, buckets: Iterable[str]) -> set[str]:
-        """Those of these buckets in which a change is followed; never one of our own.
+        """Those of these buckets whose changes are followed; never one of our own.
 
-        What a run stores is such a change, which would start the next run.
+        What a run writes there would start the next run, without end.
 
         Raises:
-            Refusal: 503.
+            SupabaseError: the database is away.
         """
-        kept = {each for each in buckets if not self.kept_current or each in self.kept_current}
-        return kept - await self.blocking(self._own_buckets.names) if kept else kept
+        swept = {each for each in buckets if not self.swept_buckets or each in self.swept_buckets}
+        return swept - await self.in_thread(self._own_buckets.names) if swept else swept
 
     def bucket(self, name: str) -> Bucket:
         """One Storage bucket."""
@@ -202,16 +212,21 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(
-    settings: GatewaySettings, ours: Settings, project: SupabaseSettings
-) -> AsyncIterator[Desk]:
-    """A desk that is connected to everyone while the block runs."""
+async def open_dependencies(
+    settings: GatewaySettings, enricher: Settings, project: SupabaseSettings
+) -> AsyncIterator[Dependencies]:
+    """The dependencies, connected to Supabase and Prefect while the block runs."""
+    if not PrefectApi.has_address():
+        _logger.warning("PREFECT_API_URL is not set: no run can be started")
     async with AsyncExitStack() as stack:
-        prefect = await stack.enter_async_context(Prefect(settings.prefect_ui_url))
+        prefect = await stack.enter_async_context(
+            PrefectApi(patience_seconds=ANSWER_SECONDS, ui_url=settings.prefect_ui_url)
+        )
         keys = await stack.enter_async_context(SigningKeys(project.url))
-        desk = Desk(settings, ours, project, prefect, Authenticator(project, settings, keys))
-        await stack.enter_async_context(desk.strangers.watching())
-        yield desk
+        authenticator = Authenticator(project, settings, keys)
+        deps = Dependencies(settings, enricher, project, prefect, authenticator)
+        await stack.enter_async_context(deps.unauthenticated.recording())
+        yield deps
 
 
 def own_origin(scope: Mapping[str, Any]) -> str:
@@ -230,17 +245,17 @@ def own_origin(scope: Mapping[str, Any]) -> str:
     return f"{scope['scheme']}://{host}" if host in names else ""
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
+def _dependencies(request: Request) -> Dependencies:
+    deps: Dependencies = request.app.state.dependencies
+    return deps
 
 
-AtDesk = Annotated[Desk, Depends(_desk)]
-"""A parameter of a route."""
+Deps = Annotated[Dependencies, Depends(_dependencies)]
+"""A parameter of a route: what all of them share."""
 
 
-async def _signed_in(request: Request, desk: AtDesk) -> Caller:
-    return await desk.caller(request)
+async def _signed_in(request: Request, deps: Deps) -> Caller:
+    return await deps.caller(request)
 
 
 SignedIn = Annotated[Caller, Depends(_signed_in)]

@@ -1,4 +1,4 @@
-"""Where users who are no admins may work, and which buckets they know of.
+"""What users who are no admins may have enriched, and which buckets they know of.
 
 A tenant's members work in the tenant's folder. Everybody else works where Storage's own policies
 let them read whatever there is. That is asked of the policies, as that user, and never of the
@@ -14,31 +14,31 @@ from typing import TypeVar
 from fastapi import Request
 from pydantic import SecretStr
 
-from media_enricher.gateway.blocking import Blocking
-from media_enricher.gateway.callers import Caller, bearer_token
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.auth import Caller, bearer_token
+from media_enricher.gateway.errors import ApiError
 from media_enricher.gateway.permissions import is_confined
+from media_enricher.orchestration.supabase_threads import SupabaseThreads
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.reading import UserReading
 
 _Answer = TypeVar("_Answer")
 
 
-class Territory:
-    """Tells where a caller may work. The service key, webhooks and admins are not asked about."""
+class StorageAccess:
+    """Checks where a caller may work. The service key, webhooks and admins pass unchecked."""
 
     def __init__(
-        self, reading: UserReading, blocking: Blocking, buckets: Callable[[], list[str]]
+        self, reading: UserReading, in_thread: SupabaseThreads, buckets: Callable[[], list[str]]
     ) -> None:
         """Ask through these.
 
         Args:
             reading: what a user may read.
-            blocking: for calls to Supabase.
+            in_thread: makes the calls to Supabase.
             buckets: all that can be worked on.
         """
         self._reading = reading
-        self._blocking = blocking
+        self._in_thread = in_thread
         self._buckets = buckets
 
     async def require_prefix(
@@ -47,7 +47,8 @@ class Territory:
         """Let a caller work on a prefix, or count what is to do there.
 
         Raises:
-            Refusal: 403 `not_readable`, or 503.
+            ApiError: 403 `not_readable`.
+            SupabaseError: the database is away.
         """
         if not is_confined(caller):
             return
@@ -57,9 +58,9 @@ class Territory:
         token = _token_of(request)
         if not await self._ask(lambda: self._reading.reads_prefix(token, bucket, prefix), False):
             raise _not_readable(
-                f"Storage's policies do not let you read all there may be under {prefix!r} of "
-                f"{bucket!r}, or there is no such bucket. Name a folder that they open to you, or "
-                "ask for single objects with POST /enrich.",
+                f"Storage's policies do not let you read everything under {prefix!r} in bucket "
+                f"{bucket!r}, or there is no such bucket. Choose a prefix that you may read, or "
+                "enrich single objects with POST /enrich.",
                 "prefix",
                 prefix,
             )
@@ -70,7 +71,8 @@ class Territory:
         """Let a caller have one object enriched.
 
         Raises:
-            Refusal: 403 `not_readable`, or 503.
+            ApiError: 403 `not_readable`.
+            SupabaseError: the database is away.
         """
         if not is_confined(caller):
             return
@@ -80,8 +82,8 @@ class Territory:
         token = _token_of(request)
         if not await self._ask(lambda: self._reading.reads_object(token, bucket, path), False):
             raise _not_readable(
-                f"Storage's policies do not let you read {path!r} of {bucket!r}, or there is no "
-                "such object.",
+                f"Storage's policies do not let you read {path!r} in bucket {bucket!r}, or there "
+                "is no such object. Check the path.",
                 "path",
                 path,
             )
@@ -90,9 +92,9 @@ class Territory:
         """The buckets that can be worked on, as far as the caller knows of them.
 
         Raises:
-            Refusal: 503.
+            SupabaseError: the database is away.
         """
-        every = await self._blocking(self._buckets)
+        every = await self._in_thread(self._buckets)
         if not is_confined(caller):
             return every
         token = _token_of(request)
@@ -105,14 +107,16 @@ class Territory:
     async def _require_tenant_bucket(self, tenant_id: str, bucket: str) -> None:
         if bucket not in await self._tenant_buckets(tenant_id):
             raise _not_readable(
-                f"There is nothing of your tenant's in a bucket {bucket!r}.", "bucket", bucket
+                f"Your tenant has no objects in bucket {bucket!r}. Choose one of GET /buckets.",
+                "bucket",
+                bucket,
             )
 
     async def _tenant_buckets(self, tenant_id: str) -> set[str]:
-        return set(await self._blocking(lambda: self._reading.tenant_buckets(tenant_id)))
+        return set(await self._in_thread(lambda: self._reading.tenant_buckets(tenant_id)))
 
     async def _ask(self, call: Callable[[], _Answer], otherwise: _Answer) -> _Answer:
-        """What the database answers to the user; `otherwise` if it refuses to answer them."""
+        """What the database answers the user; `otherwise` if it refuses to answer them."""
 
         def answer() -> _Answer:
             try:
@@ -122,12 +126,12 @@ class Territory:
                     raise
                 return otherwise
 
-        return await self._blocking(answer)
+        return await self._in_thread(answer)
 
 
 def _token_of(request: Request) -> SecretStr:
     return SecretStr(bearer_token(request.headers.get("authorization")))
 
 
-def _not_readable(error: str, field: str, value: str) -> Refusal:
-    return Refusal(403, "not_readable", error, field=field, value=value)
+def _not_readable(error: str, field: str, value: str) -> ApiError:
+    return ApiError(403, "not_readable", error, field=field, value=value)

@@ -1,7 +1,7 @@
 """Parts of the OpenAPI document that FastAPI can't tell from the code.
 
-The fields of a request are taken from the query or the body by `asking.fields_of`, so FastAPI sees
-neither; here the model that checks them describes both.
+The fields of a request are taken from the query or the body by `request_fields.read_fields`, so
+FastAPI sees neither. Here the model that checks them describes both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel
 
-from media_enricher.gateway.answers import ErrorAnswer
+from media_enricher.gateway.schemas.responses import ErrorResponse
 
 _RETRY_AFTER = {
     "Retry-After": {
@@ -22,35 +22,37 @@ _RETRY_AFTER = {
     }
 }
 _WHY = {
-    400: "The body is no JSON object.",
-    401: "There is no token, or it proves nothing.",
+    400: "The body is not a JSON object.",
+    401: "The token is missing or not valid.",
     403: "The caller may not do this.",
     404: "There is no such bucket or run.",
     408: "The request did not arrive in time.",
     409: "The run has ended.",
     413: "The body is too large.",
     422: "A value is not allowed; the answer names the field.",
-    429: "Asked too often, too many runs are under way, or too much came without credentials.",
-    503: "The database or Prefect is away.",
+    429: "A limit is reached: of requests, of active runs, or of requests without credentials.",
+    503: "The database or Prefect does not answer.",
 }
 
 
-# What a client has to send. They are looked at by `callers`, whose errors say more.
+# What a client has to send. `auth` checks it, and its errors say more.
 BEARER_TOKEN = Security(
     HTTPBearer(auto_error=False, description="A service key, or a signed-in user's access token.")
 )
 WEBHOOK_SECRET = Security(
     APIKeyHeader(
-        name="x-webhook-secret", auto_error=False, description="Of a database webhook, instead."
+        name="x-webhook-secret",
+        auto_error=False,
+        description="A database webhook's secret, instead of a token.",
     )
 )
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The answers with these statuses that a route may refuse with."""
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors with these statuses that a route may answer."""
     return {
         status: {
-            "model": ErrorAnswer,
+            "model": ErrorResponse,
             "description": _WHY[status],
             **({"headers": _RETRY_AFTER} if status in {429, 503} else {}),
         }
@@ -58,12 +60,12 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def answer(status: int, model: Any, description: str) -> dict[int | str, dict[str, Any]]:
-    """Another answer than a route's usual one."""
+def response(status: int, model: Any, description: str) -> dict[int | str, dict[str, Any]]:
+    """An answer of a route besides its usual one."""
     return {status: {"model": model, "description": description or HTTPStatus(status).phrase}}
 
 
-def fields(model: type[BaseModel]) -> dict[str, Any]:
+def query_or_body(model: type[BaseModel]) -> dict[str, Any]:
     """A request whose fields come in the query or in a JSON body, with an Idempotency-Key."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     properties = _inlined(schema)
@@ -85,14 +87,14 @@ def fields(model: type[BaseModel]) -> dict[str, Any]:
                 "type": "object",
                 "properties": properties,
                 "additionalProperties": False,
-                "description": "The same fields as in the query, which wins.",
+                "description": "The same fields as in the query. The query wins.",
             },
             is_required=False,
         ),
     }
 
 
-def body(*models: type[BaseModel]) -> dict[str, Any]:
+def json_body(*models: type[BaseModel]) -> dict[str, Any]:
     """A request whose fields come in a JSON body of one of several models."""
     schemas = []
     for model in models:
@@ -109,7 +111,7 @@ _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same key gives the same run, whatever became of it.",
+    "description": "The same key always gives the same run, even one that has ended.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
 
@@ -119,7 +121,7 @@ def _json_body(schema: dict[str, Any], *, is_required: bool) -> dict[str, Any]:
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """The properties of a model's schema, with what they refer to in its place."""
+    """The properties of a model's schema, with references resolved."""
     definitions = schema.get("$defs", {})
 
     def resolved(node: Any) -> Any:
@@ -140,10 +142,10 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a value in a query, where there is no null."""
-    kept = {key: value for key, value in schema.items() if key not in {"description", "title"}}
-    if "anyOf" in kept:
-        (only,) = [each for each in kept.pop("anyOf") if each.get("type") != "null"]
-        kept |= only
-    if kept.get("default", ...) is None:
-        del kept["default"]
-    return kept
+    shown = {key: value for key, value in schema.items() if key not in {"description", "title"}}
+    if "anyOf" in shown:
+        (only,) = [each for each in shown.pop("anyOf") if each.get("type") != "null"]
+        shown |= only
+    if shown.get("default", ...) is None:
+        del shown["default"]
+    return shown

@@ -1,4 +1,4 @@
-"""What is answered over HTTP, one model an answer: the OpenAPI document and the JSON come of it."""
+"""What the gateway answers: one model for each answer, for its JSON and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from media_enricher.models import AssetStatus, Depth, FlowName, Mode, RunStatus, Trigger
 
 
-class ErrorAnswer(BaseModel):
+class ErrorResponse(BaseModel):
     """Any answer that is an error. Further members say more."""
 
     model_config = ConfigDict(extra="allow")
 
-    error: str = Field(description="A sentence for people.")
-    code: str = Field(description="A slug for programs.")
+    error: str = Field(description="What went wrong, as a sentence for people.")
+    code: str = Field(description="What went wrong, as a slug for programs.")
 
 
 class RunStarted(BaseModel):
@@ -29,19 +29,19 @@ class RunStarted(BaseModel):
     limit: int | None
     mode: Mode
     depth: Depth
-    status_url: str = Field(description="GET it to see how the run is getting on.")
+    status_url: str = Field(description="Where to GET the run's progress.")
     already_running: bool = Field(
-        default=False, description="A run over this bucket and prefix was under way."
+        default=False, description="The run was started by an earlier request, and covers this one."
     )
     asked_prefix: str | None = Field(
         default=None,
-        description="What was asked for, where the run is over another prefix, which covers it.",
+        description="The requested prefix, if the run covers a broader one.",
         exclude_if=lambda value: value is None,
     )
 
 
-class Counted(BaseModel):
-    """A dry run: what there is to do."""
+class DryRunCount(BaseModel):
+    """A dry run: how much a run would process."""
 
     dry_run: Literal[True] = True
     bucket: str
@@ -54,7 +54,7 @@ class Counted(BaseModel):
 
 
 class ObjectAccepted(BaseModel):
-    """An object, or a change of one, that a run will look at."""
+    """An object that a run will look at."""
 
     run_id: str
     status: RunStatus
@@ -64,14 +64,14 @@ class ObjectAccepted(BaseModel):
 
 
 class Ignored(BaseModel):
-    """A change that nothing is done about."""
+    """A change in Storage that is not followed."""
 
     status: Literal["ignored"] = "ignored"
     reason: str
 
 
 class RunRecord(BaseModel):
-    """A row of `media_enrich_runs`, and how fast it goes.
+    """A row of `media_enrich_runs`, and the run's speed.
 
     To a signed-in user who did not ask for the run, most of it is null.
     """
@@ -103,8 +103,8 @@ class RunRecord(BaseModel):
     heartbeat_at: datetime | None
     created_at: datetime | None
     updated_at: datetime | None
-    objects_per_second: float | None = Field(description="Since it began; null before.")
-    seconds_left: float | None = Field(description="At this pace; null if that can't be told.")
+    objects_per_second: float | None = Field(description="Average since the start; null before it.")
+    seconds_left: float | None = Field(description="Estimate at this speed; null if there is none.")
     prefect_url: str | None = None
 
 
@@ -118,7 +118,7 @@ class FailureReason(BaseModel):
 
 
 class RunDetails(RunRecord):
-    """A run, and why objects of it failed."""
+    """A run, and why some of its objects failed."""
 
     failures: list[FailureReason] = []
 
@@ -130,7 +130,7 @@ class Runs(BaseModel):
 
 
 class Asset(BaseModel):
-    """What is known of an object, and where its picture is for the next minutes."""
+    """An object's metadata, and a signed URL of its picture."""
 
     path: str
     status: AssetStatus
@@ -153,37 +153,37 @@ class Asset(BaseModel):
     title: str | None = None
     description: str | None = None
     tags: list[str] | None = None
-    picture_url: str | None = Field(default=None, description="Signed; good for some minutes.")
+    picture_url: str | None = Field(default=None, description="Signed; expires after some minutes.")
 
     @classmethod
     def columns(cls) -> list[str]:
-        """Those of `media_assets` that it shows."""
+        """The columns of `media_assets` that it shows."""
         return [name for name in cls.model_fields if name != "picture_url"]
 
 
 class Assets(BaseModel):
-    """A page of what a run enriched, in the order of the paths."""
+    """A page of the objects that a run processed, in the order of their paths."""
 
     assets: list[Asset]
-    next: str | None = Field(description="Give it as `after` for the next page; null at the end.")
+    next: str | None = Field(description="The `after` of the next page; null at the end.")
 
 
 class SnapshotPart(BaseModel):
     """A Parquet file of a run's snapshot."""
 
     name: str
-    url: str = Field(description="Signed; good for some minutes.")
+    url: str = Field(description="Signed; expires after some minutes.")
 
 
 class Snapshot(BaseModel):
-    """Where the audit snapshot of a run is."""
+    """The audit snapshot of a run."""
 
     path: str | None = Field(description="`bucket:NAME/…`, or a folder; null before there is one.")
     parts: list[SnapshotPart]
 
 
 class Buckets(BaseModel):
-    """The buckets that can be worked on."""
+    """The buckets that can be enriched."""
 
     buckets: list[str]
 
@@ -195,7 +195,7 @@ class Me(BaseModel):
     user_id: str | None
     tenant_id: str | None
     may_trigger: bool
-    may_see_all: bool = Field(description="The runs of everyone.")
+    may_see_all: bool = Field(description="Whether they see the runs of everyone.")
 
 
 class Check(BaseModel):
@@ -206,7 +206,7 @@ class Check(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether all that a run needs is there."""
+    """Whether everything that a run needs is available."""
 
     status: Literal["ok", "unavailable"]
     checks: dict[str, Check]

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from media_enricher.gateway.callers import LONGEST_TOKEN, SERVICE, Authenticator, Caller, Role
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.auth import LONGEST_TOKEN, SERVICE, Authenticator, Caller, Role
+from media_enricher.gateway.errors import ApiError
 from media_enricher.gateway.signing_keys import SigningKeys
 from media_enricher.settings import GatewaySettings, SupabaseSettings
 from supabase_local import LocalStack
@@ -55,15 +55,15 @@ class Door:
     def enter(self, authorization: str | None) -> Caller:
         return self._runner.run(self._authenticator.authenticate(authorization))
 
-    def refuse(self, authorization: str | None) -> Refusal:
-        with pytest.raises(Refusal) as refused:
+    def refuse(self, authorization: str | None) -> ApiError:
+        with pytest.raises(ApiError) as refused:
             self.enter(authorization)
         return refused.value
 
     def enter_or_refuse(self, authorization: str) -> Caller | None:
         try:
             return self.enter(authorization)
-        except Refusal:
+        except ApiError:
             return None
 
     def close(self) -> None:

@@ -14,14 +14,14 @@ from typing import Annotated, Any, Literal, NoReturn, TypeAlias
 import jwt
 import msgspec
 
-from media_enricher.gateway.errors import Refusal
+from media_enricher.gateway.errors import ApiError
 from media_enricher.gateway.signing_keys import SigningKeys
 from media_enricher.settings import GatewaySettings, SupabaseSettings
 
 LONGEST_TOKEN = 8192
 """Bytes. What is longer is refused before any work is done on it."""
 LEEWAY_SECONDS = 10
-"""Clocks may be so far apart."""
+"""How far apart clocks may be."""
 _AUDIENCE = "authenticated"
 _LEGACY_ALGORITHM = "HS256"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -85,7 +85,7 @@ class Authenticator:
         """The caller that an `Authorization` header stands for.
 
         Raises:
-            Refusal: 401 `no_token`, `bad_token`, `expired_token` or `anonymous_key`; or 503, when
+            ApiError: 401 `no_token`, `bad_token`, `expired_token` or `anonymous_key`; or 503, when
                 the project's signing keys can't be had.
         """
         token = bearer_token(authorization)
@@ -103,7 +103,8 @@ class Authenticator:
         return _user(_verify(token, key, audience=_AUDIENCE, issuer=self._issuer))
 
     def _is_service_key(self, token: str) -> bool:
-        matches = [is_same_secret(token, key) for key in self._service_keys]  # every one of them
+        # All are compared, so that the time does not tell which one matches.
+        matches = [is_same_secret(token, key) for key in self._service_keys]
         return any(matches)
 
     async def _key_for(self, header: dict[str, Any]) -> _Key:
@@ -111,7 +112,7 @@ class Authenticator:
         if header.get("alg") == _LEGACY_ALGORITHM:
             if self._legacy_secret is None:
                 raise _bad_token(
-                    "It is signed with a shared secret, which this gateway does not take"
+                    "It is signed with a shared secret, which this gateway does not accept"
                 )
             return self._legacy_secret
         kid = header.get("kid")
@@ -122,7 +123,7 @@ class Authenticator:
 
 
 def is_same_secret(given: str, expected: str) -> bool:
-    """Whether two secrets are the same, in a time that tells nothing of where they differ."""
+    """Whether two secrets are equal, compared in constant time."""
     return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
@@ -130,7 +131,7 @@ def bearer_token(authorization: str | None) -> str:
     """The token that an `Authorization` header holds, which proves nothing yet.
 
     Raises:
-        Refusal: 401.
+        ApiError: 401.
     """
     if not authorization:
         raise _unauthorised("no_token", "There is no Authorization header")
@@ -141,7 +142,7 @@ def bearer_token(authorization: str | None) -> str:
     if scheme.lower() != "bearer" or not token:
         raise _unauthorised("no_token", "The Authorization header holds no bearer token")
     if not token.isascii():
-        raise _bad_token("It is no JWT and no key of Supabase's")
+        raise _bad_token("It is neither a JWT nor a Supabase key")
     return token
 
 
@@ -150,7 +151,7 @@ def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         parts = jwt.decode_complete(token, options={"verify_signature": False})
     except jwt.PyJWTError:
-        raise _bad_token("It is no JWT and no key of Supabase's") from None
+        raise _bad_token("It is neither a JWT nor a Supabase key") from None
     return parts["header"], parts["payload"]
 
 
@@ -172,14 +173,16 @@ def _verify(
     except jwt.ExpiredSignatureError:
         raise _unauthorised("expired_token", "The token has expired") from None
     except jwt.PyJWTError as error:
-        raise _bad_token(_REASONS.get(type(error), "It is not what Supabase Auth issues")) from None
+        raise _bad_token(
+            _REASONS.get(type(error), "It is not a token that Supabase Auth issues")
+        ) from None
 
 
 _REASONS = {
     jwt.InvalidSignatureError: "Its signature is wrong",
-    jwt.InvalidAlgorithmError: "Its algorithm is not that of the key it names",
-    jwt.InvalidIssuerError: "It was issued by someone else than this Supabase project",
-    jwt.InvalidAudienceError: f"It is for another audience than '{_AUDIENCE}'",
+    jwt.InvalidAlgorithmError: "Its algorithm differs from that of the key it names",
+    jwt.InvalidIssuerError: "It was not issued by this Supabase project",
+    jwt.InvalidAudienceError: f"Its audience is not '{_AUDIENCE}'",
     jwt.ImmatureSignatureError: "It is not valid yet",
     jwt.MissingRequiredClaimError: "It lacks one of the claims exp, iss and aud",
 }
@@ -199,7 +202,7 @@ def _user(claims: dict[str, Any]) -> Caller:
     except msgspec.ValidationError:
         raise _bad_token("Its claims are not those of a signed-in user") from None
     if known.sub in _NO_USERS or not known.sub.isprintable():
-        raise _bad_token("Its user is none")
+        raise _bad_token("Its `sub` is not a user id")
     granted = known.app_metadata or {}
     tenant_id, is_tenant_clear = _tenant_of(granted)
     says_admin = "admin" in (granted.get("user_role"), granted.get("role"))
@@ -229,19 +232,19 @@ def _tenant_of(granted: dict[str, Any]) -> tuple[str | None, bool]:
 def _refuse_anonymous_key() -> NoReturn:
     raise _unauthorised(
         "anonymous_key",
-        "This is the project's public key, which stands for nobody",
+        "This is the project's public key, which identifies no user",
     )
 
 
-def _bad_token(reason: str) -> Refusal:
+def _bad_token(reason: str) -> ApiError:
     return _unauthorised("bad_token", f"The token is refused. {reason}")
 
 
-def _unauthorised(code: str, reason: str) -> Refusal:
-    return Refusal(
+def _unauthorised(code: str, reason: str) -> ApiError:
+    return ApiError(
         401,
         code,
-        f"{reason}. Sign in and send the session's access token, as `Authorization: Bearer …`; "
-        "servers send a service key.",
+        f"{reason}. Sign in and send the session's access token as `Authorization: Bearer …`. "
+        "Servers send a service key instead.",
         headers={"WWW-Authenticate": "Bearer"},
     )

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from media_enricher.gateway.errors import Refusal
-from media_enricher.gateway.strangers import (
+from media_enricher.gateway.errors import ApiError
+from media_enricher.gateway.unauthenticated_limiter import (
     COUNTED_ADDRESSES,
     REMEMBERED_ADDRESSES,
     AddressLimit,
-    Strangers,
+    UnauthenticatedLimiter,
     origin_of,
 )
+from media_enricher.models import ErrorCode
+from media_enricher.supabase.errors import SupabaseError
 from tests.gateway.conftest import Gateway, Tokens
 from tests.waiting import wait_for
 
@@ -28,7 +30,7 @@ def counted(gateway: Gateway) -> list[dict[str, Any]]:
     )
 
 
-def strangers_of(gateway: Gateway) -> int:
+def unauthenticated_requests(gateway: Gateway) -> int:
     return sum(row["requests"] for row in counted(gateway))
 
 
@@ -47,7 +49,7 @@ def test_1500_anonymous_requests_leave_a_row_a_minute_and_no_text(
             answer = gateway.http.post(**{"headers": headers} | request)
             assert answer.status_code == 401
 
-    wait_for(lambda: strangers_of(gateway) >= 1500)
+    wait_for(lambda: unauthenticated_requests(gateway) >= 1500)
     rows = gateway.query("select * from audit.enricher_invocations")
     minutes = {row["invoked_at"].replace(second=0, microsecond=0) for row in rows}
     assert len(rows) <= len(minutes) + 1, "a row a minute"
@@ -82,7 +84,7 @@ def test_two_gateways_count_into_the_same_row(
         for _ in range(5):
             each.post("/backfill")
 
-    wait_for(lambda: strangers_of(gateway) >= 10)
+    wait_for(lambda: unauthenticated_requests(gateway) >= 10)
     rows = counted(gateway)
     minutes = {row["invoked_at"].replace(second=0, microsecond=0) for row in rows}
     assert len(rows) == len(minutes)
@@ -143,28 +145,28 @@ def test_an_ipv6_address_counts_as_its_network(host: str | None, origin: str) ->
 
 
 def test_many_addresses_share_a_row_and_what_was_not_told_is_told_later() -> None:
-    told: list[dict[str, int]] = []
+    recorded: list[dict[str, int]] = []
     is_away = True
 
-    async def tell(counts: Any) -> None:
+    async def record(counts: Any) -> None:
         if is_away:
-            raise Refusal(503, "unavailable", "The database is away.")
-        told.append(dict(counts))
+            raise SupabaseError(ErrorCode.NETWORK, "The database is away.")
+        recorded.append(dict(counts))
 
-    strangers = Strangers(1000, tell)
-    refusal = Refusal(401, "no_token", "No.")
+    limiter = UnauthenticatedLimiter(1000, record)
+    error = ApiError(401, "no_token", "No.")
     for number in range(2 * COUNTED_ADDRESSES):
-        strangers.refuse(f"10.0.{number // 256}.{number % 256}", refusal)
+        limiter.count(f"10.0.{number // 256}.{number % 256}", error)
 
-    async def tell_three_times() -> None:
+    async def flush_three_times() -> None:
         nonlocal is_away
-        await strangers.tell()
+        await limiter.flush()
         is_away = False
-        await strangers.tell()
-        await strangers.tell()
+        await limiter.flush()
+        await limiter.flush()
 
-    asyncio.run(tell_three_times())
+    asyncio.run(flush_three_times())
 
-    (counts,) = told
+    (counts,) = recorded
     assert len(counts) == COUNTED_ADDRESSES + 1
     assert (counts[""], sum(counts.values())) == (COUNTED_ADDRESSES, 2 * COUNTED_ADDRESSES)
