@@ -216,8 +216,7 @@ class PrefectApi:
             return await self._client.read_deployment_by_name(name)
         except ObjectNotFound:
             raise UnknownDeploymentError(
-                f"Prefect has no deployment {name!r}. Create it with "
-                "`prefect --no-prompt deploy --all`."
+                f"Prefect has no deployment {name!r}. Create it with `media-enricher setup`."
             ) from None
 
     async def _with_retries(self, ask: Callable[[], Awaitable[_Result]]) -> _Result:
