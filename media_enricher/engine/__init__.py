@@ -1,8 +1,8 @@
 """The engine: objects in, outcomes out, downloading and decoding on every processor.
 
-`EnrichPool` is the parent's side and all that a caller needs. A *lane* is one process (or, with
-`lanes=0`, one thread) that downloads on an event loop and decodes on a thread beside it, so that
-the bytes of an object never cross from one process to another.
+`EnrichPool` is the caller's side, and all that a caller needs. It feeds *engine workers*: processes
+that download on an event loop. Beside each is its *decoder*, a sandboxed process that reads the
+bytes in memory that both share.
 """
 
 from media_enricher.engine.calls import PoolClosed

@@ -1,13 +1,11 @@
-"""The main of a decoder: `python -m media_enricher.engine.decoder CONTROL SHARED BEGUN PARENT`.
+"""Decoders, and the fork server that starts them. Both run in processes of their own.
 
-It holds no key and is shut in (`sandbox`), for it looks at bytes of strangers. The process that
-starts is a template: it imports all that decoding needs, touches none of those bytes, and forks the
-decoders, one after the other; so one that was killed is replaced in milliseconds. The arguments are
-the file descriptors of the template's control socket, of the memory shared with the lane, and of
-the word that tells which request was begun, and the lane's process id.
+A decoder holds no key and runs in a sandbox (`sandbox`), because it reads untrusted bytes. The fork
+server imports all that decoding needs, reads none of those bytes, and forks the decoders, one after
+the other. So a decoder that was killed is replaced in milliseconds.
 
-The lane hands the template a socket for each decoder that it wants; the template answers with the
-decoder's process id, and with how it ended.
+The lane sends the fork server a socket for each decoder that it wants. The fork server answers with
+the decoder's process id, and later with how it ended.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import mmap
 import os
 import signal
 import socket
-import sys
 import time
 from collections import deque
 
@@ -55,13 +52,6 @@ _ANSWERS_AT_ONCE = 64
 _ANSWER_AFTER_SECONDS = 0.02
 _MOST_FILES = 4
 _NOTHING = msgspec.Raw(encode(None))
-
-
-def main() -> None:
-    """Run a template as a program."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's to handle
-    control, shared, begun, parent = (int(argument) for argument in sys.argv[1:])
-    serve(control, shared, begun, parent)
 
 
 def serve(control_number: int, shared: int, begun: int, parent: int) -> None:
@@ -228,7 +218,3 @@ def _encoded(request: ProbeRequest, found: Findings, seconds: float) -> msgspec.
                 )
             )
         )
-
-
-if __name__ == "__main__":
-    main()

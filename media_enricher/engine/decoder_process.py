@@ -50,7 +50,7 @@ _WATCH_SECONDS = 1.0
 
 
 class DecoderStartError(Exception):
-    """Decoders end before they have looked at anything. Says what they complained of."""
+    """Decoders end before they have decoded anything. The message says how they ended."""
 
 
 class Work:
@@ -352,10 +352,8 @@ class Decoder:
                 os.kill(self._pid, signal.SIGKILL)
 
     def _fail(self, why: str) -> None:
-        complaint = self._template.complaint()
-        error = DecoderStartError(f"{why}\n{complaint}" if complaint else why)
         if not self._ended.done():
-            self._ended.set_exception(error)
+            self._ended.set_exception(DecoderStartError(why))
 
 
 def _finish(work: Work, answer: ProbeAnswer) -> None:

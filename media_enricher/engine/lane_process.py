@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from media_enricher.engine import sandbox
 from media_enricher.engine.calls import Ticket
@@ -20,8 +21,8 @@ from media_enricher.engine.messages import (
     frame,
 )
 from media_enricher.engine.options import EngineOptions
-from media_enricher.engine.template import search_path
 
+_PACKAGES = str(Path(__file__).parents[2])
 _READ_BYTES = 1024 * 1024
 _STDERR_TAIL_BYTES = 4000
 
@@ -128,6 +129,11 @@ class LaneProcess:
         if code < 0:
             return signal.Signals(-code).name
         return f"exit status {code}: {self.stderr_tail.rpartition(chr(10))[2]}"
+
+
+def search_path() -> str:
+    """PYTHONPATH for a lane: this package, wherever this process found it."""
+    return os.pathsep.join([_PACKAGES, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def proxies() -> dict[str, str]:

@@ -22,8 +22,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         supabase_url: the project's URL, without a slash at its end.
         service_key: sent as `apikey` and bearer token.
-        lanes: processes that download, each with a decoder; 0 is one thread of this process that
-            does, and its decoder.
+        lanes: processes that download, each with a decoder; at least one.
         downloads_per_lane: the most requests that a lane has under way.
         memory_bytes: bytes of objects that all lanes together hold between download and outcome.
         spool_bytes: an object above this size goes through a temporary file, not through memory.
@@ -69,7 +68,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def lane_memory_bytes(self) -> int:
         """The share of `memory_bytes` that one lane has."""
-        return self.memory_bytes // max(self.lanes, 1)
+        return self.memory_bytes // self.lanes
 
     def cpu_seconds(self, size_bytes: int) -> float:
         """The most processor time that probing so many bytes may take."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from media_enricher.engine.calls import Call, Caller, PoolClosed
 from media_enricher.engine.crew import Crew
 from media_enricher.engine.options import EngineOptions
 from media_enricher.models import Depth, Outcome, StorageObject
-
-if TYPE_CHECKING:
-    from media_enricher.engine.lane_thread import LaneThread
 
 _Version = tuple[StorageObject, Depth]
 """What tells whether two calls ask for the same: the object as it was listed, and the depth."""
@@ -39,7 +36,7 @@ class EnrichPool:
         self._callers = 0
         self._idle: threading.Timer | None = None
         self._lock = threading.RLock()  # a signal's handler may close while this thread starts
-        self._lanes: Crew | LaneThread | None = None
+        self._lanes: Crew | None = None
         self._is_closed = False
         self._left_under_way: dict[_Version, tuple[Call, int]] = {}
 
@@ -94,7 +91,7 @@ class EnrichPool:
 
     def _wait_for(
         self,
-        lanes: Crew | LaneThread,
+        lanes: Crew,
         objects: Sequence[StorageObject],
         depth: Depth,
         patience: float | None,
@@ -141,7 +138,7 @@ class EnrichPool:
         if lanes is not None:
             lanes.close()
 
-    def _engaged(self) -> Crew | LaneThread:
+    def _engaged(self) -> Crew:
         """The lanes, which do not end for want of work before `_disengage` is called."""
         with self._lock:
             lanes = self._started()
@@ -168,16 +165,10 @@ class EnrichPool:
         if lanes is not None:
             lanes.close()
 
-    def _started(self) -> Crew | LaneThread:
+    def _started(self) -> Crew:
         with self._lock:
             if self._is_closed:
                 raise PoolClosed("the pool was closed")
             if self._lanes is None:
-                self._lanes = Crew(self._options) if self._options.lanes else self._lane_thread()
+                self._lanes = Crew(self._options)
             return self._lanes
-
-    def _lane_thread(self) -> LaneThread:
-        # Brings in what a lane needs, aiohttp and uvloop: for those who work in this process only.
-        from media_enricher.engine.lane_thread import LaneThread  # noqa: PLC0415
-
-        return LaneThread(self._options)

@@ -28,11 +28,10 @@ def attacked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("attacked")
-@pytest.mark.parametrize("lanes", [0, 1])
 def test_code_in_a_decoder_finds_no_key_and_opens_nothing(
-    lanes: int, make_pool: MakePool, put: Put, storage: FaultyStorage
+    make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
-    pool = make_pool(lanes=lanes)
+    pool = make_pool(lanes=1)
     attack = put("attack", b"ATTACK!!" + storage.url.encode())
     objects = [put("a.png", png(1)), attack, put("b.png", png(2))]
     before, attacked, after = pool.enrich(objects, Depth.FULL)
