@@ -29,8 +29,8 @@ from media_enricher.orchestration.task_cache import TaskCache
 from media_enricher.processes import kill_workers
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 
-PATIENCE_SECONDS = 2.0
-"""What is done of a batch waits so long for the rest of it."""
+GRACE_SECONDS = 2.0
+"""How long the finished objects of a batch wait for the others."""
 
 
 _looked = msgspec.json.Decoder(Looked)
@@ -116,7 +116,7 @@ def enrich(batch: Batch) -> str:
         PoolClosed: the run is being stopped.
     """
     untried = batch.untried()
-    outcomes = resources.engine().enrich(untried, batch.depth, patience=PATIENCE_SECONDS)
+    outcomes = resources.engine().enrich(untried, batch.depth, grace_seconds=GRACE_SECONDS)
     _log(batch, outcomes)
     done = [outcome for outcome in outcomes if not outcome.is_transient_failure]
     failed = batch.failed | {
@@ -161,17 +161,17 @@ class Enrichment:
     `TerminationSignal`), it stops the engine at once.
     """
 
-    def __init__(self, mode: Mode, *, start_lanes: bool = True) -> None:
+    def __init__(self, mode: Mode, *, start_engine: bool = True) -> None:
         """Configure the task for this run.
 
         Args:
             mode: those that ask for a new look skip the cache.
-            start_lanes: at once, so that they come up while the run is planned; else they start
+            start_engine: at once, so that they come up while the run is planned; else they start
                 with the first batch, if there is one.
         """
         ours = settings()
         self._cache = TaskCache()
-        self._starts_lanes = start_lanes
+        self._starts_engine = start_engine
         self._window = ours.batches_in_flight
         self._finished: SimpleQueue[PrefectFuture[str]] = SimpleQueue()
         self._refreshes = mode in (Mode.FAILED, Mode.ALL)
@@ -185,8 +185,8 @@ class Enrichment:
         self._cache.sweep()
         if missing := sandbox.shortcoming():
             get_run_logger().warning("what decodes strangers' files is less shut in: %s", missing)
-        if self._starts_lanes:
-            self._start_lanes()
+        if self._starts_engine:
+            self._start_engine()
         return self
 
     def __exit__(
@@ -252,13 +252,13 @@ class Enrichment:
         return task_of_run
 
     @staticmethod
-    def _start_lanes() -> None:
+    def _start_engine() -> None:
         """Start them here, and not in the first of several threads that would all do it."""
         if settings().task_runner is TaskRunnerName.THREADS:
             resources.engine().start()
 
     def _submit(self, batch: Batch) -> None:
-        self._start_lanes()
+        self._start_engine()
         future = self._task(settings().retries - batch.rounds).submit(batch)
         self._submitted[future] = batch
         future.add_done_callback(self._finished.put)

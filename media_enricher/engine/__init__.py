@@ -5,9 +5,9 @@ that download on an event loop. Beside each is its *decoder*, a sandboxed proces
 bytes in memory that both share.
 """
 
-from media_enricher.engine.calls import PoolClosed
-from media_enricher.engine.crew import LaneStartError
 from media_enricher.engine.options import EngineOptions
 from media_enricher.engine.pool import EnrichPool
+from media_enricher.engine.requests import PoolClosed
+from media_enricher.engine.worker_pool import WorkerStartError
 
-__all__ = ["EngineOptions", "EnrichPool", "LaneStartError", "PoolClosed"]
+__all__ = ["EngineOptions", "EnrichPool", "PoolClosed", "WorkerStartError"]

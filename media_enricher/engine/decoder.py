@@ -4,7 +4,7 @@ A decoder holds no key and runs in a sandbox (`sandbox`), because it reads untru
 server imports all that decoding needs, reads none of those bytes, and forks the decoders, one after
 the other. So a decoder that was killed is replaced in milliseconds.
 
-The lane sends the fork server a socket for each decoder that it wants. The fork server answers with
+The worker sends the fork server a socket for each decoder that it wants. The fork server answers with
 the decoder's process id, and later with how it ended.
 """
 
@@ -55,13 +55,13 @@ _NOTHING = msgspec.Raw(encode(None))
 
 
 def serve(control_number: int, shared: int, begun: int, parent: int) -> None:
-    """Fork decoders for as long as the lane asks for them.
+    """Fork decoders for as long as the worker asks for them.
 
     Args:
-        control_number: the descriptor of the template's control socket.
-        shared: that of the memory shared with the lane.
+        control_number: the descriptor of the fork server's control socket.
+        shared: that of the memory shared with the worker.
         begun: that of the word that tells which request was begun.
-        parent: the lane's process id; the template ends with it.
+        parent: the worker's process id; the fork server ends with it.
     """
     sandbox.die_with_parent(parent)
     sandbox.keep_descriptors(control_number, shared, begun)
@@ -75,11 +75,11 @@ def serve(control_number: int, shared: int, begun: int, parent: int) -> None:
         if not data:
             return
         connection = socket.socket(fileno=descriptors[0])
-        template = os.getpid()
+        fork_server = os.getpid()
         child = os.fork()
         if not child:
             control.close()
-            sandbox.die_with_parent(template)
+            sandbox.die_with_parent(fork_server)
             _decode_all(connection, shared, begun)
             os._exit(0)
         connection.close()
@@ -89,7 +89,7 @@ def serve(control_number: int, shared: int, begun: int, parent: int) -> None:
 
 
 def _decode_all(connection: socket.socket, shared: int, begun: int) -> None:
-    """Answer requests until the lane closes the connection."""
+    """Answer requests until the worker closes the connection."""
     # Its end by the timer is the kernel's doing, whatever a decoder's C code is at.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     with (

@@ -1,4 +1,4 @@
-"""A decoder, as the lane that downloads sees it: bytes in, an answer out, whatever becomes of it.
+"""A decoder, as the worker that downloads sees it: bytes in, an answer out, whatever becomes of it.
 
 The bytes go through memory that both share, in two halves: while the decoder works on what lies in
 one of them, the other is filled with whatever waits, one large object or dozens of small ones.
@@ -24,6 +24,7 @@ from itertools import count
 
 import msgspec
 
+from media_enricher.engine.fork_server import ForkServer
 from media_enricher.engine.messages import (
     BEGUN,
     REPORT,
@@ -36,14 +37,13 @@ from media_enricher.engine.messages import (
 )
 from media_enricher.engine.options import EngineOptions
 from media_enricher.engine.outcomes import outcome_of_failure
-from media_enricher.engine.template import Template
 from media_enricher.models import ErrorCode
 
 _READ_BYTES = 1024 * 1024
 _REQUESTS_AT_ONCE = 128
 _GATHER_SECONDS = 0.01
 """How long the first of what waits does so for others. Small objects come by the thousand a second,
-and a message for each took a sixth of the lane's processor time; 10 ms are nothing to a large one.
+and a message for each took a sixth of the worker's processor time; 10 ms are nothing to a large one.
 """
 _FALSE_STARTS_ALLOWED = 3
 _WATCH_SECONDS = 1.0
@@ -73,16 +73,16 @@ class Decoder:
     `run` must be running while `probe` is waited for.
     """
 
-    def __init__(self, options: EngineOptions, template: Template) -> None:
+    def __init__(self, options: EngineOptions, fork_server: ForkServer) -> None:
         """Nothing is started yet.
 
         Args:
             options: how to work.
-            template: what decoders are forked from. Ended when `run` is.
+            fork_server: what decoders are forked from. Ended when `run` is.
         """
         self._options = options
-        self._template = template
-        self._half_bytes = min(options.spool_bytes, options.lane_memory_bytes)
+        self._fork_server = fork_server
+        self._half_bytes = min(options.spool_bytes, options.worker_memory_bytes)
         self._numbers = count(1)  # 0 is "nothing"
         self._waiting: deque[Work] = deque()
         self._gathering: asyncio.TimerHandle | None = None
@@ -108,13 +108,13 @@ class Decoder:
             DecoderStartError: none can be started.
         """
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        loop, template = asyncio.get_running_loop(), self._template
-        os.ftruncate(template.shared, 2 * self._half_bytes)
+        loop, fork_server = asyncio.get_running_loop(), self._fork_server
+        os.ftruncate(fork_server.shared, 2 * self._half_bytes)
         with (
-            mmap.mmap(template.shared, 2 * self._half_bytes) as self._memory,
-            mmap.mmap(template.begun, BEGUN.size) as self._begun,
+            mmap.mmap(fork_server.shared, 2 * self._half_bytes) as self._memory,
+            mmap.mmap(fork_server.begun, BEGUN.size) as self._begun,
         ):
-            loop.add_reader(template.control, self._hear_template)
+            loop.add_reader(fork_server.control, self._hear_fork_server)
             self._start()
             watch = asyncio.ensure_future(self._watch())
             try:
@@ -122,8 +122,8 @@ class Decoder:
             finally:
                 watch.cancel()
                 self._disconnect()
-                loop.remove_reader(template.control)
-                template.end()
+                loop.remove_reader(fork_server.control)
+                fork_server.end()
 
     async def probe(self, request: ProbeRequest, data: bytes, file: int | None) -> ProbeAnswer:
         """Have the decoder look at bytes.
@@ -149,7 +149,7 @@ class Decoder:
         self._answered_at = time.monotonic()
         self._outgoing = deque([(memoryview(frame(self._options.probe)), [])])
         with theirs:
-            socket.send_fds(self._template.control, [b"\0"], [theirs.fileno()])
+            socket.send_fds(self._fork_server.control, [b"\0"], [theirs.fileno()])
         asyncio.get_running_loop().add_reader(self._connection, self._hear)
         self._write()
         self._hand_out()
@@ -162,10 +162,10 @@ class Decoder:
             self._connection.close()
             self._connection = None
 
-    def _hear_template(self) -> None:
-        """Take note of a decoder's start or end; without a template there will be no other."""
+    def _hear_fork_server(self) -> None:
+        """Take note of a decoder's start or end; without a fork server there will be no other."""
         try:
-            data = self._template.control.recv(REPORT.size)
+            data = self._fork_server.control.recv(REPORT.size)
         except BlockingIOError:
             return
         except OSError:
@@ -194,7 +194,7 @@ class Decoder:
             self._kill("it sent what is no answer")
         except OSError:
             pass
-        # It has ended, or will; the template says how.
+        # It has ended, or will; the fork server says how.
         asyncio.get_running_loop().remove_reader(self._connection)
 
     def _take(self, body: bytes) -> None:
@@ -284,7 +284,7 @@ class Decoder:
         except BlockingIOError:
             loop.add_writer(connection, self._write)
             return
-        except OSError:  # it has ended; the template will tell
+        except OSError:  # it has ended; the fork server will tell
             self._outgoing.clear()
         loop.remove_writer(connection)
 

@@ -8,14 +8,16 @@ each with a default), `GatewaySettings` (the same, for the HTTP trigger alone) a
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
-
-from dotenv import dotenv_values
 
 from media_enricher.settings.enricher import DEFAULT_EXIF_TAGS, Settings, TaskRunnerName
 from media_enricher.settings.gateway import GatewaySettings, WhoMayTrigger
-from media_enricher.settings.reading import SettingsError, read
+from media_enricher.settings.reading import (
+    SettingsError,
+    names_of_settings,
+    read,
+    variable_in_use,
+)
 from media_enricher.settings.setup import SetupSettings
 from media_enricher.settings.supabase import DatabaseSettings, SupabaseSettings
 from media_enricher.settings.values import BareUrl
@@ -94,14 +96,19 @@ def database_settings() -> DatabaseSettings:
 def run_environment() -> dict[str, str]:
     """Those of our own settings that are set here, as environment variables for runs elsewhere.
 
+    A setting that is set by its old name is given by its new one.
+
     Raises:
         SettingsError: a value is invalid.
     """
     settings()
-    here = dotenv_values(".env") | os.environ
-    return {name: value for name in run_variables() if (value := here.get(name))}
+    return {
+        names[0]: used.value
+        for names in names_of_settings(Settings)
+        if (used := variable_in_use(names))
+    }
 
 
 def run_variables() -> list[str]:
-    """The environment variables of our own settings, set or not."""
-    return [f"MEDIA_ENRICHER_{name.upper()}" for name in Settings.model_fields]
+    """The environment variables of our own settings, set or not, old names included."""
+    return [name for names in names_of_settings(Settings) for name in names]

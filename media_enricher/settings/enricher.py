@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from pydantic_settings import SettingsConfigDict
 
 from media_enricher.models import FlowName
@@ -65,17 +65,27 @@ class Settings(FromEnvironment):
         description="Of the Ray cluster, as `ray://head:10001`. Default: one on the run's own "
         "machine, for the length of the run.",
     )
-    lanes: int = Field(
+    engine_workers: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
         le=256,
-        description="Processes that download and decode. Default: the processors.",
+        validation_alias=AliasChoices("MEDIA_ENRICHER_ENGINE_WORKERS", "MEDIA_ENRICHER_LANES"),
+        description="Processes that download, each with a decoder process beside it. Default: one "
+        "per processor.",
     )
-    downloads_per_lane: int = Field(
-        default=32, ge=1, le=512, description="The most downloads at once in a lane."
+    downloads_per_engine_worker: int = Field(
+        default=32,
+        ge=1,
+        le=512,
+        validation_alias=AliasChoices(
+            "MEDIA_ENRICHER_DOWNLOADS_PER_ENGINE_WORKER", "MEDIA_ENRICHER_DOWNLOADS_PER_LANE"
+        ),
+        description="The most downloads at once in an engine worker.",
     )
     memory_mb: int = Field(
-        default=256, ge=16, description="Bytes of objects held in memory by all lanes, in MiB."
+        default=256,
+        ge=16,
+        description="Bytes of objects that all engine workers together hold in memory, in MiB.",
     )
     request_timeout_seconds: float = Field(
         default=30.0, gt=0, description="The longest silence while Supabase answers."
@@ -158,8 +168,8 @@ class Settings(FromEnvironment):
 
     @property
     def batches_in_flight(self) -> int:
-        """Batches being enriched at once: enough that no lane waits while others are written."""
-        return self.lanes + 2
+        """Batches in work at once: enough that no engine worker waits while others are written."""
+        return self.engine_workers + 2
 
     @property
     def dead_after_seconds(self) -> float:

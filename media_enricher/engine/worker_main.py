@@ -1,7 +1,7 @@
-"""The main of a lane process: `python -m media_enricher.engine.lane CONTROL PARENT`.
+"""The main of a worker process: `python -m media_enricher.engine.worker_main CONTROL PARENT`.
 
 The arguments are the file descriptor of the control socket and the parent's process id. Keep this
-light: what it imports, each lane pays for, in start-up and memory.
+light: what it imports, each worker pays for, in start-up and memory.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 
 from media_enricher.engine import decoder, sandbox
+from media_enricher.engine.fork_server import ForkServer
 from media_enricher.engine.loops import new_event_loop
 from media_enricher.engine.messages import Finished, FrameReader, decode_assignments, frame
 from media_enricher.engine.options import EngineOptions
-from media_enricher.engine.template import Template
 
 _REPORT_AT = 64
 _REPORT_AFTER_SECONDS = 0.02
@@ -37,8 +37,8 @@ class Reporter:
         self._finished: list[Finished] = []
         self._due: asyncio.TimerHandle | None = None
 
-    def __call__(self, ticket: int, outcome: bytes | msgspec.Raw, /) -> None:
-        self._finished.append(Finished(ticket, msgspec.Raw(outcome)))
+    def __call__(self, item: int, outcome: bytes | msgspec.Raw, /) -> None:
+        self._finished.append(Finished(item, msgspec.Raw(outcome)))
         if len(self._finished) >= _REPORT_AT:
             self._report()
         elif self._due is None:
@@ -52,21 +52,21 @@ class Reporter:
         self._finished.clear()
 
 
-async def serve(control: socket.socket, template: Template) -> None:
+async def serve(control: socket.socket, fork_server: ForkServer) -> None:
     """Do what the parent says until it closes the control socket."""
     # Brings in aiohttp, of which decoders have no need.
-    from media_enricher.engine.core import LaneCore  # noqa: PLC0415
+    from media_enricher.engine.engine_worker import EngineWorker  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_connection(sock=control)
-    core: LaneCore | None = None
+    core: EngineWorker | None = None
     running: asyncio.Task[None] | None = None
     frames = FrameReader()
     while data := await reader.read(_READ_BYTES):
         for body in frames.feed(data):
             if core is None:
                 options = msgspec.msgpack.decode(body, type=EngineOptions)
-                core = LaneCore(options, template, Reporter(writer.write, loop))
+                core = EngineWorker(options, fork_server, Reporter(writer.write, loop))
                 running = loop.create_task(core.run())
                 running.add_done_callback(_exit_loudly)
                 _hush_libraries()
@@ -89,7 +89,7 @@ def _hush_libraries() -> None:
 
 
 def _exit_loudly(running: asyncio.Task[None]) -> None:
-    """A lane whose core has ended is of no use: say why, and let the parent replace it."""
+    """A worker whose core has ended is of no use: say why, and let the parent replace it."""
     if not running.cancelled() and (error := running.exception()):
         while isinstance(error, BaseExceptionGroup):  # of the core's tasks, of which one failed
             error = error.exceptions[0]
@@ -98,14 +98,14 @@ def _exit_loudly(running: asyncio.Task[None]) -> None:
 
 
 def main() -> None:
-    """Run a lane."""
+    """Run a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     control, parent = (int(argument) for argument in sys.argv[1:])
     sandbox.die_with_parent(parent)
-    template = Template.forked(decoder.serve)
+    fork_server = ForkServer.forked(decoder.serve)
     sandbox.hide_from_others()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(socket.socket(fileno=control), template))
+        runner.run(serve(socket.socket(fileno=control), fork_server))
         os._exit(0)  # not waiting for the decoder: nobody is there to be told
 
 

@@ -1,6 +1,6 @@
 """The fork server: the process that decoders are forked from, and the memory shared with them.
 
-A lane process forks it from itself, before it has a key, a thread or an event loop. So what
+A worker process forks it from itself, before it has a key, a thread or an event loop. So what
 decoding needs is imported once for all three.
 """
 
@@ -22,7 +22,7 @@ Serve = Callable[[int, int, int, int], None]
 names the request in hand, and its parent."""
 
 
-class Template:
+class ForkServer:
     """The fork server, from its parent's side.
 
     Attributes:
@@ -42,15 +42,15 @@ class Template:
     @classmethod
     def forked(cls, serve: Serve) -> Self:
         """Fork it from this process, which must have one thread and hold no secret."""
-        template = cls()
+        fork_server = cls()
         parent = os.getpid()
-        template._pid = os.fork()
-        if not template._pid:
-            template.control.close()
-            serve(template._theirs.fileno(), template.shared, template.begun, parent)
+        fork_server._pid = os.fork()
+        if not fork_server._pid:
+            fork_server.control.close()
+            serve(fork_server._theirs.fileno(), fork_server.shared, fork_server.begun, parent)
             os._exit(0)
-        template._theirs.close()
-        return template
+        fork_server._theirs.close()
+        return fork_server
 
     def end(self) -> None:
         """Kill it, and its decoder with it."""

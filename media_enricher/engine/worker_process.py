@@ -1,4 +1,4 @@
-"""A lane process, as its parent sees it."""
+"""A worker process, as its parent sees it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import tempfile
 from pathlib import Path
 
 from media_enricher.engine import sandbox
-from media_enricher.engine.calls import Ticket
 from media_enricher.engine.messages import (
     Assignment,
     Finished,
@@ -21,26 +20,27 @@ from media_enricher.engine.messages import (
     frame,
 )
 from media_enricher.engine.options import EngineOptions
+from media_enricher.engine.requests import WorkItem
 
 _PACKAGES = str(Path(__file__).parents[2])
 _READ_BYTES = 1024 * 1024
 _STDERR_TAIL_BYTES = 4000
 
 
-class LaneProcess:
-    """One lane: started at once, talked to without ever blocking, by one thread.
+class WorkerProcess:
+    """One worker: started at once, talked to without ever blocking, by one thread.
 
-    That thread must live as long as the lane: to the kernel it is the lane's parent.
+    That thread must live as long as the worker: to the kernel it is the worker's parent.
 
     Attributes:
-        held: what the lane has been assigned and not finished, by ticket number, oldest first.
+        held: what the worker has been assigned and not finished, by item number, oldest first.
         load: seconds of work in `held`, roughly.
         is_ready: it has said so.
         stderr_tail: the end of what it wrote to stderr, once it is reaped.
     """
 
     def __init__(self, options: EngineOptions) -> None:
-        self.held: dict[int, Ticket] = {}
+        self.held: dict[int, WorkItem] = {}
         self.load = 0.0
         self.is_ready = False
         self._frames = FrameReader()
@@ -50,7 +50,7 @@ class LaneProcess:
         self.control.setblocking(False)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module and two numbers
-                [sys.executable, "-P", "-m", "media_enricher.engine.lane"]
+                [sys.executable, "-P", "-m", "media_enricher.engine.worker_main"]
                 + [str(number) for number in (theirs.fileno(), os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -71,15 +71,15 @@ class LaneProcess:
         writing = selectors.EVENT_WRITE if self._outgoing else 0
         return selectors.EVENT_READ | writing
 
-    def hold(self, ticket: Ticket) -> None:
+    def hold(self, item: WorkItem) -> None:
         """Put one object in its hands; `send` tells it."""
-        self.held[ticket.number] = ticket
-        self.load += ticket.cost
+        self.held[item.number] = item
+        self.load += item.cost
 
-    def send(self, tickets: list[Ticket]) -> None:
+    def send(self, items: list[WorkItem]) -> None:
         """Tell it to enrich what it holds now."""
         self._outgoing += frame(
-            [Assignment(ticket.number, ticket.call.depth, ticket.object) for ticket in tickets]
+            [Assignment(item.number, item.request.depth, item.object) for item in items]
         )
         self.write()
 
@@ -107,12 +107,12 @@ class LaneProcess:
         self.is_ready = True
         return [finished for body in self._frames.feed(data) for finished in decode_finished(body)]
 
-    def settle(self, number: int) -> Ticket | None:
+    def settle(self, number: int) -> WorkItem | None:
         """Take one object out of its hands."""
-        ticket = self.held.pop(number, None)
-        if ticket is not None:
-            self.load = self.load - ticket.cost if self.held else 0.0
-        return ticket
+        item = self.held.pop(number, None)
+        if item is not None:
+            self.load = self.load - item.cost if self.held else 0.0
+        return item
 
     def kill(self) -> None:
         """Have it killed. Does not wait."""
@@ -132,7 +132,7 @@ class LaneProcess:
 
 
 def search_path() -> str:
-    """PYTHONPATH for a lane: this package, wherever this process found it."""
+    """PYTHONPATH for a worker: this package, wherever this process found it."""
     return os.pathsep.join([_PACKAGES, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
