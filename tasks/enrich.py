@@ -183,8 +183,8 @@ class Enrichment:
 
     def __enter__(self) -> Self:
         self._cache.sweep()
-        if missing := sandbox.shortcoming():
-            get_run_logger().warning("what decodes strangers' files is less shut in: %s", missing)
+        if missing := sandbox.missing_protection():
+            get_run_logger().warning("decoders run with less protection: %s", missing)
         if self._starts_engine:
             self._start_engine()
         return self

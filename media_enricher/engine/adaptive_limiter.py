@@ -80,7 +80,7 @@ class AdaptiveLimiter:
             self._adapt()
 
     def overloaded(self, requested_at: float, retry_after: float | None) -> None:
-        """Note that the server asked for fewer requests, in answer to one made at `requested_at`."""
+        """Note that the server is overloaded, in answer to a request made at `requested_at`."""
         now = self._clock()
         if requested_at >= self._last_cut_at:  # a request from before the last cut would cut twice
             self.limit = max(1, self.limit // 2)

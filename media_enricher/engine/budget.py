@@ -9,7 +9,9 @@ from collections import deque
 class ByteBudget:
     """A semaphore that counts bytes. First come, first served, so no large object starves.
 
-    An object larger than the whole budget is let through alone. For one event loop; not thread-safe.
+    An object larger than the whole budget is let through alone.
+
+    For one event loop; not thread-safe.
     """
 
     def __init__(self, total: int) -> None:

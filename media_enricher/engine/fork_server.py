@@ -1,7 +1,7 @@
 """The fork server: the process that decoders are forked from, and the memory shared with them.
 
-A worker process forks it from itself, before it has a key, a thread or an event loop. So what
-decoding needs is imported once for all three.
+A worker process forks it from itself, before it has a key, a thread or an event loop. So the
+imports of decoding are paid for once, for all three.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ForkServer:
 
     def __init__(self) -> None:
         """Make what is shared; `forked` makes the process."""
-        self.control, self._theirs = socket.socketpair()
+        self.control, self._child_end = socket.socketpair()
         self.control.setblocking(False)
         self.shared = _shared_memory(0)
         self.begun = _shared_memory(BEGUN.size)
@@ -47,9 +47,9 @@ class ForkServer:
         fork_server._pid = os.fork()
         if not fork_server._pid:
             fork_server.control.close()
-            serve(fork_server._theirs.fileno(), fork_server.shared, fork_server.begun, parent)
+            serve(fork_server._child_end.fileno(), fork_server.shared, fork_server.begun, parent)
             os._exit(0)
-        fork_server._theirs.close()
+        fork_server._child_end.close()
         return fork_server
 
     def end(self) -> None:

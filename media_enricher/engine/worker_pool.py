@@ -159,7 +159,7 @@ class WorkerPool:
             return
         self._false_starts = 0
         for one in finished:
-            item = worker.settle(one.number)
+            item = worker.release(one.number)
             if item is not None:
                 item.request.finish(
                     item.index,
