@@ -62,6 +62,7 @@ def test_overload_in_the_body_counts_too(
 
 def test_a_date_to_come_back_at_is_kept(pool: EnrichPool, put: Put, storage: FaultyStorage) -> None:
     one = put("a.png", png(1))
+    pool.enrich([put("warm.png", png(2))], Depth.FULL)  # the start of its worker takes time, too
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
     storage.next_answers["b/a.png"] = [refuse(429, Retry_After=later)]
     pool.enrich([one], Depth.FULL)
