@@ -1,9 +1,9 @@
 """The environment, read once.
 
-Five groups, for a command needs only what it uses: `SupabaseSettings` (where the project is and
-its keys), `DatabaseSettings` (for migrations alone), `Settings` (ours, under `MEDIA_ENRICHER_`,
-each with a default), `GatewaySettings` (the same, for the HTTP trigger alone) and `SetupSettings`
-(for `setup` alone). All are also read from `.env` in the current folder.
+There are five groups, so that a command needs only what it uses: `SupabaseSettings` (where the
+project is, and its keys), `DatabaseSettings` (for migrations), `Settings` (how runs work; under
+`MEDIA_ENRICHER_`, with defaults), `GatewaySettings` (the same, for the HTTP trigger) and
+`SetupSettings` (for `setup`). All are also read from `.env` in the current folder.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
 
 @lru_cache
 def settings() -> Settings:
-    """Our own settings, read from the environment at the first call.
+    """The settings of runs, read from the environment at the first call.
 
     Raises:
         SettingsError: a value is invalid.
@@ -94,7 +94,7 @@ def database_settings() -> DatabaseSettings:
 
 
 def run_environment() -> dict[str, str]:
-    """Those of our own settings that are set here, as environment variables for runs elsewhere.
+    """The settings of runs that are set here, as environment variables for runs elsewhere.
 
     A setting that is set by its old name is given by its new one.
 
@@ -110,5 +110,5 @@ def run_environment() -> dict[str, str]:
 
 
 def run_variables() -> list[str]:
-    """The environment variables of our own settings, set or not, old names included."""
+    """The environment variables of the settings of runs, set or not, old names included."""
     return [name for names in names_of_settings(Settings) for name in names]

@@ -39,7 +39,7 @@ def test_code_in_a_decoder_finds_no_key_and_opens_nothing(
     assert attacked.asset.title is not None, attacked.asset.error_message
     succeeded = json.loads(attacked.asset.title)
     assert succeeded == [], "what the code in the decoder could do"
-    assert len(storage.asked) == len(objects), "nothing was asked of Storage but the objects"
+    assert len(storage.requests) == len(objects), "nothing was asked of Storage but the objects"
 
 
 @pytest.mark.usefixtures("attacked")
@@ -53,7 +53,7 @@ def test_a_decoder_that_was_taken_over_does_not_hold_up_its_worker(
     outcomes = make_pool(workers=1, probe_seconds=1.0).enrich(objects, Depth.FULL)
     codes = [outcome.asset.error_code for outcome in outcomes]
     assert codes == [None] * 4 + [ErrorCode.PROBE_CRASHED] + [None] * 3
-    assert len(storage.asked) == len(objects), "nothing is downloaded again"
+    assert len(storage.requests) == len(objects), "nothing is downloaded again"
 
 
 @pytest.mark.usefixtures("attacked")

@@ -53,7 +53,7 @@ def test_what_is_done_does_not_wait_for_what_is_not(
     released.set()
     rest = pool.enrich([objects[2], objects[16]], Depth.FULL)
     assert [outcome.asset.width for outcome in rest] == [3, 17]
-    assert len(storage.asked) == len(objects), "what was under way is not asked for again"
+    assert len(storage.requests) == len(objects), "what was under way is not asked for again"
 
 
 def test_a_failure_for_now_is_not_worth_an_early_answer(
@@ -66,7 +66,7 @@ def test_a_failure_for_now_is_not_worth_an_early_answer(
     pool = make_pool(workers=WORKERS)
     with ThreadPoolExecutor(1) as callers:
         answer = callers.submit(pool.enrich, [failing, slow], Depth.FULL, grace_seconds=0.01)
-        wait_for(lambda: len(storage.asked) == 2)
+        wait_for(lambda: len(storage.requests) == 2)
         threading.Timer(0.5, released.set).start()
         codes = [outcome.asset.error_code for outcome in answer.result()]
     assert codes == [ErrorCode.UNAVAILABLE, None]

@@ -49,7 +49,7 @@ def test_a_deadly_object_costs_its_own_row_and_nothing_else(
         assert asset.path == objects[index].path
         assert asset.etag == objects[index].etag
     # Tried twice, once among others and once alone, but with the bytes that were there.
-    assert len(storage.asked) == len(objects)
+    assert len(storage.requests) == len(objects)
     assert codes(pool.enrich(objects[:50], depth)) == {"fine": 50}
     assert len(pool.worker_pids) == workers
 
@@ -139,7 +139,7 @@ def test_a_killed_worker_is_replaced_and_its_work_done_again(
     wait_for(lambda: len(pool.worker_pids) == 2)
     assert first not in pool.worker_pids
     assert second in pool.worker_pids
-    assert len(storage.asked) < 600, "only what the dead worker had in hand is read again"
+    assert len(storage.requests) < 600, "only what the dead worker had in hand is read again"
 
 
 def test_workers_that_cannot_start_are_an_error_that_says_why(
@@ -180,8 +180,8 @@ def test_the_key_is_neither_in_arguments_nor_in_the_environment_nor_in_a_repr(
     assert KEY not in str(worker.environ())
     assert KEY not in repr(pool._options)
     assert "sb_secret" not in str(pool._options.__rich_repr__())
-    assert storage.asked[0].headers["Authorization"] == f"Bearer {KEY}"
-    assert storage.asked[0].headers["apikey"] == KEY
+    assert storage.requests[0].headers["Authorization"] == f"Bearer {KEY}"
+    assert storage.requests[0].headers["apikey"] == KEY
 
 
 PARENT = """
