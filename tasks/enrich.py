@@ -42,7 +42,7 @@ run stops."""
 
 
 class OutageError(Exception):
-    """Storage has stopped answering. To go on would only mark one object after another as failed."""
+    """Storage has stopped answering. To go on would only mark every object as failed."""
 
 
 class BatchIncompleteError(Exception):
@@ -99,7 +99,7 @@ def is_transient(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -
     cache_key_fn=batch_cache_key,
     retry_condition_fn=is_transient,
     persist_result=True,
-    result_serializer="json",  # never pickle: whoever can write to the storage of pickles could run code here
+    result_serializer="json",  # never pickle: whoever writes to its storage could run code here
     cache_result_in_memory=False,
 )
 def enrich(batch: Batch) -> str:

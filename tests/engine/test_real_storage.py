@@ -126,10 +126,10 @@ def test_memory_is_bounded_by_bytes_in_flight(
         StorageObject(bucket=bucket, path=f"{number % 5}.png", size_bytes=len(data))
         for number in range(300)
     ]
-    ours = settings().model_copy(
+    small = settings().model_copy(
         update={"memory_mb": 48, "engine_workers": 2, "downloads_per_engine_worker": 64}
     )
-    with EnrichPool(EngineOptions.from_settings(ours, supabase_settings())) as pool:
+    with EnrichPool(EngineOptions.from_settings(small, supabase_settings())) as pool:
         pool.enrich([StorageObject(bucket=bucket, path="missing")] * 20, Depth.FULL)
         with PeakMemory(pool.worker_pids) as memory:
             outcomes = pool.enrich(objects, Depth.FULL)
