@@ -181,9 +181,7 @@ def test_current_names_are_silent(
     for _, new in RENAMED:
         environment.setenv(new, "3")
     settings()
-    environment.setenv(
-        "FORWARDED_ALLOW_IPS", "10.0.0.0/8"
-    )  # a name of others, not an old name
+    environment.setenv("FORWARDED_ALLOW_IPS", "10.0.0.0/8")  # a name of others, not an old name
     gateway_settings.cache_clear()
     gateway_settings()
     gateway_settings.cache_clear()
