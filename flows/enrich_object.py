@@ -47,7 +47,7 @@ def enrich_object(bucket: BucketName, prefix: str = "", depth: Depth = Depth.FUL
     run = Run(str(runtime.flow_run.id), Selection(bucket=bucket, prefix=prefix, depth=depth))
     with FinalState(run) as final:
         # Each object is read anew, for whoever asks for one wants a fresh look.
-        enrichment = Enrichment(Mode.ALL, start_lanes=False)
+        enrichment = Enrichment(Mode.ALL, start_engine=False)
         with heartbeat(run.id), enrichment, interruptible():
             progress = Progress(run.stats)
             while not requested.finish(run.id):

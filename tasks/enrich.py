@@ -1,4 +1,4 @@
-"""Second step: read objects and say what they are. Mapped over batches, cached and retried."""
+"""Second step: download and probe objects. Mapped over batches, cached and retried."""
 
 from __future__ import annotations
 
@@ -29,47 +29,47 @@ from media_enricher.orchestration.task_cache import TaskCache
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from process_control.processes import kill_workers
 
-PATIENCE_SECONDS = 2.0
-"""What is done of a batch waits so long for the rest of it."""
+GRACE_SECONDS = 2.0
+"""How long the finished objects of a batch wait for the others."""
 
 
 _looked = msgspec.json.Decoder(Looked)
 
 
 OUTAGE_OBJECTS = 500
-"""So many objects in a row of batches of which nothing could be read, retries included, are no
-accident."""
+"""After so many objects in a row, in batches of which nothing could be read, retries included, the
+run stops."""
 
 
 class OutageError(Exception):
-    """Storage has stopped answering, so going on would only mark one object after another."""
+    """Storage has stopped answering. To go on would only mark every object as failed."""
 
 
 class BatchIncompleteError(Exception):
-    """No member of a batch could be read for now; a retry reads them again.
+    """Every object of a batch has failed for now. A retry reads them again.
 
-    It fails the task run, so that nothing of it is cached, and carries how each has failed.
+    It fails the task run, so that nothing of it is cached, and carries how each object failed.
     """
 
     def __init__(self, outcomes: list[Outcome]) -> None:
         first = outcomes[0].asset
         super().__init__(
             f"{len(outcomes):,} objects could not be read for now, "
-            f"{first.path!r} among them: {first.error_message}"
+            f"among them {first.path!r}: {first.error_message}"
         )
         self.outcomes = outcomes
 
     def __reduce__(self) -> tuple[type[Self], tuple[list[Outcome]]]:
-        """Survive the way back from another process."""
+        """Allow it to be sent back from another process."""
         return type(self), (self.outcomes,)
 
 
 def batch_cache_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """Name the result of a batch by all it depends on, and by nothing else.
+    """Hash all that the result of a batch depends on, and nothing else.
 
-    That is the project, each member with its version (etag, size, declared type) and attempt, the
-    depth, the enricher's version and the options that change what is found; not the run, so that a
-    repeated run finds it.
+    That is the project, each object with its version (etag, size, declared type) and attempt, the
+    depth, the enricher's version and the options that change what is found. The run is left out, so
+    that a repeated run finds the result.
     """
     batch: Batch = parameters["batch"]
     material = (
@@ -89,7 +89,7 @@ def batch_cache_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str
 
 
 def is_transient(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
-    """Retry a batch for its transient failures alone; a bug or a closed engine is not one."""
+    """Retry a batch for transient failures only, not for a bug or a closed engine."""
     return isinstance(state.data, BatchIncompleteError)
 
 
@@ -99,24 +99,24 @@ def is_transient(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -
     cache_key_fn=batch_cache_key,
     retry_condition_fn=is_transient,
     persist_result=True,
-    result_serializer="json",  # never pickle: whoever writes to a pickle's storage runs code here
+    result_serializer="json",  # never pickle: whoever writes to its storage could run code here
     cache_result_in_memory=False,
 )
 def enrich(batch: Batch) -> str:
-    """Enrich what can be of one batch, and return a `Looked`, as JSON.
+    """Enrich the objects of one batch, and return a `Looked` as JSON.
 
-    It returns once all members are done, or soon after the first of them: what is done does not
-    wait for what is not. The rest is another batch, for another task run.
+    Returns once all objects are done, or `GRACE_SECONDS` after the first of them, so that objects
+    that are done do not wait for slow ones. The others are another batch, for another task run.
 
-    JSON, for Prefect stores it as it is, and walks through anything that it can look into.
+    It is JSON, because Prefect stores a string as it is, but searches any other value for futures.
 
     Raises:
-        BatchIncompleteError: nothing is done, and nothing under way: all members failed for now.
-            Prefect waits, and the retry reads them again.
+        BatchIncompleteError: all objects failed for now. Prefect waits, and the retry reads them
+            again.
         PoolClosed: the run is being stopped.
     """
     untried = batch.untried()
-    outcomes = resources.engine().enrich(untried, batch.depth, patience=PATIENCE_SECONDS)
+    outcomes = resources.engine().enrich(untried, batch.depth, grace_seconds=GRACE_SECONDS)
     _log(batch, outcomes)
     done = [outcome for outcome in outcomes if not outcome.is_transient_failure]
     failed = batch.failed | {
@@ -130,7 +130,7 @@ def enrich(batch: Batch) -> str:
 
 
 def _log(batch: Batch, outcomes: list[Outcome]) -> None:
-    """A line for each object, where DEBUG is shown."""
+    """Log a line for each object at level DEBUG."""
     logger = get_run_logger()
     if not logger.isEnabledFor(logging.DEBUG):
         return
@@ -154,39 +154,38 @@ def _log(batch: Batch, outcomes: list[Outcome]) -> None:
 
 
 class Enrichment:
-    """A run's enriching: `enrich` mapped over batches, a bounded number of them in flight.
+    """Maps `enrich` over the batches of a run, with a bounded number of them in flight.
 
-    A context manager. Left normally or by an error, it lets the batches in flight finish, so that
-    what was read is in the cache; left by a signal (`KeyboardInterrupt`, Prefect's
+    A context manager. If it is left normally or by an error, the batches in flight finish, so that
+    what was read is in the cache. If it is left by a signal (`KeyboardInterrupt`, Prefect's
     `TerminationSignal`), it stops the engine at once.
     """
 
-    def __init__(self, mode: Mode, *, start_lanes: bool = True) -> None:
+    def __init__(self, mode: Mode, *, start_engine: bool = True) -> None:
         """Configure the task for this run.
 
         Args:
-            mode: those that ask for a new look skip the cache.
-            start_lanes: at once, so that they come up while the run is planned; else they start
-                with the first batch, if there is one.
+            mode: `failed` and `all` ignore cached results.
+            start_engine: start it at once, while the run is planned. If false, it starts with the
+                first batch, if there is one.
         """
-        ours = settings()
         self._cache = TaskCache()
-        self._starts_lanes = start_lanes
-        self._window = ours.batches_in_flight
+        self._starts_engine = start_engine
+        self._window = settings().batches_in_flight
         self._finished: SimpleQueue[PrefectFuture[str]] = SimpleQueue()
         self._refreshes = mode in (Mode.FAILED, Mode.ALL)
         self._submitted: dict[PrefectFuture[str], Batch] = {}
         self._cuts = Cuts()
         self._unread_in_a_row = 0
-        self._why_unread: str | None = None
+        self._last_error: str | None = None
         self.reused = 0
 
     def __enter__(self) -> Self:
         self._cache.sweep()
-        if missing := sandbox.shortcoming():
-            get_run_logger().warning("what decodes strangers' files is less shut in: %s", missing)
-        if self._starts_lanes:
-            self._start_lanes()
+        if missing := sandbox.missing_protection():
+            get_run_logger().warning("decoders run with less protection: %s", missing)
+        if self._starts_engine:
+            self._start_engine()
         return self
 
     def __exit__(
@@ -199,19 +198,20 @@ class Enrichment:
         try:
             if interrupted:
                 if settings().task_runner is TaskRunnerName.PROCESSES:
-                    kill_workers()  # a cluster is left by itself, and lets go of what it was given
+                    kill_workers()  # a cluster drops the tasks of a run that ended
             else:
                 while self._submitted:
-                    with suppress(Exception):  # it is the first error that counts
+                    with suppress(Exception):  # the first error is the one to report
                         self._next_outcomes()
         finally:
             resources.close_engine()
 
     def map(self, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
-        """Enrich batches as they come, and yield the outcomes of all that finished meanwhile.
+        """Enrich batches as they come, and yield the outcomes of those that finished meanwhile.
 
         Raises:
-            OutageError: the last so many objects could not be read; their outcomes were yielded.
+            OutageError: the last `OUTAGE_OBJECTS` objects could not be read. Their outcomes were
+                yielded.
             Exception: whatever made a task run fail, other than objects that could not be read.
         """
         self._submit_from(batches)
@@ -221,70 +221,70 @@ class Enrichment:
                 outcomes += self._next_outcomes()
             self._cuts.note()
             try:
-                self._submit_from(batches)  # the lanes read on while these outcomes are written
+                self._submit_from(batches)  # the engine goes on while these outcomes are written
             except Exception:
-                yield outcomes  # they are written, though no more can be planned
+                yield outcomes  # to be written, although no more can be planned
                 raise
             yield outcomes
             if self._unread_in_a_row >= OUTAGE_OBJECTS:
                 raise OutageError(
                     f"the last {self._unread_in_a_row:,} objects could not be read "
-                    f"({self._why_unread}); start the run again once Storage answers"
+                    f"({self._last_error}). Start the run again once Storage answers."
                 )
 
     def _submit_from(self, batches: Iterable[Batch]) -> None:
         for batch in islice(batches, max(0, self._window - len(self._submitted))):
-            self._submit(batch)  # one by one: the first is under way while others are planned
+            self._submit(batch)  # one by one: the first is in work while the next are planned
 
-    @lru_cache  # noqa: B019 - of a run, which is all that its process is for
+    @lru_cache  # noqa: B019 - there is one per process, which ends with its run
     def _task(self, retries: int) -> Task[[Batch], str]:
-        """The task with so many retries left."""
-        ours = settings()
+        """The task, with so many retries left."""
+        current = settings()
         task_of_run = enrich.with_options(
             retries=retries,
-            retry_delay_seconds=exponential_backoff(ours.retry_delay_seconds),
+            retry_delay_seconds=exponential_backoff(current.retry_delay_seconds),
             retry_jitter_factor=0.3,
-            cache_expiration=timedelta(days=ours.cache_days),
+            cache_expiration=timedelta(days=current.cache_days),
             refresh_cache=self._refreshes,
         )
-        # As an option, Prefect takes only a block that its server knows.
+        # Not an option: there, Prefect takes only a block that its server knows.
         task_of_run.result_storage = self._cache.for_task()
         return task_of_run
 
     @staticmethod
-    def _start_lanes() -> None:
-        """Start them here, and not in the first of several threads that would all do it."""
+    def _start_engine() -> None:
+        """Start the engine in this thread, before several task threads would all do it."""
         if settings().task_runner is TaskRunnerName.THREADS:
             resources.engine().start()
 
     def _submit(self, batch: Batch) -> None:
-        self._start_lanes()
+        self._start_engine()
         future = self._task(settings().retries - batch.rounds).submit(batch)
         self._submitted[future] = batch
         future.add_done_callback(self._finished.put)
 
     def _next_outcomes(self) -> list[Outcome]:
-        """Wait for a task run to end; what it leaves of its batch gets another."""
+        """Wait for a task run to end. What it left of its batch goes to another task run."""
         future = self._finished.get()
         batch = self._submitted.pop(future)
         result: str | BaseException = future.result(raise_on_failure=False)
         if isinstance(result, BatchIncompleteError):
             self._cuts.follow(batch, None)
-            # Of a batch that was read in part, Storage did answer: such failures come together,
-            # behind what was read, and are no sign of an outage.
+            # The rest of a batch does not count: Storage did answer for the other objects, and its
+            # failures come together, after what was read. They are no sign of an outage.
             if not batch.is_rest:
                 self._unread_in_a_row += len(result.outcomes)
-                self._why_unread = result.outcomes[-1].asset.error_message
+                self._last_error = result.outcomes[-1].asset.error_message
             return result.outcomes
         if isinstance(result, BaseException):
             raise result
         looked = _looked.decode(result)
         if future.state.name == "Cached":
             self.reused += len(looked.done)
-            for outcome in looked.done:  # what this run did: it read nothing
+            for outcome in looked.done:  # this run read nothing of it
                 outcome.bytes_read = 0
                 outcome.download_seconds = outcome.probe_seconds = 0.0
-            looked.failed, looked.rounds = [], 0  # of another run, some time ago
+            looked.failed, looked.rounds = [], 0  # failures of an earlier run
         else:
             self._unread_in_a_row = 0
         rest = batch.rest(
@@ -292,6 +292,6 @@ class Enrichment:
         )
         if rest is not None:
             self._submit(rest)
-        if not self._refreshes:  # else nothing is looked up
+        if not self._refreshes:  # else no cached result is looked up
             self._cuts.follow(batch, rest)
         return looked.done

@@ -198,7 +198,7 @@ def site(
             port=free_port(),  # the usual one may be that of a site in use
             settings={
                 "MEDIA_ENRICHER_ACTIVE_RUNS": "100",  # of all the tests
-                "MEDIA_ENRICHER_LANES": "1",
+                "MEDIA_ENRICHER_ENGINE_WORKERS": "1",
             },
             prepare=prepare,
         )

@@ -12,6 +12,8 @@ from media_enricher.settings import (
     SettingsError,
     WhoMayTrigger,
     gateway_settings,
+    run_environment,
+    run_variables,
     settings,
     supabase_settings,
 )
@@ -82,7 +84,7 @@ def test_a_wrong_value_is_named(
 
 
 @pytest.fixture
-def ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
     """An environment in which our own settings are read anew."""
     monkeypatch.chdir(tmp_path)  # no .env
     settings.cache_clear()
@@ -90,15 +92,17 @@ def ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.Mon
     settings.cache_clear()
 
 
-def test_a_run_is_dead_after_a_silence_of_at_least_six_heartbeats(ours: pytest.MonkeyPatch) -> None:
+def test_a_run_is_dead_after_a_silence_of_at_least_six_heartbeats(
+    environment: pytest.MonkeyPatch,
+) -> None:
     assert settings().dead_after_seconds == 60
-    ours.setenv("MEDIA_ENRICHER_HEARTBEAT_SECONDS", "30")
+    environment.setenv("MEDIA_ENRICHER_HEARTBEAT_SECONDS", "30")
     settings.cache_clear()
     assert settings().dead_after_seconds == 180
 
 
-def test_a_deployment_is_named_with_its_flow(ours: pytest.MonkeyPatch) -> None:
-    ours.setenv("MEDIA_ENRICHER_BACKFILL_DEPLOYMENT", "backfill")
+def test_a_deployment_is_named_with_its_flow(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MEDIA_ENRICHER_BACKFILL_DEPLOYMENT", "backfill")
     with pytest.raises(SettingsError, match="DEPLOYMENT = 'backfill' is invalid"):
         settings()
 
@@ -114,3 +118,71 @@ def test_an_empty_key_leaves_the_other_name_its_say(monkeypatch: pytest.MonkeyPa
 
     assert found.service_key.get_secret_value() == "the-legacy-key"
     assert found.url == "https://ref.supabase.co"
+
+
+RENAMED = [
+    ("MEDIA_ENRICHER_LANES", "MEDIA_ENRICHER_ENGINE_WORKERS"),
+    ("MEDIA_ENRICHER_DOWNLOADS_PER_LANE", "MEDIA_ENRICHER_DOWNLOADS_PER_ENGINE_WORKER"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED)
+def test_an_old_name_works_and_the_log_says_once_how_to_rename_it(
+    old: str, new: str, environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment.delenv(new, raising=False)
+    environment.setenv(old, "3")
+    found = settings()
+    assert getattr(found, new.removeprefix("MEDIA_ENRICHER_").lower()) == 3
+    assert settings() is found
+    assert caplog.messages == [f"{old} is the old name of a setting. Rename it to {new}."]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED)
+def test_an_old_name_in_env_file_works_and_is_named_where_its_value_is_wrong(
+    old: str,
+    new: str,
+    environment: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    environment.delenv(new, raising=False)
+    (tmp_path / ".env").write_text(f"{old}=many\n")
+    with pytest.raises(SettingsError, match=f"^{old} = 'many' is invalid: "):
+        settings()
+    assert f"Rename it to {new}." in caplog.text
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED)
+def test_the_new_name_counts_where_both_are_set(
+    old: str, new: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv(old, "3")
+    environment.setenv(new, "5")
+    assert getattr(settings(), new.removeprefix("MEDIA_ENRICHER_").lower()) == 5
+    assert run_environment()[new] == "5"
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED)
+def test_runs_elsewhere_get_a_renamed_setting_by_its_new_name(
+    old: str, new: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.delenv(new, raising=False)
+    environment.setenv(old, "3")
+    of_runs = run_environment()
+    assert of_runs[new] == "3"
+    assert old not in of_runs
+    assert {old, new} <= set(run_variables())
+
+
+def test_current_names_are_silent(
+    environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _, new in RENAMED:
+        environment.setenv(new, "3")
+    settings()
+    environment.setenv("FORWARDED_ALLOW_IPS", "10.0.0.0/8")  # a name of others, not an old name
+    gateway_settings.cache_clear()
+    gateway_settings()
+    gateway_settings.cache_clear()
+    assert caplog.messages == []

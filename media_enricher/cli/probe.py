@@ -87,7 +87,7 @@ def _full(file: Path, declared: str | None, options: ProbeOptions) -> Findings:
 
 
 def _header(file: Path, declared: str | None, options: ProbeOptions) -> Findings:
-    """Read on as far as the probe asks, like a lane does over HTTP."""
+    """Read on as far as the probe asks, as an engine worker does over HTTP."""
     length = first_range(file.name, declared)
     with file.open("rb") as opened:
         while True:

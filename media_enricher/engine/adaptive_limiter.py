@@ -1,9 +1,9 @@
-"""How many requests a lane has under way, adapted to what the server answers.
+"""Limits the open requests of a worker, and adapts the limit to the server's answers.
 
 Additive increase, multiplicative decrease (Chiu and Jain 1989), with two signals. An overload
-answer (429, 503, 544) halves the limit, and nothing is asked until its Retry-After is over. And as
-in TCP Vegas (Brakmo and Peterson 1994), answers that take several times as long as the quickest
-ones did mean that requests wait in line at the server, where more of them only make it slower.
+answer (429, 503, 544) halves the limit, and no request is sent until its Retry-After is over. And
+as in TCP Vegas (Brakmo and Peterson 1994), answers that take several times as long as the fastest
+ones mean that requests queue at the server, where more of them only make it slower.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ START = 8
 LEAST_BY_LATENCY = 4
 """Slow answers alone never bring the limit below this; overload answers bring it down to 1."""
 GROW_BELOW = 2.0
-"""The limit grows while the median answer takes less than this many times the quickest median."""
+"""The limit grows while the median answer takes less than this many times the fastest median."""
 SHRINK_ABOVE = 4.0
 SLACK_SECONDS = 0.005
-"""Differences this small say more about this process than about the server."""
+"""Differences this small come from this process, not from the server."""
 LONGEST_PAUSE_SECONDS = 120.0
 FIRST_PAUSE_SECONDS = 0.5
 _FLOOR_AGEING = 1.02
@@ -32,7 +32,7 @@ class AdaptiveLimiter:
     def __init__(
         self, most: int, *, clock: Callable[[], float] | None = None, jitter: float = 0.25
     ) -> None:
-        """`most` is the limit's own limit; `jitter` spreads the pauses of many lanes."""
+        """`most` is the highest limit. `jitter` spreads the pauses of many workers."""
         self.limit = min(START, most)
         self.in_flight = 0
         self._most = most
@@ -48,7 +48,7 @@ class AdaptiveLimiter:
         self._floor = float("inf")
 
     async def acquire(self) -> float:
-        """Wait for a slot; the answer is when it was given, to be handed to `release`."""
+        """Wait for a slot. Returns the time it was given, which `overloaded` takes."""
         now = self._clock()
         if self._waiting or self.in_flight >= self.limit or now < self._resume_at:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -73,16 +73,16 @@ class AdaptiveLimiter:
             self._wake()
 
     def answered(self, seconds: float) -> None:
-        """Note that the server answered as it should, its headers after this many seconds."""
+        """Note a normal answer, whose headers came after this many seconds."""
         self._overloads_in_a_row = 0
         self._window.append(seconds)
         if len(self._window) >= 2 * self.limit:
-            self._judge()
+            self._adapt()
 
-    def overloaded(self, asked_at: float, retry_after: float | None) -> None:
-        """Note that the server asked for less, in answer to a request made at `asked_at`."""
+    def overloaded(self, requested_at: float, retry_after: float | None) -> None:
+        """Note that the server is overloaded, in answer to a request made at `requested_at`."""
         now = self._clock()
-        if asked_at >= self._last_cut_at:  # not one more answer to what was asked before the cut
+        if requested_at >= self._last_cut_at:  # a request from before the last cut would cut twice
             self.limit = max(1, self.limit // 2)
             self._last_cut_at = now
             self._overloads_in_a_row += 1
@@ -90,11 +90,11 @@ class AdaptiveLimiter:
         if retry_after is None:
             retry_after = FIRST_PAUSE_SECONDS * 2 ** (self._overloads_in_a_row - 1)
         pause = min(retry_after, LONGEST_PAUSE_SECONDS)
-        pause *= 1 + self._jitter * random.random()  # noqa: S311 - no secret hangs on it
+        pause *= 1 + self._jitter * random.random()  # noqa: S311 - no secret depends on it
         self._resume_at = max(self._resume_at, now + pause)
 
-    def _judge(self) -> None:
-        """Move the limit by what the last window of answers says."""
+    def _adapt(self) -> None:
+        """Move the limit by the times of the last window of answers."""
         typical = sorted(self._window)[len(self._window) // 2]
         self._floor = min(self._floor * _FLOOR_AGEING, typical)
         if typical > SHRINK_ABOVE * self._floor + SLACK_SECONDS:

@@ -1,4 +1,4 @@
-"""A lane's memory: how many bytes of objects it may hold at once."""
+"""Limits the bytes of objects that a worker holds at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections import deque
 class ByteBudget:
     """A semaphore that counts bytes. First come, first served, so no large object starves.
 
-    What is larger than the whole budget is let through alone. For one event loop; not thread-safe.
+    An object larger than the whole budget is let through alone.
+
+    For one event loop; not thread-safe.
     """
 
     def __init__(self, total: int) -> None:
@@ -24,7 +26,7 @@ class ByteBudget:
         return self._total - self._free
 
     async def acquire(self, size: int) -> int:
-        """Wait until there is room for `size` bytes; the answer is what to `release` later."""
+        """Wait until there is room for `size` bytes. Returns what to `release` later."""
         share = min(size, self._total)
         if not self._waiting and share <= self._free:
             self._free -= share
@@ -40,7 +42,7 @@ class ByteBudget:
         return share
 
     def release(self, share: int) -> None:
-        """Give back what `acquire` answered."""
+        """Give back what `acquire` returned."""
         self._free += share
         while self._waiting and self._waiting[0][0] <= self._free:
             share, turn = self._waiting.popleft()

@@ -1,13 +1,11 @@
-"""The main of a decoder: `python -m media_enricher.engine.decoder CONTROL SHARED BEGUN PARENT`.
+"""Decoders, and the fork server that starts them. Both run in processes of their own.
 
-It holds no key and is shut in (`sandbox`), for it looks at bytes of strangers. The process that
-starts is a template: it imports all that decoding needs, touches none of those bytes, and forks the
-decoders, one after the other; so one that was killed is replaced in milliseconds. The arguments are
-the file descriptors of the template's control socket, of the memory shared with the lane, and of
-the word that tells which request was begun, and the lane's process id.
+A decoder holds no key and runs in a sandbox (`sandbox`), because it reads untrusted bytes. The fork
+server imports all that decoding needs, reads none of those bytes, and forks the decoders, one after
+the other. So a decoder that was killed is replaced in milliseconds.
 
-The lane hands the template a socket for each decoder that it wants; the template answers with the
-decoder's process id, and with how it ended.
+The worker sends the fork server a socket for each decoder that it wants. The fork server answers
+with the decoder's process id, and later with how it ended.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import mmap
 import os
 import signal
 import socket
-import sys
 import time
 from collections import deque
 
@@ -47,9 +44,9 @@ from media_enricher.probe import (
 from process_control.parent_death import die_with_parent
 
 MEMORY_BYTES = 416 * 1024 * 1024
-"""What one object may take of memory beyond what a decoder has from the start, which is about
-60 MB: less than 512 MB in all. The probe estimates before it decodes, and stays below; this is the
-net under it."""
+"""The memory that one object may take, beyond the 60 MB or so that a decoder has from the start:
+less than 512 MB in all. The probe estimates before it decodes, and stays below. This limit holds
+where an estimate is wrong."""
 
 _READ_BYTES = 256 * 1024
 _ANSWERS_AT_ONCE = 64
@@ -58,39 +55,32 @@ _MOST_FILES = 4
 _NOTHING = msgspec.Raw(encode(None))
 
 
-def main() -> None:
-    """Run a template as a program."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's to handle
-    control, shared, begun, parent = (int(argument) for argument in sys.argv[1:])
-    serve(control, shared, begun, parent)
-
-
 def serve(control_number: int, shared: int, begun: int, parent: int) -> None:
-    """Fork decoders for as long as the lane asks for them.
+    """The fork server: fork decoders for as long as the worker asks for them.
 
     Args:
-        control_number: the descriptor of the template's control socket.
-        shared: that of the memory shared with the lane.
-        begun: that of the word that tells which request was begun.
-        parent: the lane's process id; the template ends with it.
+        control_number: the descriptor of the fork server's control socket.
+        shared: the descriptor of the memory shared with the worker.
+        begun: the descriptor of the word that names the request in work.
+        parent: the worker's process id; the fork server ends with it.
     """
     die_with_parent(parent)
     sandbox.keep_descriptors(control_number, shared, begun)
     preload()
     keep_blocks()
     gc.collect()
-    gc.freeze()  # what is here now stays, so that collecting later need not look at it again
+    gc.freeze()  # what exists now stays, so later collections can skip it
     control = socket.socket(fileno=control_number)
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not data:
             return
         connection = socket.socket(fileno=descriptors[0])
-        template = os.getpid()
+        own_pid = os.getpid()
         child = os.fork()
         if not child:
             control.close()
-            die_with_parent(template)
+            die_with_parent(own_pid)
             _decode_all(connection, shared, begun)
             os._exit(0)
         connection.close()
@@ -100,15 +90,15 @@ def serve(control_number: int, shared: int, begun: int, parent: int) -> None:
 
 
 def _decode_all(connection: socket.socket, shared: int, begun: int) -> None:
-    """Answer requests until the lane closes the connection."""
-    # Its end by the timer is the kernel's doing, whatever a decoder's C code is at.
+    """Answer requests until the worker closes the connection."""
+    # The default action lets the kernel end it by the timer, even in the middle of C code.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     with (
         mmap.mmap(shared, os.fstat(shared).st_size, access=mmap.ACCESS_READ) as memory,
         mmap.mmap(begun, BEGUN.size) as word,
     ):
         sandbox.limit_memory(MEMORY_BYTES)
-        sandbox.close_the_door()
+        sandbox.confine()
         frames = FrameReader()
         files: deque[int] = deque()
         options: ProbeOptions | None = None
@@ -131,7 +121,7 @@ def _decode_all(connection: socket.socket, shared: int, begun: int) -> None:
 
 
 class _Answers:
-    """Sends answers a few at a time: soon, but not with a system call for each."""
+    """Sends answers a few at a time: soon, but without a system call for each."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -154,7 +144,7 @@ class _Answers:
 def _answer(
     request: ProbeRequest, memory: mmap.mmap, files: deque[int], options: ProbeOptions
 ) -> ProbeAnswer:
-    """Look at the bytes of one request, so that whatever becomes of it costs this object alone."""
+    """Probe the bytes of one request. Whatever goes wrong costs this object alone."""
     signal.setitimer(signal.ITIMER_PROF, request.cpu_seconds)
     started = time.perf_counter()
     try:
@@ -167,9 +157,9 @@ def _answer(
         found = Findings(
             status=AssetStatus.FAILED,
             error_code=ErrorCode.TOO_MANY_PIXELS,
-            error_message=f"decoding it takes more than the {MEMORY_BYTES >> 20} MB there are",
+            error_message=f"decoding it takes more than {MEMORY_BYTES >> 20} MB of memory",
         )
-    except Exception as error:  # noqa: BLE001 - a decoder's bug must cost one object, not a run
+    except Exception as error:  # noqa: BLE001 - a bug of a probe must cost one object, not a run
         found = crashed(f"{type(error).__name__}: {error}")
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -199,10 +189,10 @@ def _probe(
 def _probe_file(
     request: ProbeRequest, file: int, options: ProbeOptions
 ) -> Findings | NeedMoreBytes:
-    """The same for an object that is too large for the shared memory: it is mapped, not read."""
+    """Probe an object that is too large for the shared memory. Its file is mapped, not read."""
     try:
         with (
-            sandbox.room_for_file(request.length),
+            sandbox.more_memory(request.length),
             mmap.mmap(file, request.length, access=mmap.ACCESS_READ) as data,
         ):
             return _probe(request, data, options)
@@ -211,7 +201,7 @@ def _probe_file(
 
 
 def _encoded(request: ProbeRequest, found: Findings, seconds: float) -> msgspec.Raw:
-    """The outcome as it goes to the parent, or that of a crash if it holds what can't be said."""
+    """The encoded outcome, or that of a crash if the findings cannot be encoded."""
     effort = msgspec.structs.replace(
         request.effort, probe_seconds=request.effort.probe_seconds + seconds
     )
@@ -229,7 +219,3 @@ def _encoded(request: ProbeRequest, found: Findings, seconds: float) -> msgspec.
                 )
             )
         )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,12 @@
-"""A decoder, as the lane that downloads sees it: bytes in, an answer out, whatever becomes of it.
+"""A decoder, as the worker sees it that downloads for it: bytes in, an answer out.
 
-The bytes go through memory that both share, in two halves: while the decoder works on what lies in
-one of them, the other is filled with whatever waits, one large object or dozens of small ones.
+The bytes go through memory that both share, in two halves. While the decoder works on one half, the
+worker fills the other with whatever waits: one large object or dozens of small ones.
 
-A decoder works on one object at a time and says which, so that when it dies it is known of what.
-That object is tried once more, alone, in the next decoder; one that takes that down as well gets a
-row that says so, and one that used up its processor time gets it at once. All others are handed out
-again: their bytes are still here.
+A decoder works on one object at a time and says which, so when it dies, the worker knows which
+object it was. That object is tried once more, alone, in the next decoder. If that dies as well, the
+object fails with an error that says so; if it used up its processor time, it fails at once. All
+other objects are sent again: their bytes are still here.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from itertools import count
 
 import msgspec
 
+from media_enricher.engine.fork_server import ForkServer
 from media_enricher.engine.messages import (
     BEGUN,
     REPORT,
@@ -36,25 +37,24 @@ from media_enricher.engine.messages import (
 )
 from media_enricher.engine.options import EngineOptions
 from media_enricher.engine.outcomes import outcome_of_failure
-from media_enricher.engine.template import Template
 from media_enricher.models import ErrorCode
 
 _READ_BYTES = 1024 * 1024
 _REQUESTS_AT_ONCE = 128
 _GATHER_SECONDS = 0.01
-"""How long the first of what waits does so for others. Small objects come by the thousand a second,
-and a message for each took a sixth of the lane's processor time; 10 ms are nothing to a large one.
-"""
+"""How long the first object that waits does so for others. Small objects come by the
+thousand a second, and a message for each took a sixth of the worker's processor time. To a large
+object, 10 ms are nothing."""
 _FALSE_STARTS_ALLOWED = 3
 _WATCH_SECONDS = 1.0
 
 
 class DecoderStartError(Exception):
-    """Decoders end before they have looked at anything. Says what they complained of."""
+    """Decoders end before they have decoded anything. The message says how."""
 
 
-class Work:
-    """Bytes that wait for the decoder, or are in its hands."""
+class DecodeJob:
+    """Bytes that wait for the decoder, or that it works on."""
 
     __slots__ = ("answer", "data", "deaths", "file", "half", "request")
 
@@ -73,21 +73,21 @@ class Decoder:
     `run` must be running while `probe` is waited for.
     """
 
-    def __init__(self, options: EngineOptions, template: Template) -> None:
+    def __init__(self, options: EngineOptions, fork_server: ForkServer) -> None:
         """Nothing is started yet.
 
         Args:
             options: how to work.
-            template: what decoders are forked from. Ended when `run` is.
+            fork_server: what decoders are forked from. Ended when `run` is.
         """
         self._options = options
-        self._template = template
-        self._half_bytes = min(options.spool_bytes, options.lane_memory_bytes)
+        self._fork_server = fork_server
+        self._half_bytes = min(options.spool_bytes, options.worker_memory_bytes)
         self._numbers = count(1)  # 0 is "nothing"
-        self._waiting: deque[Work] = deque()
+        self._waiting: deque[DecodeJob] = deque()
         self._gathering: asyncio.TimerHandle | None = None
-        self._suspects: deque[Work] = deque()
-        self._held: dict[int, Work] = {}
+        self._suspects: deque[DecodeJob] = deque()
+        self._held: dict[int, DecodeJob] = {}
         self._in_half = [0, 0]
         self._is_alone = False
         self._connection: socket.socket | None = None
@@ -96,10 +96,10 @@ class Decoder:
         self._pid = 0
         self._killed_because: str | None = None
         self._answered_at = 0.0
-        self._starts_in_vain = 0
+        self._false_starts = 0
         self._is_ready = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done with the first decoder's word that it is ready."""
+        """Done once the first decoder says that it is ready."""
 
     async def run(self) -> None:
         """Keep a decoder running until cancelled.
@@ -108,13 +108,13 @@ class Decoder:
             DecoderStartError: none can be started.
         """
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        loop, template = asyncio.get_running_loop(), self._template
-        os.ftruncate(template.shared, 2 * self._half_bytes)
+        loop, fork_server = asyncio.get_running_loop(), self._fork_server
+        os.ftruncate(fork_server.shared, 2 * self._half_bytes)
         with (
-            mmap.mmap(template.shared, 2 * self._half_bytes) as self._memory,
-            mmap.mmap(template.begun, BEGUN.size) as self._begun,
+            mmap.mmap(fork_server.shared, 2 * self._half_bytes) as self._memory,
+            mmap.mmap(fork_server.begun, BEGUN.size) as self._begun,
         ):
-            loop.add_reader(template.control, self._hear_template)
+            loop.add_reader(fork_server.control, self._receive_report)
             self._start()
             watch = asyncio.ensure_future(self._watch())
             try:
@@ -122,35 +122,35 @@ class Decoder:
             finally:
                 watch.cancel()
                 self._disconnect()
-                loop.remove_reader(template.control)
-                template.end()
+                loop.remove_reader(fork_server.control)
+                fork_server.end()
 
     async def probe(self, request: ProbeRequest, data: bytes, file: int | None) -> ProbeAnswer:
-        """Have the decoder look at bytes.
+        """Have the decoder probe bytes.
 
         Args:
-            request: what is known of them; its number and place are set here.
+            request: what is known of them. Its number and place are set here.
             data: the bytes, unless they are in a file.
             file: the descriptor of the file that holds them, if they are too many for memory.
         """
-        work = Work(request, data, file)
-        self._waiting.append(work)
+        job = DecodeJob(request, data, file)
+        self._waiting.append(job)
         if self._gathering is None:
             loop = asyncio.get_running_loop()
             self._gathering = loop.call_later(_GATHER_SECONDS, self._hand_out_gathered)
-        return await work.answer
+        return await job.answer
 
     def _start(self) -> None:
         """Have the next decoder forked."""
-        self._connection, theirs = socket.socketpair()
+        self._connection, decoder_end = socket.socketpair()
         self._connection.setblocking(False)
         self._frames = FrameReader()
         self._is_ready = False
         self._answered_at = time.monotonic()
         self._outgoing = deque([(memoryview(frame(self._options.probe)), [])])
-        with theirs:
-            socket.send_fds(self._template.control, [b"\0"], [theirs.fileno()])
-        asyncio.get_running_loop().add_reader(self._connection, self._hear)
+        with decoder_end:
+            socket.send_fds(self._fork_server.control, [b"\0"], [decoder_end.fileno()])
+        asyncio.get_running_loop().add_reader(self._connection, self._receive)
         self._write()
         self._hand_out()
 
@@ -162,16 +162,16 @@ class Decoder:
             self._connection.close()
             self._connection = None
 
-    def _hear_template(self) -> None:
-        """Take note of a decoder's start or end; without a template there will be no other."""
+    def _receive_report(self) -> None:
+        """Note the start or end of a decoder. Without a fork server there will be no other."""
         try:
-            data = self._template.control.recv(REPORT.size)
+            data = self._fork_server.control.recv(REPORT.size)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if len(data) < REPORT.size:
-            self._fail("the process that starts decoders ended")
+            self._fail("the fork server, which starts decoders, ended")
             return
         pid, status = REPORT.unpack(data)
         if status == -1:
@@ -179,8 +179,8 @@ class Decoder:
         else:
             self._reap(status)
 
-    def _hear(self) -> None:
-        """Take the answers that have come."""
+    def _receive(self) -> None:
+        """Take the answers that have arrived."""
         if self._connection is None:
             return
         try:
@@ -191,10 +191,10 @@ class Decoder:
             self._hand_out()
             return
         except msgspec.DecodeError:
-            self._kill("it sent what is no answer")
+            self._kill("it sent an invalid answer")
         except OSError:
             pass
-        # It has ended, or will; the template says how.
+        # It has ended, or will. The fork server will report how.
         asyncio.get_running_loop().remove_reader(self._connection)
 
     def _take(self, body: bytes) -> None:
@@ -205,18 +205,18 @@ class Decoder:
             return
         for answer in decode_answers(body):
             self._answered_at = time.monotonic()
-            self._starts_in_vain = 0
-            work = self._held.pop(answer.number, None)
-            if work is not None:
-                self._in_half[work.half] -= 1
-                _finish(work, answer)
+            self._false_starts = 0
+            job = self._held.pop(answer.number, None)
+            if job is not None:
+                self._in_half[job.half] -= 1
+                _finish(job, answer)
 
     def _hand_out_gathered(self) -> None:
         self._gathering = None
         self._hand_out()
 
     def _hand_out(self) -> None:
-        """Give the decoder what waits, as far as there is room in the memory that is shared."""
+        """Send the decoder what waits, as far as there is room in the shared memory."""
         if self._connection is None or self._gathering or (self._is_alone and self._held):
             return
         self._is_alone = bool(self._suspects)
@@ -226,42 +226,42 @@ class Decoder:
             return
         for half in (0, 1):
             if self._waiting and not self._in_half[half]:
-                self._send(list(self._handful()), half)
+                self._send(list(self._next_jobs()), half)
 
-    def _handful(self) -> Iterator[Work]:
-        """From the front of the queue: what fits into one half, or one that comes as a file."""
+    def _next_jobs(self) -> Iterator[DecodeJob]:
+        """From the front of the queue: what fits into one half, up to one that comes as a file."""
         room = self._half_bytes
         for _ in range(_REQUESTS_AT_ONCE):
             if not self._waiting or len(self._waiting[0].data) > room:
                 return
-            work = self._waiting.popleft()
-            if work.answer.cancelled():
+            job = self._waiting.popleft()
+            if job.answer.cancelled():
                 continue
-            yield work
-            room -= len(work.data)
-            if work.file is not None:
+            yield job
+            room -= len(job.data)
+            if job.file is not None:
                 return
 
-    def _send(self, handful: list[Work], half: int) -> None:
+    def _send(self, jobs: list[DecodeJob], half: int) -> None:
         if not self._held:
             self._answered_at = time.monotonic()
         at = half * self._half_bytes
         requests, files = [], []
-        for work in handful:
-            end = at + len(work.data)
-            if work.file is not None:
-                files.append(work.file)
+        for job in jobs:
+            end = at + len(job.data)
+            if job.file is not None:
+                files.append(job.file)
             else:
-                self._memory[at:end] = work.data
-            work.half = half
-            work.request = msgspec.structs.replace(
-                work.request,
+                self._memory[at:end] = job.data
+            job.half = half
+            job.request = msgspec.structs.replace(
+                job.request,
                 number=next(self._numbers),
-                start=None if work.file is not None else at,
+                start=None if job.file is not None else at,
             )
-            self._held[work.request.number] = work
+            self._held[job.request.number] = job
             self._in_half[half] += 1
-            requests.append(work.request)
+            requests.append(job.request)
             at = end
         if requests:
             self._outgoing.append((memoryview(frame(requests)), files))
@@ -284,42 +284,42 @@ class Decoder:
         except BlockingIOError:
             loop.add_writer(connection, self._write)
             return
-        except OSError:  # it has ended; the template will tell
+        except OSError:  # it has ended; the fork server will report it
             self._outgoing.clear()
         loop.remove_writer(connection)
 
     def _reap(self, status: int) -> None:
-        """See to what a decoder held that has ended, and start the next."""
+        """Decide on what a decoder that has ended held, and start the next."""
         self._pid = 0
-        self._hear()  # its last answers
+        self._receive()  # its last answers
         (begun,) = BEGUN.unpack_from(self._begun)
         BEGUN.pack_into(self._begun, 0, 0)
         self._disconnect()
         culprit = self._held.pop(begun, None)
         is_certain = culprit is not None or self._is_alone
         if culprit is None and self._held and self._is_ready:
-            # It does not say which, as none would that was taken over: one at a time is tried
-            # alone, the oldest first, for that is the one it had to answer next.
+            # It does not say which, as if an attacker controlled it. One at a time is tried alone,
+            # the oldest first, because that is the one it had to answer next.
             culprit = self._held.pop(min(self._held))
-        others = sorted(self._held.values(), key=lambda work: work.request.number, reverse=True)
+        others = sorted(self._held.values(), key=lambda job: job.request.number, reverse=True)
         self._waiting.extendleft(others)
         self._held.clear()
         self._in_half = [0, 0]
         self._is_alone = False
         if culprit is not None:
-            self._judge(culprit, status, is_certain=is_certain)
-        elif not self._starts_in_vain_allowed():
+            self._retry_or_fail(culprit, status, is_certain=is_certain)
+        elif not self._may_start_again():
             self._fail(f"{_FALSE_STARTS_ALLOWED} decoders in a row ended: {_death(status)}")
             return
         self._killed_because = None
         self._start()
 
-    def _starts_in_vain_allowed(self) -> bool:
-        self._starts_in_vain += 1
-        return self._starts_in_vain < _FALSE_STARTS_ALLOWED
+    def _may_start_again(self) -> bool:
+        self._false_starts += 1
+        return self._false_starts < _FALSE_STARTS_ALLOWED
 
-    def _judge(self, culprit: Work, status: int, *, is_certain: bool) -> None:
-        """Decide on an object that a decoder did not survive."""
+    def _retry_or_fail(self, culprit: DecodeJob, status: int, *, is_certain: bool) -> None:
+        """Try an object alone that a decoder died of, or fail it."""
         if not is_certain:
             self._suspects.append(culprit)
             return
@@ -337,13 +337,13 @@ class Decoder:
             self._suspects.append(culprit)
 
     async def _watch(self) -> None:
-        """Kill a decoder that owes answers and gives none, whatever it says it is at."""
-        patience = self._options.probe_seconds
+        """Kill a decoder that gives no answers for too long, whatever it says it works on."""
+        longest_seconds = self._options.probe_seconds
         while True:
-            await asyncio.sleep(min(_WATCH_SECONDS, patience))
-            self._hear()  # it may be this process that was late
-            if self._held and time.monotonic() - self._answered_at > patience:
-                self._kill(f"no end after {patience:g} seconds")
+            await asyncio.sleep(min(_WATCH_SECONDS, longest_seconds))
+            self._receive()  # its answers may be here, unread
+            if self._held and time.monotonic() - self._answered_at > longest_seconds:
+                self._kill(f"no end after {longest_seconds:g} seconds")
 
     def _kill(self, because: str) -> None:
         self._killed_because = because
@@ -352,23 +352,21 @@ class Decoder:
                 os.kill(self._pid, signal.SIGKILL)
 
     def _fail(self, why: str) -> None:
-        complaint = self._template.complaint()
-        error = DecoderStartError(f"{why}\n{complaint}" if complaint else why)
         if not self._ended.done():
-            self._ended.set_exception(error)
+            self._ended.set_exception(DecoderStartError(why))
 
 
-def _finish(work: Work, answer: ProbeAnswer) -> None:
-    if not work.answer.done():
-        work.answer.set_result(answer)
+def _finish(job: DecodeJob, answer: ProbeAnswer) -> None:
+    if not job.answer.done():
+        job.answer.set_result(answer)
 
 
-def _quarantine(work: Work, message: str) -> None:
-    request = work.request
+def _quarantine(job: DecodeJob, message: str) -> None:
+    request = job.request
     outcome = outcome_of_failure(
         request.object, request.depth, ErrorCode.PROBE_CRASHED, message, request.effort
     )
-    _finish(work, ProbeAnswer(request.number, msgspec.Raw(encode(outcome))))
+    _finish(job, ProbeAnswer(request.number, msgspec.Raw(encode(outcome))))
 
 
 def _death(status: int) -> str:

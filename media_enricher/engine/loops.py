@@ -1,4 +1,4 @@
-"""The event loop that lanes run on."""
+"""The event loop that workers run on."""
 
 from __future__ import annotations
 

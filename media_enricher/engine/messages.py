@@ -1,12 +1,12 @@
-"""What the processes of the engine say to each other, and how it is framed.
+"""The messages between the processes of the engine, and their frames.
 
 A frame is four bytes of length (big-endian) and msgpack. Never pickle.
 
-* Parent to lane: first an `EngineOptions`, then lists of `Assignment`. Lane to parent: first an
-  empty list, to say that it is ready, then lists of `Finished`.
-* Lane to decoder: first a `ProbeOptions`, then lists of `ProbeRequest`. Decoder to lane: lists of
-  `ProbeAnswer`. The bytes of the objects lie in memory that both share, or in a file that is handed
-  over beside its request.
+* Parent to worker: first an `EngineOptions`, then lists of `Assignment`. Worker to parent: first an
+  empty list, which means ready, then lists of `Finished`.
+* Worker to decoder: first a `ProbeOptions`, then lists of `ProbeRequest`. Decoder to worker: first
+  None, which means ready, then lists of `ProbeAnswer`. The bytes of the objects are in memory that
+  both share, or in a file whose descriptor is sent with the request.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ import msgspec
 from media_enricher.models import Depth, Outcome, StorageObject
 
 REPORT = struct.Struct("=ii")
-"""What the template tells of a decoder: its process id, and its wait status; -1 as it starts."""
+"""The fork server's report of a decoder: its process id and its wait status, -1 when it starts."""
 BEGUN = struct.Struct("=Q")
-"""The number of the request that a decoder is at, in memory that outlives it; 0 for none."""
+"""The number of the request that a decoder works on, in memory that outlives it; 0 for none."""
 _LENGTH_BYTES = 4
 _LONGEST_FRAME_BYTES = 64 * 1024 * 1024
-"""Far above what any message takes; a decoder that was taken over must not fill the lane's memory.
-"""
+"""Far above what any message takes. A decoder that an attacker controls must not fill the worker's
+memory."""
 
 
 class Assignment(msgspec.Struct, frozen=True, array_like=True):
-    """One object for a lane to enrich. The ticket is the parent's name for this try of it."""
+    """One object for a worker to enrich. The number is the parent's name for this try of it."""
 
-    ticket: int
+    number: int
     depth: Depth
     object: StorageObject
 
 
 class Finished(msgspec.Struct, frozen=True, array_like=True):
-    """One object that a lane is through with."""
+    """One object that a worker has finished."""
 
-    ticket: int
+    number: int
     outcome: msgspec.Raw
     """An encoded `Outcome`, as `decode_outcome` reads it."""
 
@@ -54,19 +54,19 @@ class Effort(msgspec.Struct, array_like=True):
 
 
 class ProbeRequest(msgspec.Struct, frozen=True, array_like=True):
-    """Bytes of one object for a decoder to look at, and what was learnt of it on the way.
+    """Bytes of one object for a decoder to probe, and what the download told about it.
 
     Attributes:
-        number: the lane's name for this request.
+        number: the worker's name for this request.
         depth: header: the bytes are the first of the object's.
         object: what was to be read.
         start: where in the shared memory the bytes begin; None if they come as a file.
-        length: how many there are.
+        length: how many bytes there are.
         size_bytes: of the whole object, where it is known.
-        etag: of the answer that brought them.
-        content_type: of that answer, too.
+        etag: of the response that brought the bytes.
+        content_type: of that response, too.
         effort: so far.
-        cpu_seconds: the most processor time that the decoder may take for it.
+        cpu_seconds: the most processor time that the decoder may use for it.
     """
 
     number: int
@@ -82,13 +82,13 @@ class ProbeRequest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ProbeAnswer(msgspec.Struct, frozen=True, array_like=True):
-    """What a decoder found: an outcome, or that it takes more bytes to tell.
+    """What a decoder found: an outcome, or that it needs more bytes.
 
     Attributes:
         number: of the request.
-        outcome: an encoded `Outcome`; that of None if there is none yet.
+        outcome: an encoded `Outcome`, or an encoded None if there is none yet.
         first_bytes: how many of the object's first bytes are needed; 0 if there is an outcome.
-        probe_seconds: what the decoder took for it.
+        probe_seconds: how long the decoder took for it.
     """
 
     number: int
@@ -109,7 +109,7 @@ decode_answers = msgspec.msgpack.Decoder(list[ProbeAnswer]).decode
 
 
 def frame(message: Any) -> bytes:
-    """One message as it goes over the wire."""
+    """One message as it is sent."""
     body = _encoder.encode(message)
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
@@ -129,7 +129,7 @@ class FrameReader:
             body = start + _LENGTH_BYTES
             length = int.from_bytes(buffer[start:body], "big")
             if length > _LONGEST_FRAME_BYTES:
-                raise msgspec.DecodeError(f"a frame of {length:,} bytes is no message")
+                raise msgspec.DecodeError(f"a frame of {length:,} bytes is too long for a message")
             end = body + length
             if len(buffer) < end:
                 break

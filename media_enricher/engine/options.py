@@ -1,4 +1,4 @@
-"""How the engine works: all that a lane is told, and nothing it would have to look up."""
+"""How the engine works: all that a worker needs to know, so that it need not look anything up."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import msgspec
 
 from media_enricher.probe import ProbeOptions
 
-if TYPE_CHECKING:  # pydantic is not for lanes: it costs them a quarter of a second to start
+if TYPE_CHECKING:  # workers do without pydantic: it takes a quarter of a second to import
     from media_enricher.settings import Settings, SupabaseSettings
 
 MIB = 1024 * 1024
 _LEAST_BYTES_A_SECOND = 10 * MIB
-"""What is slowest to decode is decoded several times as fast, on a slow machine too."""
+"""Even the slowest format is decoded several times as fast, on a slow machine too."""
 
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,26 +22,24 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         supabase_url: the project's URL, without a slash at its end.
         service_key: sent as `apikey` and bearer token.
-        lanes: processes that download, each with a decoder; 0 is one thread of this process that
-            does, and its decoder.
-        downloads_per_lane: the most requests that a lane has under way.
-        memory_bytes: bytes of objects that all lanes together hold between download and outcome.
+        workers: processes that download, each with a decoder; at least one.
+        downloads_per_worker: the most downloads that a worker has open at once.
+        memory_bytes: bytes of objects that all workers together hold between download and outcome.
         spool_bytes: an object above this size goes through a temporary file, not through memory.
         silence_seconds: the longest wait for a connection, or for the next bytes of an answer.
-        probe_seconds: a probe that takes longer than that counts as one that crashed, however
-            little of it the machine has let it work.
-        probe_cpu_seconds: the same for its processor time, to which is added what the bytes of a
-            large object take.
+        probe_seconds: a probe that takes longer counts as crashed, however little processor time
+            it had.
+        probe_cpu_seconds: the same for its processor time. Each byte of the object adds to it.
         overload_tries: requests for one object that Storage may answer with "too much" (429, 503,
             544) before the object counts as failed.
-        probe: what the probe is told.
+        probe: how to probe.
     """
 
     supabase_url: str
     service_key: str
-    lanes: int
+    workers: int
     probe: ProbeOptions
-    downloads_per_lane: int = 32
+    downloads_per_worker: int = 32
     memory_bytes: int = 256 * MIB
     spool_bytes: int = 32 * MIB
     silence_seconds: float = 30.0
@@ -55,8 +53,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             supabase_url=supabase.url,
             service_key=supabase.service_key.get_secret_value(),
-            lanes=settings.lanes,
-            downloads_per_lane=settings.downloads_per_lane,
+            workers=settings.engine_workers,
+            downloads_per_worker=settings.downloads_per_engine_worker,
             memory_bytes=settings.memory_mb * MIB,
             silence_seconds=settings.request_timeout_seconds,
             probe=ProbeOptions(
@@ -67,9 +65,9 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def lane_memory_bytes(self) -> int:
-        """The share of `memory_bytes` that one lane has."""
-        return self.memory_bytes // max(self.lanes, 1)
+    def worker_memory_bytes(self) -> int:
+        """The share of `memory_bytes` that one worker has."""
+        return self.memory_bytes // self.workers
 
     def cpu_seconds(self, size_bytes: int) -> float:
         """The most processor time that probing so many bytes may take."""

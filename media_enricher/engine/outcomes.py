@@ -1,4 +1,4 @@
-"""Outcomes: what was found or went wrong, joined to the object it is about."""
+"""Outcomes: what was found or went wrong, together with the object it belongs to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from media_enricher.models import (
 
 
 def crashed(message: str) -> Findings:
-    """What is to be said of bytes that a probe could not cope with."""
+    """The findings for bytes that crashed a probe."""
     return Findings(
         status=AssetStatus.FAILED, error_code=ErrorCode.PROBE_CRASHED, error_message=message
     )
@@ -27,7 +27,9 @@ def crashed(message: str) -> Findings:
 def outcome_of_findings(request: ProbeRequest, findings: Findings, effort: Effort) -> Outcome:
     """The outcome of an object that was read: its etag is that of the bytes."""
     source = request.object
-    etag = request.etag or source.etag  # a proxy that drops etags must not mean reading for ever
+    etag = (
+        request.etag or source.etag
+    )  # where a proxy drops etags, the object would be read again for ever
     size_bytes = source.size_bytes if request.size_bytes is None else request.size_bytes
     return Outcome(
         asset=MediaAsset(
@@ -49,13 +51,13 @@ def outcome_of_findings(request: ProbeRequest, findings: Findings, effort: Effor
 
 
 def outcome_received(source: StorageObject, depth: Depth, encoded: bytes | msgspec.Raw) -> Outcome:
-    """An outcome as a lane encoded it, or that of a crash if it holds what is none."""
+    """Decode the outcome of a worker. What is no outcome becomes the outcome of a crash."""
     try:
         outcome = decode_outcome(encoded)
     except msgspec.DecodeError as error:
-        message = f"what was found is no record: {error}"
+        message = f"the decoder returned an invalid record: {error}"
         return outcome_of_failure(source, depth, ErrorCode.PROBE_CRASHED, message)
-    # Whatever became of a decoder, it can speak of the object alone that it was given.
+    # A decoder that an attacker controls must not write about another object than its own.
     outcome.asset.bucket, outcome.asset.path = source.bucket, source.path
     return outcome
 

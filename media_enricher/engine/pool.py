@@ -5,24 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from media_enricher.engine.calls import Call, Caller, PoolClosed
-from media_enricher.engine.crew import Crew
 from media_enricher.engine.options import EngineOptions
+from media_enricher.engine.requests import Caller, EnrichRequest, PoolClosed
+from media_enricher.engine.worker_pool import WorkerPool
 from media_enricher.models import Depth, Outcome, StorageObject
 
-if TYPE_CHECKING:
-    from media_enricher.engine.lane_thread import LaneThread
-
 _Version = tuple[StorageObject, Depth]
-"""What tells whether two calls ask for the same: the object as it was listed, and the depth."""
+"""The object as it was listed, and the depth: two calls with the same of both ask for the same."""
+_Place = tuple[EnrichRequest, int]
+"""A request, and the index of one object in it."""
 
 
 class EnrichPool:
-    """Downloads and probes objects on all lanes. Thread-safe; a context manager.
+    """Downloads and probes objects on all engine workers. Thread-safe; a context manager.
 
-    The lanes start at the first use and die with this process, however it dies. After a fork, the
+    The workers start at the first use and die with this process, however it dies. After a fork, the
     child needs a pool of its own.
     """
 
@@ -30,18 +29,18 @@ class EnrichPool:
         """Nothing is started yet.
 
         Args:
-            options: how the lanes work.
-            idle_seconds: after so long without work the lanes end, and start again with the next;
-                None keeps them. For a process that goes on when those who use it have gone.
+            options: how the workers work.
+            idle_seconds: workers without work for this long end, and the next work starts new ones.
+                None keeps them. For a process that outlives the runs that use it.
         """
         self._options = options
         self._idle_seconds = idle_seconds
         self._callers = 0
-        self._idle: threading.Timer | None = None
+        self._idle_timer: threading.Timer | None = None
         self._lock = threading.RLock()  # a signal's handler may close while this thread starts
-        self._lanes: Crew | LaneThread | None = None
+        self._workers: WorkerPool | None = None
         self._is_closed = False
-        self._left_under_way: dict[_Version, tuple[Call, int]] = {}
+        self._unfinished: dict[_Version, _Place] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -55,12 +54,12 @@ class EnrichPool:
         self.close()
 
     @property
-    def lane_pids(self) -> list[int]:
-        """The process ids of the lanes that are running."""
-        return [] if self._lanes is None else self._lanes.pids
+    def worker_pids(self) -> list[int]:
+        """The process ids of the workers that are running."""
+        return [] if self._workers is None else self._workers.pids
 
     def start(self) -> None:
-        """Start the lanes without waiting for them, where there is something else to do first.
+        """Start the workers and do not wait for them. For callers with something else to do first.
 
         Raises:
             PoolClosed: the pool was closed.
@@ -68,116 +67,108 @@ class EnrichPool:
         self._started()
 
     def enrich(
-        self, objects: Sequence[StorageObject], depth: Depth, *, patience: float | None = None
+        self, objects: Sequence[StorageObject], depth: Depth, *, grace_seconds: float | None = None
     ) -> list[Outcome]:
-        """Read objects and say what they are. Many threads may call.
+        """Download and probe objects. Many threads may call.
 
-        Blocks until all are done; with `patience`, only for so many seconds after the first of them
-        had an outcome that is more than a failure for now. What is still under way then goes on,
-        and a later call that asks for the same objects gets what became of it.
+        Blocks until all are done. With `grace_seconds`, blocks only that long after the first
+        outcome that is not a transient failure. Objects that are not done by then stay in work, and
+        a later call that asks for the same objects gets their outcomes.
 
         Returns:
-            One outcome for each object that is done, in their order. An object that cannot be read,
-            or that no probe can cope with, has an outcome that says so.
+            One outcome for each object that is done, in their order. The outcome of an object that
+            cannot be read, or that no probe can cope with, has the status failed and a reason.
 
         Raises:
             PoolClosed: `close` was called, before or meanwhile.
-            LaneStartError: the lane processes cannot start.
+            WorkerStartError: the worker processes cannot start.
         """
-        lanes = self._engaged()
+        workers = self._begin_call()
         try:
             if not objects:
                 return []
-            return self._wait_for(lanes, objects, depth, patience)
+            return self._wait_for(workers, objects, depth, grace_seconds)
         finally:
-            self._disengage()
+            self._end_call()
 
     def _wait_for(
         self,
-        lanes: Crew | LaneThread,
+        workers: WorkerPool,
         objects: Sequence[StorageObject],
         depth: Depth,
-        patience: float | None,
+        grace_seconds: float | None,
     ) -> list[Outcome]:
         caller = Caller(len(objects))
-        under_way = self._adopted(objects, depth)
-        new = [at for at in range(len(objects)) if at not in under_way]
-        call = Call([objects[at] for at in new], depth, caller, new)
-        for at, (its_call, index) in under_way.items():
-            its_call.bring(index, caller, at)
-        under_way |= {at: (call, index) for index, at in enumerate(new)}
+        places = self._take_unfinished(objects, depth)
+        new = [at for at in range(len(objects)) if at not in places]
+        request = EnrichRequest([objects[at] for at in new], depth, caller, new)
+        for at, (earlier_request, index) in places.items():
+            earlier_request.send_to(caller, index, at)
+        places |= {at: (request, index) for index, at in enumerate(new)}
         if new:
-            lanes.submit(call)
+            workers.submit(request)
         try:
-            outcomes = caller.wait(patience)
-        except BaseException:  # Ctrl-C in the caller: nobody is waiting for the rest any more
-            call.is_abandoned = True
+            outcomes = caller.wait(grace_seconds)
+        except BaseException:  # Ctrl-C in the caller: nobody waits for the rest any more
+            request.is_abandoned = True
             raise
         with self._lock:
             for at, outcome in enumerate(outcomes):
                 if outcome is None:
-                    its_call, index = under_way[at]
-                    its_call.keep(index)
-                    self._left_under_way[objects[at], depth] = under_way[at]
+                    its_request, index = places[at]
+                    its_request.store(index)
+                    self._unfinished[objects[at], depth] = places[at]
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _adopted(
-        self, objects: Sequence[StorageObject], depth: Depth
-    ) -> dict[int, tuple[Call, int]]:
-        """What an earlier call has left under way of these objects."""
+    def _take_unfinished(self, objects: Sequence[StorageObject], depth: Depth) -> dict[int, _Place]:
+        """Those of these objects that an earlier call left in work, by their position."""
         with self._lock:
-            if not self._left_under_way:
+            if not self._unfinished:
                 return {}
             known = {
-                at: self._left_under_way.pop((each, depth), None) for at, each in enumerate(objects)
+                at: self._unfinished.pop((each, depth), None) for at, each in enumerate(objects)
             }
         return {at: place for at, place in known.items() if place is not None}
 
     def close(self) -> None:
-        """Kill the lanes at once and free whoever waits in `enrich` with `PoolClosed`."""
+        """Kill the workers at once. Callers that wait in `enrich` get `PoolClosed`."""
         with self._lock:
             self._is_closed = True
-            lanes = self._lanes
-        if lanes is not None:
-            lanes.close()
+            workers = self._workers
+        if workers is not None:
+            workers.close()
 
-    def _engaged(self) -> Crew | LaneThread:
-        """The lanes, which do not end for want of work before `_disengage` is called."""
+    def _begin_call(self) -> WorkerPool:
+        """The workers. They do not end for want of work before `_end_call` is called."""
         with self._lock:
-            lanes = self._started()
+            workers = self._started()
             self._callers += 1
-            if self._idle is not None:
-                self._idle.cancel()
-            return lanes
+            if self._idle_timer is not None:
+                self._idle_timer.cancel()
+            return workers
 
-    def _disengage(self) -> None:
+    def _end_call(self) -> None:
         with self._lock:
             self._callers -= 1
             if not self._callers and self._idle_seconds is not None:
-                self._idle = threading.Timer(self._idle_seconds, self._rest)
-                self._idle.daemon = True
-                self._idle.start()
+                self._idle_timer = threading.Timer(self._idle_seconds, self._end_idle_workers)
+                self._idle_timer.daemon = True
+                self._idle_timer.start()
 
-    def _rest(self) -> None:
-        """End the lanes, unless somebody has work for them after all."""
+    def _end_idle_workers(self) -> None:
+        """End the workers, unless a call came after this timer had fired."""
         with self._lock:
-            if self._callers or self._idle is not threading.current_thread():
+            if self._callers or self._idle_timer is not threading.current_thread():
                 return
-            lanes, self._lanes = self._lanes, None
-            self._left_under_way.clear()  # nobody came back for it
-        if lanes is not None:
-            lanes.close()
+            workers, self._workers = self._workers, None
+            self._unfinished.clear()  # nobody came back for it
+        if workers is not None:
+            workers.close()
 
-    def _started(self) -> Crew | LaneThread:
+    def _started(self) -> WorkerPool:
         with self._lock:
             if self._is_closed:
                 raise PoolClosed("the pool was closed")
-            if self._lanes is None:
-                self._lanes = Crew(self._options) if self._options.lanes else self._lane_thread()
-            return self._lanes
-
-    def _lane_thread(self) -> LaneThread:
-        # Brings in what a lane needs, aiohttp and uvloop: for those who work in this process only.
-        from media_enricher.engine.lane_thread import LaneThread  # noqa: PLC0415
-
-        return LaneThread(self._options)
+            if self._workers is None:
+                self._workers = WorkerPool(self._options)
+            return self._workers

@@ -1,13 +1,13 @@
-"""What a process that decodes strangers' bytes may do: work on what it was given, and nothing else.
+"""Confines a process that decodes untrusted bytes: it may work on what it was given, and no more.
 
-Each of these is set by the process itself, before the first of those bytes, and can't be undone:
-limits of the kernel (`setrlimit`), no capabilities and no new privileges, no look at it from
+The process itself sets all of these before it reads the first of those bytes, and cannot undo them:
+limits of the kernel (`setrlimit`), no capabilities and no new privileges, no access to it from
 outside through /proc or ptrace, and a seccomp filter, by libseccomp, that leaves it the system
 calls for reading, writing and memory. Opening a file, making a socket, starting a program and
 signalling another process fail with EPERM.
 
 The filter needs Linux and libseccomp (Debian: libseccomp2, which nearly every system has). Where
-either is missing the limits alone hold, and `shortcoming` says so.
+either is missing the limits alone hold, and `missing_protection` says so.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ ENVIRONMENT = frozenset(
     {"PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
     | {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "VIRTUAL_ENV", "COVERAGE_PROCESS_START"}
 )
-"""All that the engine's processes get of their parent's environment: a list of what is allowed, for
-nobody knows the names of all the secrets that an environment may hold."""
+"""The variables that the engine's processes get of their parent's environment. It is a list of what
+is allowed, because nobody knows the names of all the secrets that an environment may hold."""
 
-_COMPLAINT_BYTES = 1024 * 1024
-"""What it may write to a file: to the one that keeps its stderr."""
-_DESCRIPTORS_TO_COME = 8
+_STDERR_BYTES = 1024 * 1024
+"""The most it may write to a file: the one that stores its stderr."""
+_MORE_DESCRIPTORS = 8
 """Large objects come as open files, one at a time."""
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
@@ -60,16 +60,16 @@ _ALLOWED_CALLS = (
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "sigreturn"),
     *("getrlimit", "ugetrlimit", "exit", "exit_group"),
 )
-"""`open`, `socket`, `execve`, `kill` and hundreds of others are not among them, and `clone`, for a
-thread or a process, neither: the decoders are told to work in the one thread that there is."""
+"""`open`, `socket`, `execve`, `kill` and hundreds of others are not among them. Nor is `clone`, for
+a thread or a process: decoders are configured to use one thread."""
 
 
 _OWN_LIMITS = "prlimit64"
-"""Allowed for this process alone (its first argument 0): a large file needs room to be mapped."""
+"""Allowed for this process alone (its first argument 0): mapping a large file raises a limit."""
 
 
 _FCNTL_COMMANDS = (fcntl.F_DUPFD_CLOEXEC, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL)
-"""What mapping a file takes. Others (F_SETOWN, F_SETSIG and F_SETFL with O_ASYNC) have the kernel
+"""What mapping a file needs. Others (F_SETOWN, F_SETSIG and F_SETFL with O_ASYNC) have the kernel
 send any signal to any process of this user, which is as good as `kill`."""
 
 
@@ -97,42 +97,42 @@ class _CapabilityData(ctypes.Structure):
 
 
 def environment() -> dict[str, str]:
-    """What a process of the engine gets of this one's environment."""
-    kept = {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
-    # One thread is what each of them decodes with; more would only hold memory.
-    return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    """The part of this process's environment that a process of the engine gets."""
+    allowed = {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
+    # Each of them decodes with one thread; more would only hold memory.
+    return allowed | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-def keep_descriptors(*kept: int) -> None:
-    """Close whatever this process has inherited, but for these and the standard three."""
+def keep_descriptors(*descriptors: int) -> None:
+    """Close the descriptors that this process inherited, except these and the standard three."""
     for number in [int(each.name) for each in Path("/dev/fd").iterdir()]:
-        if number > 2 and number not in kept:
-            with suppress(OSError):  # the one that listed the others is closed by now
+        if number > 2 and number not in descriptors:
+            with suppress(OSError):  # the one that listed the others is closed already
                 os.close(number)
 
 
 def hide_from_others() -> None:
     """Keep other processes of this user from reading this one's memory and environment.
 
-    For those that hold keys, too. It also means that no core is dumped.
+    Processes that hold keys call it, too. It also prevents core dumps.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def limit_memory(more_bytes: int) -> None:
-    """Let this process have so many more bytes of memory than it has now.
+    """Let this process have at most so many more bytes of memory than it has now.
 
-    More is a MemoryError, or a decoder's own error, where it was asked for.
+    An allocation above it fails with MemoryError, or with the decoder's own error.
     """
-    if sys.platform == "linux":  # the only one where what a process has now is so easily told
+    if sys.platform == "linux":  # elsewhere there is no such simple way to read the current size
         pages = int(Path("/proc/self/statm").read_text().partition(" ")[0])
         _set_memory(pages * resource.getpagesize() + more_bytes)
 
 
 @contextmanager
-def room_for_file(length: int) -> Iterator[None]:
-    """Let a file of this length be mapped meanwhile, which counts as memory and takes none."""
+def more_memory(length: int) -> Iterator[None]:
+    """Raise the limit while a file of this length is mapped, which counts but uses no memory."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         yield
@@ -148,8 +148,8 @@ def _set_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 
 
-def shortcoming() -> str | None:
-    """What decoders have to do without on this machine, in a sentence; None if it is nothing."""
+def missing_protection() -> str | None:
+    """The protection that decoders lack on this machine, as a sentence; None if they have all."""
     if sys.platform != "linux":
         return f"there is no seccomp on {sys.platform}, so decoders run without a filter"
     if not _SECCOMP_IN_KERNEL.exists():
@@ -161,16 +161,16 @@ def shortcoming() -> str | None:
     return None
 
 
-def close_the_door() -> None:
-    """Give up all that decoding does not need; see the module. There is no way back.
+def confine() -> None:
+    """Give up all that decoding does not need; see the module. It cannot be undone.
 
     Raises:
         OSError: the kernel refuses it.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_COMPLAINT_BYTES, _COMPLAINT_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_STDERR_BYTES, _STDERR_BYTES))
     highest = max(int(each.name) for each in Path("/dev/fd").iterdir())
-    descriptors = highest + 1 + _DESCRIPTORS_TO_COME
+    descriptors = highest + 1 + _MORE_DESCRIPTORS
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     hide_from_others()
     if sys.platform != "linux":
@@ -178,12 +178,12 @@ def close_the_door() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities(libc)
-    if shortcoming() is None:
+    if missing_protection() is None:
         _filter_calls()
 
 
 def _drop_capabilities(libc: ctypes.CDLL) -> None:
-    """What root may do beyond others is of no use to a decoder."""
+    """Drop the capabilities of root, which a decoder does not need."""
     for capability in range(_LAST_CAPABILITY + 1):
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)

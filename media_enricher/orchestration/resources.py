@@ -69,24 +69,25 @@ def bucket(name: str) -> Bucket:
 def engine_options() -> EngineOptions:
     """How this process downloads and decodes.
 
-    Under threads all task runs share one set of lanes. Under the other runners each worker process
-    has one lane of its own: a process more, so that an object that kills its decoder costs one row.
+    Under threads, all task runs share one set of engine workers. Under the other runners, each
+    process that runs tasks has one engine worker: a process more, so that an object that kills its
+    decoder costs one row.
     """
     ours = settings()
     if ours.task_runner is not TaskRunnerName.THREADS:
-        share = max(16, ours.memory_mb // ours.lanes)
-        ours = ours.model_copy(update={"lanes": 1, "memory_mb": share})
+        share = max(16, ours.memory_mb // ours.engine_workers)
+        ours = ours.model_copy(update={"engine_workers": 1, "memory_mb": share})
     return EngineOptions.from_settings(ours, supabase_settings())
 
 
 def engine() -> EnrichPool:
-    """The process's lanes; started at the first use, closed by `close_engine`."""
+    """The process's engine; its workers start at the first use, closed by `close_engine`."""
     with _opening_engine:
         return _engine()
 
 
 def close_engine() -> None:
-    """Stop the lanes at once; whoever waits for them gets `PoolClosed`. Harmless when not open."""
+    """Stop the engine at once. Callers that wait get `PoolClosed`. Harmless when not open."""
     if _engine.cache_info().currsize:
         engine().close()
         _engine.cache_clear()

@@ -15,12 +15,12 @@ LOOPBACK = "127.0.0.1"
 
 
 def _threads(ours: Settings) -> TaskRunner[Any]:
-    # A thread only waits for its batch to come back from the lanes.
+    # A thread only waits for its batch to come back from the engine workers.
     return ThreadPoolTaskRunner(max_workers=ours.batches_in_flight)
 
 
 def _processes(ours: Settings) -> TaskRunner[Any]:
-    return ProcessPoolTaskRunner(max_workers=ours.lanes, initializer=follow_parent)
+    return ProcessPoolTaskRunner(max_workers=ours.engine_workers, initializer=follow_parent)
 
 
 def _dask(ours: Settings) -> TaskRunner[Any]:
@@ -30,8 +30,8 @@ def _dask(ours: Settings) -> TaskRunner[Any]:
         return DaskTaskRunner(address=ours.dask_address)
     return DaskTaskRunner(
         cluster_kwargs={
-            "n_workers": ours.lanes,
-            "threads_per_worker": 2,  # while one hands a batch back, the lane has the next
+            "n_workers": ours.engine_workers,
+            "threads_per_worker": 2,  # while one hands a batch back, the engine worker has the next
             "dashboard_address": f"{LOOPBACK}:0",  # by default, anybody could look at it
         }
     )
@@ -41,7 +41,7 @@ def _ray(ours: Settings) -> TaskRunner[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a run tells nobody that it runs
     from prefect_ray.task_runners import RayTaskRunner  # noqa: PLC0415 - slow, and an extra
 
-    here = {"num_cpus": ours.lanes, "include_dashboard": False}
+    here = {"num_cpus": ours.engine_workers, "include_dashboard": False}
     runner: TaskRunner[Any] = RayTaskRunner(
         address=ours.ray_address, init_kwargs=None if ours.ray_address else here
     )

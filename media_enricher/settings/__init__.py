@@ -1,21 +1,23 @@
 """The environment, read once.
 
-Five groups, for a command needs only what it uses: `SupabaseSettings` (where the project is and
-its keys), `DatabaseSettings` (for migrations alone), `Settings` (ours, under `MEDIA_ENRICHER_`,
-each with a default), `GatewaySettings` (the same, for the HTTP trigger alone) and `SetupSettings`
-(for `setup` alone). All are also read from `.env` in the current folder.
+There are five groups, so that a command needs only what it uses: `SupabaseSettings` (where the
+project is, and its keys), `DatabaseSettings` (for migrations), `Settings` (how runs work; under
+`MEDIA_ENRICHER_`, with defaults), `GatewaySettings` (the same, for the HTTP trigger) and
+`SetupSettings` (for `setup`). All are also read from `.env` in the current folder.
 """
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
-
-from dotenv import dotenv_values
 
 from media_enricher.settings.enricher import DEFAULT_EXIF_TAGS, Settings, TaskRunnerName
 from media_enricher.settings.gateway import GatewaySettings, WhoMayTrigger
-from media_enricher.settings.reading import SettingsError, read
+from media_enricher.settings.reading import (
+    SettingsError,
+    names_of_settings,
+    read,
+    variable_in_use,
+)
 from media_enricher.settings.setup import SetupSettings
 from media_enricher.settings.supabase import DatabaseSettings, SupabaseSettings
 from media_enricher.settings.values import BareUrl
@@ -43,7 +45,7 @@ __all__ = [
 
 @lru_cache
 def settings() -> Settings:
-    """Our own settings, read from the environment at the first call.
+    """The settings of runs, read from the environment at the first call.
 
     Raises:
         SettingsError: a value is invalid.
@@ -92,16 +94,21 @@ def database_settings() -> DatabaseSettings:
 
 
 def run_environment() -> dict[str, str]:
-    """Those of our own settings that are set here, as environment variables for runs elsewhere.
+    """The settings of runs that are set here, as environment variables for runs elsewhere.
+
+    A setting that is set by its old name is given by its new one.
 
     Raises:
         SettingsError: a value is invalid.
     """
     settings()
-    here = dotenv_values(".env") | os.environ
-    return {name: value for name in run_variables() if (value := here.get(name))}
+    return {
+        names[0]: used.value
+        for names in names_of_settings(Settings)
+        if (used := variable_in_use(names))
+    }
 
 
 def run_variables() -> list[str]:
-    """The environment variables of our own settings, set or not."""
-    return [f"MEDIA_ENRICHER_{name.upper()}" for name in Settings.model_fields]
+    """The environment variables of the settings of runs, set or not, old names included."""
+    return [name for names in names_of_settings(Settings) for name in names]

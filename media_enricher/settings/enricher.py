@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from pydantic_settings import SettingsConfigDict
 
 from media_enricher.models import FlowName
@@ -13,7 +13,7 @@ from media_enricher.settings.reading import FromEnvironment
 from media_enricher.settings.values import CommaSeparated, Deployment
 
 SILENT_HEARTBEATS = 6
-"""So many heartbeats missed in a row, and a run may be gone."""
+"""A run that misses so many heartbeats in a row may be dead."""
 
 DEFAULT_EXIF_TAGS = (
     "Make",
@@ -38,7 +38,7 @@ DEFAULT_EXIF_TAGS = (
 
 
 class TaskRunnerName(StrEnum):
-    """How the mapped `enrich` task runs are carried out."""
+    """What runs the mapped `enrich` tasks."""
 
     THREADS = "threads"
     PROCESSES = "processes"
@@ -53,32 +53,45 @@ class Settings(FromEnvironment):
 
     task_runner: TaskRunnerName = Field(
         default=TaskRunnerName.THREADS,
-        description="`threads` or `processes` of one machine; `dask` or `ray`, a cluster.",
+        description="Where tasks run: `threads` or `processes` of one machine, or a `dask` or "
+        "`ray` cluster.",
     )
     dask_address: str | None = Field(
         default=None,
-        description="Of the Dask scheduler, as `tcp://scheduler:8786`. Default: a cluster of "
-        "processes on the run's own machine, for the length of the run.",
+        description="The address of the Dask scheduler, as `tcp://scheduler:8786`. Default: each "
+        "run starts a cluster of processes on its own machine, and ends it.",
     )
     ray_address: str | None = Field(
         default=None,
-        description="Of the Ray cluster, as `ray://head:10001`. Default: one on the run's own "
-        "machine, for the length of the run.",
+        description="The address of the Ray cluster, as `ray://head:10001`. Default: each run "
+        "starts a cluster on its own machine, and ends it.",
     )
-    lanes: int = Field(
+    engine_workers: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
         le=256,
-        description="Processes that download and decode. Default: the processors.",
+        validation_alias=AliasChoices("MEDIA_ENRICHER_ENGINE_WORKERS", "MEDIA_ENRICHER_LANES"),
+        description="Processes that download, each with a decoder process beside it. Default: one "
+        "per processor.",
     )
-    downloads_per_lane: int = Field(
-        default=32, ge=1, le=512, description="The most downloads at once in a lane."
+    downloads_per_engine_worker: int = Field(
+        default=32,
+        ge=1,
+        le=512,
+        validation_alias=AliasChoices(
+            "MEDIA_ENRICHER_DOWNLOADS_PER_ENGINE_WORKER", "MEDIA_ENRICHER_DOWNLOADS_PER_LANE"
+        ),
+        description="The most downloads at once in an engine worker.",
     )
     memory_mb: int = Field(
-        default=256, ge=16, description="Bytes of objects held in memory by all lanes, in MiB."
+        default=256,
+        ge=16,
+        description="Bytes of objects that all engine workers together hold in memory, in MiB.",
     )
     request_timeout_seconds: float = Field(
-        default=30.0, gt=0, description="The longest silence while Supabase answers."
+        default=30.0,
+        gt=0,
+        description="The longest wait for the next bytes of an answer of Supabase.",
     )
     retries: int = Field(
         default=3, ge=0, le=10, description="Retries of a transient failure within a run."
@@ -87,21 +100,23 @@ class Settings(FromEnvironment):
         default=1.0, ge=0, description="The delay before the first retry; it doubles from there."
     )
     max_attempts: int = Field(
-        default=3, ge=1, description="Runs that try a transiently failing object by themselves."
+        default=3,
+        ge=1,
+        description="The most runs that try an object whose failure is transient.",
     )
     max_pixels: int = Field(
         default=100_000_000,
         ge=1,
         description=(
-            "Images with more decoded pixels are not decoded. Whatever this says, one that would "
-            "take more than 360 MB of memory is not either."
+            "Images with more pixels than this are not decoded. Nor are images that need more than "
+            "360 MB of memory, whatever this setting says."
         ),
     )
     failure_threshold: float = Field(
         default=0.1,
         ge=0,
         le=1,
-        description="A run ends failed if it failed on a larger share of its selection's objects "
+        description="A run ends failed if more than this share of its objects failed, of those "
         "looked at so far.",
     )
     failure_threshold_minimum: int = Field(
@@ -113,13 +128,14 @@ class Settings(FromEnvironment):
     silence_seconds: float = Field(
         default=60.0,
         gt=0,
-        description="A run is taken for dead after so long without a sign of life, and not before "
-        "six heartbeats are missing.",
+        description="A run without a sign of life for this long counts as dead, but not before it "
+        "missed six heartbeats.",
     )
     buckets: CommaSeparated = Field(
         default=(),
-        description="The buckets that sweeps and webhooks keep current, separated by commas. "
-        "Default: none by sweeps, and all but those of results and snapshots by webhooks.",
+        description="The buckets that sweeps and webhooks keep up to date, separated by commas. "
+        "Default: sweeps look at none; webhooks are taken from all but the buckets of results and "
+        "snapshots.",
     )
     backfill_deployment: Deployment = Field(
         default="backfill/backfill",
@@ -132,38 +148,38 @@ class Settings(FromEnvironment):
     keep_days: float = Field(
         default=90.0,
         gt=0,
-        description="The audit of requests to start runs, and what else is kept of them, is "
-        "deleted after so long.",
+        description="The audit of requests to start runs, and all else that is stored about them, "
+        "is deleted after so many days.",
     )
     snapshot: str = Field(
         default="bucket:media-enricher-snapshots",
-        description="Where snapshots go: `bucket:NAME`, or a folder.",
+        description="Where snapshots are written: `bucket:NAME`, or a folder.",
     )
     result_storage: str | None = Field(
         default=None,
-        description="Where the task cache lives: a folder, or a Prefect block as "
+        description="Where the task cache is: a folder, or a Prefect block as "
         "`block:supabase-bucket/media-enricher-results`. Default: `media-enricher` under Prefect's "
         "own local storage.",
     )
     cache_days: float = Field(
-        default=7.0, gt=0, description="Cached results older than this are swept."
+        default=7.0, gt=0, description="Cached results older than this are deleted."
     )
     location: bool = Field(
         default=False, description="Whether latitude and longitude are stored (privacy)."
     )
     exif_tags: CommaSeparated = Field(
         default=DEFAULT_EXIF_TAGS,
-        description="The EXIF tags kept in `exif`, separated by commas.",
+        description="The EXIF tags stored in `exif`, separated by commas.",
     )
 
     @property
     def batches_in_flight(self) -> int:
-        """Batches being enriched at once: enough that no lane waits while others are written."""
-        return self.lanes + 2
+        """Batches in work at once: enough that no engine worker waits while others are written."""
+        return self.engine_workers + 2
 
     @property
     def dead_after_seconds(self) -> float:
-        """Without a sign of life for so long, a run is taken for dead."""
+        """A run without a sign of life for this long counts as dead."""
         return max(self.silence_seconds, SILENT_HEARTBEATS * self.heartbeat_seconds)
 
     def deployment(self, flow: FlowName) -> str:

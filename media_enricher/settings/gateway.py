@@ -26,20 +26,22 @@ class GatewaySettings(FromEnvironment):
 
     who_may_trigger: WhoMayTrigger = Field(
         default=WhoMayTrigger.ADMINS,
-        description="Who starts runs over HTTP beside the service key: `admins` (by "
-        "`app_metadata`), or `signed_in` for every user.",
+        description="Who may start runs over HTTP besides the service key: `admins` (by "
+        "`app_metadata`), or every user (`signed_in`).",
     )
     requests_per_minute: int = Field(
-        default=10, ge=1, description="The most requests a minute of a user who is no admin."
+        default=10, ge=1, description="The most requests a minute of a user who is not an admin."
     )
     active_runs: int = Field(
-        default=10, ge=1, description="The most backfills of users queued or running at once."
+        default=10,
+        ge=1,
+        description="The most backfills of users that are queued or running at once.",
     )
     tenant_active_runs: int = Field(
         default=4,
         ge=1,
-        description="Of these, the most of one tenant. Users who belong to none share one such "
-        "quota, but for admins.",
+        description="Of these, the most of one tenant. Users without a tenant share one such "
+        "quota, except admins.",
     )
     user_active_runs: int = Field(
         default=4, ge=1, description="Of these, the most of one user, admins included."
@@ -47,13 +49,13 @@ class GatewaySettings(FromEnvironment):
     service_active_runs: int = Field(
         default=100,
         ge=1,
-        description="The most backfills that the service key may have queued or running, beside "
-        "those of users.",
+        description="The most backfills of the service key that are queued or running at once, "
+        "besides those of users.",
     )
     waiting_objects: int = Field(
         default=10_000,
         ge=1,
-        description="The most single objects that a tenant may have waiting for `POST /enrich`.",
+        description="The most single objects of a tenant that may be queued by `POST /enrich`.",
     )
     unauthenticated_per_minute: int = Field(
         default=60,
@@ -68,22 +70,22 @@ class GatewaySettings(FromEnvironment):
     )
     webhook_secret: LongSecret = Field(
         default=None,
-        description="What database webhooks send as `x-webhook-secret`. Without it they need a "
-        "service key.",
+        description="What database webhooks send as `x-webhook-secret`. If it is not set, they "
+        "need a service key.",
     )
     public_url: BareUrl | None = Field(
         default=None,
-        description="Where the gateway is reached, for the links in its answers. Default: the "
-        "address it listens on, and links without a host where it was asked by another name.",
+        description="The URL of the gateway, for the links in its answers. Default: the "
+        "address it listens on; requests to another host name get links without a host.",
     )
     trusted_proxies: Proxies = Field(
         default=(),
         validation_alias=AliasChoices("MEDIA_ENRICHER_TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS"),
-        description="Addresses and networks of proxies that are believed about the caller's "
-        "address (`X-Forwarded-For`), separated by commas; `*` for any.",
+        description="Addresses and networks of proxies whose `X-Forwarded-For` is trusted, "
+        "separated by commas; `*` for any.",
     )
     request_seconds: float = Field(
-        default=5.0, gt=0, description="A request that has not arrived whole by then is ended."
+        default=5.0, gt=0, description="A request that takes longer than this to arrive is ended."
     )
     connections: int = Field(
         default=500, ge=1, description="The most connections at once; more are answered 503."
@@ -93,21 +95,22 @@ class GatewaySettings(FromEnvironment):
     )
     prefect_ui_url: BareUrl | None = Field(
         default=None,
-        description="Where people reach Prefect's UI. Default: beside Prefect's API.",
+        description="The URL of Prefect's UI, for people. Default: beside Prefect's API.",
     )
     service_role_key: SecretStr | None = Field(
         default=None,
         validation_alias="SUPABASE_SERVICE_ROLE_KEY",
-        description="Set beside a secret key, servers may bring either.",
+        description="The legacy service_role JWT. If a secret key is set, too, servers may send "
+        "either.",
     )
     jwt_secret: LongSecret = Field(
         default=None,
         validation_alias="SUPABASE_JWT_SECRET",
-        description="The legacy JWT secret, where users' tokens are still signed with it (HS256). "
-        "Without it, only ES256 and RS256 are taken.",
+        description="The legacy JWT secret, if users' tokens are still signed with it (HS256). "
+        "If it is not set, only ES256 and RS256 are accepted.",
     )
     jwt_issuer: str | None = Field(
         default=None,
         validation_alias="SUPABASE_JWT_ISSUER",
-        description="Who issues users' tokens. Default: the project's URL and `/auth/v1`.",
+        description="The issuer of users' tokens. Default: the project's URL and `/auth/v1`.",
     )

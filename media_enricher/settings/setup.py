@@ -1,4 +1,4 @@
-"""What is set up beside the deployments."""
+"""What `media-enricher setup` makes besides the deployments."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from media_enricher.settings.values import SecretUrl
 
 
 class SetupSettings(FromEnvironment):
-    """What `media-enricher setup` makes besides. Every setting has a default."""
+    """What `media-enricher setup` makes besides the deployments. Every setting has a default."""
 
     model_config = SettingsConfigDict(env_prefix="MEDIA_ENRICHER_", env_ignore_empty=True)
 
     notification_url: SecretUrl = Field(
         default=None,
-        description="The webhook that is told of failed and crashed runs, as Slack, Mattermost and "
-        "others offer it.",
+        description="The webhook that gets a message about each failed or crashed run, as Slack, "
+        "Mattermost and others offer it.",
     )
     image: str | None = Field(
         default=None,

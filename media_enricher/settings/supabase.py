@@ -10,9 +10,9 @@ from media_enricher.settings.values import BareUrl
 
 
 class SupabaseSettings(FromEnvironment):
-    """Where the Supabase project is, and the keys to it."""
+    """Where the Supabase project is, and its keys."""
 
-    # `SUPABASE_SECRET_KEY=` leaves the other name its say.
+    # With `SUPABASE_SECRET_KEY=`, the other name counts.
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
     url: BareUrl = Field(

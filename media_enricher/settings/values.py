@@ -1,4 +1,4 @@
-"""Kinds of values that a variable of the environment may have to be."""
+"""The kinds of values that settings may have."""
 
 from __future__ import annotations
 

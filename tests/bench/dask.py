@@ -22,8 +22,8 @@ from tests.dask_cluster import dask_cluster
 
 LEGEND = f"""\
 All on one machine of {CORES} cores, which the local stack and a Prefect server share. Dask's
-scheduler and workers run before the flow does; each worker process has one lane. From the first
-plan to the last commit."""
+scheduler and workers run before the flow does; each worker process has one engine worker. From
+the first plan to the last commit."""
 
 console = Console(stderr=True)
 
@@ -89,12 +89,12 @@ def _runner(stage: Stage, workers: int) -> Iterator[dict[str, str]]:
     if not workers:
         yield {"MEDIA_ENRICHER_TASK_RUNNER": "threads"}
         return
-    lanes = {"MEDIA_ENRICHER_LANES": str(workers)}
+    engine_workers = {"MEDIA_ENRICHER_ENGINE_WORKERS": str(workers)}
     with (
         tempfile.TemporaryDirectory() as folder,
-        dask_cluster(stage.stack.environment() | lanes, workers, Path(folder)) as cluster,
+        dask_cluster(stage.stack.environment() | engine_workers, workers, Path(folder)) as cluster,
     ):
-        yield lanes | {
+        yield engine_workers | {
             "MEDIA_ENRICHER_TASK_RUNNER": "dask",
             "MEDIA_ENRICHER_DASK_ADDRESS": cluster.address,
         }

@@ -356,9 +356,9 @@ class TestTheServer:
     ) -> None:
         monkeypatch.chdir(tmp_path)  # no .env here
         monkeypatch.delenv("SUPABASE_URL")
-        monkeypatch.setenv("MEDIA_ENRICHER_LANES", "none")
+        monkeypatch.setenv("MEDIA_ENRICHER_ENGINE_WORKERS", "none")
 
         found = diagnoses()["Settings"]["found"]
 
         assert "SUPABASE_URL is not set" in found
-        assert "MEDIA_ENRICHER_LANES" in found
+        assert "MEDIA_ENRICHER_ENGINE_WORKERS" in found

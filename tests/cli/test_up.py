@@ -284,7 +284,10 @@ def test_killed_while_it_starts_it_leaves_no_process(tmp_path: Path, count: int)
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
-        ({"MEDIA_ENRICHER_LANES": "many"}, "MEDIA_ENRICHER_LANES = 'many' is invalid"),
+        (
+            {"MEDIA_ENRICHER_ENGINE_WORKERS": "many"},
+            "MEDIA_ENRICHER_ENGINE_WORKERS = 'many' is invalid",
+        ),
         ({"MEDIA_ENRICHER_WHO_MAY_TRIGGER": "all"}, "MEDIA_ENRICHER_WHO_MAY_TRIGGER = 'all' is"),
         ({"PREFECT_LOGGING_LEVEL": "LOUD"}, "LOUD"),
     ],

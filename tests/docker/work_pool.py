@@ -120,12 +120,12 @@ def test_what_was_read_outlives_the_container_that_read_it(
 def test_no_key_is_where_prefect_shows_it(
     runs: Runs, migrated_stack: LocalStack, bucket: FilledBucket
 ) -> None:
-    run_id = runs.start(bucket, MEDIA_ENRICHER_LANES="1")
+    run_id = runs.start(bucket, MEDIA_ENRICHER_ENGINE_WORKERS="1")
     container = runs.container_of(run_id)
     assert container.attrs["HostConfig"]["Memory"] == 4 * 1024**3
     given = dict(line.split("=", 1) for line in container.attrs["Config"]["Env"])
     assert given["SUPABASE_SECRET_KEY"] == migrated_stack.service_key
-    assert given["MEDIA_ENRICHER_LANES"] == "1"
+    assert given["MEDIA_ENRICHER_ENGINE_WORKERS"] == "1"
     runs.wait_for_end(run_id)
 
     keys = (migrated_stack.service_key, migrated_stack.service_role_jwt, AUTH_STRING)

@@ -50,7 +50,7 @@ MakePool = Callable[..., EnrichPool]
 
 @pytest.fixture
 def make_pool(needs_processes: None, storage: FaultyStorage) -> Iterator[MakePool]:
-    """Make pools over the faulty server; in-process unless asked otherwise."""
+    """Make pools over the faulty server, of one worker unless asked otherwise."""
     pools: list[EnrichPool] = []
 
     def make(*, idle_seconds: float | None = None, **options: Any) -> EnrichPool:
@@ -58,7 +58,7 @@ def make_pool(needs_processes: None, storage: FaultyStorage) -> Iterator[MakePoo
         defaults: dict[str, Any] = {
             "supabase_url": storage.url,
             "service_key": "sb_secret_of_the_tests",
-            "lanes": 0,
+            "workers": 1,
             "probe": probe,
             "silence_seconds": 5.0,
         }
@@ -72,6 +72,6 @@ def make_pool(needs_processes: None, storage: FaultyStorage) -> Iterator[MakePoo
 
 @pytest.fixture
 def poisonous_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lanes whose probe dies of, or hangs on, bytes that say so: see `poison/sitecustomize.py`."""
+    """Decoders that die of, or hang on, bytes that say so: see `poison/sitecustomize.py`."""
     known = os.environ.get("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(POISON), *filter(None, [known])]))

@@ -20,7 +20,7 @@ Answer = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
 
 
 @dataclass
-class Asked:
+class ReceivedRequest:
     """One request that the server got."""
 
     path: str
@@ -41,13 +41,13 @@ def plain(*, ranges: bool = True, **headers: str) -> Answer:
 
     async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
         sent = {"ETag": etag_of(data)} | with_dashes
-        asked = request.http_range if ranges else slice(None)
-        if asked.start is None:
+        wanted = request.http_range if ranges else slice(None)
+        if wanted.start is None:
             return web.Response(body=data, headers=sent, content_type="image/png")
-        if asked.start >= len(data):
+        if wanted.start >= len(data):
             return web.Response(status=416, headers={"Content-Range": f"bytes */{len(data)}"})
-        body = data[asked.start : asked.stop]
-        sent["Content-Range"] = f"bytes {asked.start}-{asked.start + len(body) - 1}/{len(data)}"
+        body = data[wanted.start : wanted.stop]
+        sent["Content-Range"] = f"bytes {wanted.start}-{wanted.start + len(body) - 1}/{len(data)}"
         return web.Response(status=206, body=body, headers=sent, content_type="image/png")
 
     return answer
@@ -154,7 +154,7 @@ class FaultyStorage:
         self.next_answers: dict[str, list[Answer]] = defaultdict(list)
         self.usual: Answer = plain()
         self.delay_seconds = 0.0
-        self.asked: list[Asked] = []
+        self.requests: list[ReceivedRequest] = []
         self.most_at_once = 0
         self._at_once = 0
         self._peers: set[object] = set()
@@ -182,9 +182,9 @@ class FaultyStorage:
         """How many connections were made so far."""
         return len(self._peers)
 
-    def requests_for(self, path: str) -> list[Asked]:
+    def requests_for(self, path: str) -> list[ReceivedRequest]:
         """The requests that came for one object, in order."""
-        return [asked for asked in self.asked if asked.path == path]
+        return [request for request in self.requests if request.path == path]
 
     async def _start(self) -> None:
         application = web.Application()
@@ -204,7 +204,7 @@ class FaultyStorage:
     async def _get(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]
         headers = dict(request.headers)
-        self.asked.append(Asked(path, time.monotonic(), headers.get("Range"), headers))
+        self.requests.append(ReceivedRequest(path, time.monotonic(), headers.get("Range"), headers))
         self._peers.add(request.transport.get_extra_info("peername") if request.transport else None)
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)

@@ -71,9 +71,9 @@ def test_it_yields_when_answers_take_several_times_as_long(clock: Clock) -> None
 def test_one_wave_of_overload_answers_halves_it_once(clock: Clock) -> None:
     async def run() -> None:
         limiter = AdaptiveLimiter(64, clock=clock, jitter=0)
-        asked_at = [await limiter.acquire() for _ in range(START)]
+        requested_at = [await limiter.acquire() for _ in range(START)]
         clock.now += 0.1
-        for moment in asked_at:
+        for moment in requested_at:
             limiter.overloaded(moment, retry_after=None)
             limiter.release()
         assert limiter.limit == START // 2
@@ -85,8 +85,8 @@ def test_nothing_is_asked_before_retry_after_is_over() -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
         limiter = AdaptiveLimiter(64)
-        asked_at = await limiter.acquire()
-        limiter.overloaded(asked_at, retry_after=0.3)
+        requested_at = await limiter.acquire()
+        limiter.overloaded(requested_at, retry_after=0.3)
         limiter.release()
         waited_from = loop.time()
         await asyncio.gather(*(limiter.acquire() for _ in range(4)))
@@ -100,9 +100,9 @@ def test_a_server_that_names_no_time_gets_longer_and_longer_pauses(clock: Clock)
         limiter = AdaptiveLimiter(64, clock=clock, jitter=0)
         pauses = []
         for _ in range(4):
-            asked_at = clock.now
+            requested_at = clock.now
             clock.now += 0.01
-            limiter.overloaded(asked_at, retry_after=None)
+            limiter.overloaded(requested_at, retry_after=None)
             pauses.append(limiter._resume_at - clock.now)
             clock.now = limiter._resume_at + 0.01
         assert pauses == pytest.approx([0.5, 1, 2, 4])

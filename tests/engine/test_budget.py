@@ -1,4 +1,4 @@
-"""A lane's memory is bounded, and shared out in the order of asking."""
+"""A worker's memory is bounded, and shared out in the order of asking."""
 
 from __future__ import annotations
 

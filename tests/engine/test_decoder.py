@@ -28,11 +28,10 @@ def attacked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("attacked")
-@pytest.mark.parametrize("lanes", [0, 1])
 def test_code_in_a_decoder_finds_no_key_and_opens_nothing(
-    lanes: int, make_pool: MakePool, put: Put, storage: FaultyStorage
+    make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
-    pool = make_pool(lanes=lanes)
+    pool = make_pool(workers=1)
     attack = put("attack", b"ATTACK!!" + storage.url.encode())
     objects = [put("a.png", png(1)), attack, put("b.png", png(2))]
     before, attacked, after = pool.enrich(objects, Depth.FULL)
@@ -40,30 +39,30 @@ def test_code_in_a_decoder_finds_no_key_and_opens_nothing(
     assert attacked.asset.title is not None, attacked.asset.error_message
     succeeded = json.loads(attacked.asset.title)
     assert succeeded == [], "what the code in the decoder could do"
-    assert len(storage.asked) == len(objects), "nothing was asked of Storage but the objects"
+    assert len(storage.requests) == len(objects), "nothing was asked of Storage but the objects"
 
 
 @pytest.mark.usefixtures("attacked")
 @pytest.mark.parametrize("takes_over", [b"SILENCE!", b"FLOODING"])
-def test_a_decoder_that_was_taken_over_does_not_hold_up_its_lane(
+def test_a_decoder_that_was_taken_over_does_not_hold_up_its_worker(
     takes_over: bytes, make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
     """It says that it is at nothing, so that none can be blamed; or never ends a message."""
     objects = [put(f"{width}.png", png(width)) for width in range(1, 9)]
     objects[4] = put("attack", takes_over)
-    outcomes = make_pool(lanes=1, probe_seconds=1.0).enrich(objects, Depth.FULL)
+    outcomes = make_pool(workers=1, probe_seconds=1.0).enrich(objects, Depth.FULL)
     codes = [outcome.asset.error_code for outcome in outcomes]
     assert codes == [None] * 4 + [ErrorCode.PROBE_CRASHED] + [None] * 3
-    assert len(storage.asked) == len(objects), "nothing is downloaded again"
+    assert len(storage.requests) == len(objects), "nothing is downloaded again"
 
 
 @pytest.mark.usefixtures("attacked")
 def test_no_process_of_the_engine_is_given_the_environment(make_pool: MakePool, put: Put) -> None:
-    pool = make_pool(lanes=1)
+    pool = make_pool(workers=1)
     pool.enrich([put("a.png", png(1))], Depth.FULL)
-    lane = psutil.Process(pool.lane_pids[0])
-    engine = [lane, *lane.children(recursive=True)]
-    assert len(engine) == 3, "the lane, the template of decoders, and the decoder"
+    worker = psutil.Process(pool.worker_pids[0])
+    engine = [worker, *worker.children(recursive=True)]
+    assert len(engine) == 3, "the worker, the fork server of decoders, and the decoder"
     for process in engine:
         assert KEY not in str(process.environ())
         assert KEY not in str(process.cmdline())

@@ -62,6 +62,7 @@ def test_overload_in_the_body_counts_too(
 
 def test_a_date_to_come_back_at_is_kept(pool: EnrichPool, put: Put, storage: FaultyStorage) -> None:
     one = put("a.png", png(1))
+    pool.enrich([put("warm.png", png(2))], Depth.FULL)  # the start of its worker takes time, too
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
     storage.next_answers["b/a.png"] = [refuse(429, Retry_After=later)]
     pool.enrich([one], Depth.FULL)
@@ -78,7 +79,7 @@ def test_one_overload_answer_holds_back_every_object(
     outcomes = pool.enrich(objects, Depth.FULL)
     assert {outcome.asset.status for outcome in outcomes} == {AssetStatus.ENRICHED}
     refused_at = storage.requests_for("b/1.png")[0].at + storage.delay_seconds
-    during_pause = [a for a in storage.asked if refused_at + 0.1 < a.at < refused_at + 0.9]
+    during_pause = [a for a in storage.requests if refused_at + 0.1 < a.at < refused_at + 0.9]
     assert during_pause == []
 
 
@@ -95,7 +96,7 @@ def test_overload_without_end_fails_for_now(
     assert outcome.asset.error_code is code
     assert outcome.is_transient_failure
     assert outcome.attempts == 1
-    assert len(storage.asked) == 3
+    assert len(storage.requests) == 3
 
 
 @pytest.mark.parametrize("depth", list(Depth))
@@ -107,7 +108,7 @@ def test_a_short_body_is_a_network_error_and_no_truncated_image(
     storage.usual = cut_short(60, reset=reset)
     (outcome,) = pool.enrich([one], depth)
     assert outcome.asset.error_code is ErrorCode.NETWORK
-    assert len(storage.asked) == 1, "the retry is the caller's"
+    assert len(storage.requests) == 1, "the retry is the caller's"
 
 
 def test_no_server_is_a_network_error(make_pool: MakePool, put: Put) -> None:
@@ -166,7 +167,7 @@ def test_refusals(
     (outcome,) = pool.enrich([one], depth)
     assert outcome.asset.error_code is code
     assert "HTTP" in (outcome.asset.error_message or "")
-    assert len(storage.asked) == 1
+    assert len(storage.requests) == 1
 
 
 def test_bad_objects_do_not_cost_their_neighbours(
@@ -193,7 +194,7 @@ def test_a_weak_etag_is_stored_as_a_strong_one(
 
 def test_compression_is_not_asked_for(pool: EnrichPool, put: Put, storage: FaultyStorage) -> None:
     pool.enrich([put("a.png", png(1))], Depth.FULL)
-    assert storage.asked[0].headers["Accept-Encoding"] == "identity"
+    assert storage.requests[0].headers["Accept-Encoding"] == "identity"
 
 
 @pytest.mark.parametrize("depth", list(Depth))
@@ -240,7 +241,7 @@ def test_an_empty_object_is_empty_whatever_its_listing_says(
     assert outcome.asset.error_code is ErrorCode.EMPTY
     assert outcome.asset.size_bytes == 0
     if listed_size == 0:
-        assert [asked.byte_range for asked in storage.asked] == [None]
+        assert [request.byte_range for request in storage.requests] == [None]
 
 
 def test_a_body_of_unknown_length_is_read_to_its_end(
@@ -325,10 +326,10 @@ def test_only_the_missing_bytes_are_fetched_by_further_ranges(
     data = jpeg_with_a_late_size(321)
     (outcome,) = pool.enrich([put("a.jpg", data)], Depth.HEADER)
     assert outcome.asset.width == 321
-    assert len(storage.asked) > 1
+    assert len(storage.requests) > 1
     stops = [0]
-    for asked in storage.asked:
-        start, stop = (asked.byte_range or "").removeprefix("bytes=").split("-")
+    for request in storage.requests:
+        start, stop = (request.byte_range or "").removeprefix("bytes=").split("-")
         assert int(start) == stops[-1]
         stops.append(int(stop) + 1)
     assert outcome.bytes_read == min(stops[-1], len(data))

@@ -1,4 +1,4 @@
-"""What callers of the engine rely on, whichever way its lanes are run."""
+"""What callers of the engine rely on."""
 
 from __future__ import annotations
 
@@ -16,82 +16,84 @@ from tests.engine.conftest import MakePool, Put, png
 from tests.engine.faulty_storage import FaultyStorage, etag_of, held, refuse, silent
 from tests.waiting import PROMPT_SECONDS, wait_for
 
-pytestmark = [
-    pytest.mark.parametrize("lanes", [0, 2]),
-    pytest.mark.usefixtures("needs_processes"),
-]
+pytestmark = pytest.mark.usefixtures("needs_processes")
+
+WORKERS = 2
 
 
 @pytest.mark.parametrize("depth", list(Depth))
 def test_outcomes_are_in_the_order_of_the_objects(
-    depth: Depth, lanes: int, make_pool: MakePool, put: Put
+    depth: Depth, make_pool: MakePool, put: Put
 ) -> None:
     objects = [put(f"{width}.png", png(width)) for width in range(1, 301)]
-    outcomes = make_pool(lanes=lanes).enrich(objects, depth)
+    outcomes = make_pool(workers=WORKERS).enrich(objects, depth)
     assert [outcome.asset.width for outcome in outcomes] == list(range(1, 301))
     assert [outcome.asset.path for outcome in outcomes] == [member.path for member in objects]
     assert {outcome.asset.depth for outcome in outcomes} == {depth}
 
 
-def test_the_same_object_twice_has_two_outcomes(lanes: int, make_pool: MakePool, put: Put) -> None:
+def test_the_same_object_twice_has_two_outcomes(make_pool: MakePool, put: Put) -> None:
     one = put("a.png", png(7))
-    assert [o.asset.width for o in make_pool(lanes=lanes).enrich([one, one], Depth.FULL)] == [7, 7]
+    assert [o.asset.width for o in make_pool(workers=WORKERS).enrich([one, one], Depth.FULL)] == [
+        7,
+        7,
+    ]
 
 
 def test_what_is_done_does_not_wait_for_what_is_not(
-    lanes: int, make_pool: MakePool, put: Put, storage: FaultyStorage
+    make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
     objects = [put(f"{width}.png", png(width)) for width in range(1, 21)]
     released = threading.Event()
     for slow in (3, 17):
         storage.next_answers[f"b/{slow}.png"] = [held(released)]
-    pool = make_pool(lanes=lanes)
-    done = pool.enrich(objects, Depth.FULL, patience=0.5)
+    pool = make_pool(workers=WORKERS)
+    done = pool.enrich(objects, Depth.FULL, grace_seconds=0.5)
     assert [o.asset.width for o in done] == [w for w in range(1, 21) if w not in (3, 17)]
     released.set()
     rest = pool.enrich([objects[2], objects[16]], Depth.FULL)
     assert [outcome.asset.width for outcome in rest] == [3, 17]
-    assert len(storage.asked) == len(objects), "what was under way is not asked for again"
+    assert len(storage.requests) == len(objects), "what was under way is not asked for again"
 
 
 def test_a_failure_for_now_is_not_worth_an_early_answer(
-    lanes: int, make_pool: MakePool, put: Put, storage: FaultyStorage
+    make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
     failing, slow = put("failing.png", png(1)), put("slow.png", png(2))
     released = threading.Event()
     storage.next_answers["b/failing.png"] = [refuse(500)]
     storage.next_answers["b/slow.png"] = [held(released)]
-    pool = make_pool(lanes=lanes)
+    pool = make_pool(workers=WORKERS)
     with ThreadPoolExecutor(1) as callers:
-        answer = callers.submit(pool.enrich, [failing, slow], Depth.FULL, patience=0.01)
-        wait_for(lambda: len(storage.asked) == 2)
+        answer = callers.submit(pool.enrich, [failing, slow], Depth.FULL, grace_seconds=0.01)
+        wait_for(lambda: len(storage.requests) == 2)
         threading.Timer(0.5, released.set).start()
         codes = [outcome.asset.error_code for outcome in answer.result()]
     assert codes == [ErrorCode.UNAVAILABLE, None]
 
 
-def test_many_threads_share_one_pool(lanes: int, make_pool: MakePool, put: Put) -> None:
+def test_many_threads_share_one_pool(make_pool: MakePool, put: Put) -> None:
     objects = [put(f"{width}.png", png(width)) for width in range(1, 201)]
-    pool = make_pool(lanes=lanes)
+    pool = make_pool(workers=WORKERS)
     with ThreadPoolExecutor(8) as callers:
         batches = [objects[start : start + 10] for start in range(0, 200, 10)]
         answers = list(callers.map(lambda batch: pool.enrich(batch, Depth.FULL), batches))
     widths = [[outcome.asset.width for outcome in answer] for answer in answers]
     assert widths == [list(range(start, start + 10)) for start in range(1, 201, 10)]
-    assert len(pool.lane_pids) == lanes
+    assert len(pool.worker_pids) == WORKERS
 
 
-def test_no_objects_no_outcomes(lanes: int, make_pool: MakePool) -> None:
-    assert make_pool(lanes=lanes).enrich([], Depth.FULL) == []
+def test_no_objects_no_outcomes(make_pool: MakePool) -> None:
+    assert make_pool(workers=WORKERS).enrich([], Depth.FULL) == []
 
 
 def test_an_outcome_says_what_it_took(
-    lanes: int, make_pool: MakePool, put: Put, storage: FaultyStorage
+    make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
     data = png(50)
     storage.delay_seconds = 0.05
     tried = put("a.png", data, attempts=2, previous_etag='"old"', declared_content_type="image/x")
-    (outcome,) = make_pool(lanes=lanes).enrich([tried], Depth.FULL)
+    (outcome,) = make_pool(workers=WORKERS).enrich([tried], Depth.FULL)
     assert outcome.attempts == 3
     assert outcome.previous_etag == '"old"'
     assert outcome.bytes_read == outcome.asset.size_bytes == len(data)
@@ -101,30 +103,26 @@ def test_an_outcome_says_what_it_took(
 
 
 def test_the_etag_is_that_of_the_bytes_and_counts_their_tries(
-    lanes: int, make_pool: MakePool, put: Put
+    make_pool: MakePool, put: Put
 ) -> None:
     """An object overwritten after it was listed."""
     listed = put("a.png", png(50), etag='"of the version before"', size_bytes=3, attempts=2)
-    (outcome,) = make_pool(lanes=lanes).enrich([listed], Depth.FULL)
+    (outcome,) = make_pool(workers=WORKERS).enrich([listed], Depth.FULL)
     assert outcome.asset.etag == etag_of(png(50))
     assert outcome.asset.size_bytes == len(png(50))
     assert outcome.asset.status is AssetStatus.ENRICHED
     assert outcome.attempts == 1
 
 
-def test_a_missing_object_keeps_the_etag_it_was_listed_with(
-    lanes: int, make_pool: MakePool
-) -> None:
+def test_a_missing_object_keeps_the_etag_it_was_listed_with(make_pool: MakePool) -> None:
     listed = StorageObject(bucket="b", path="gone.png", etag='"it"', size_bytes=10)
-    (outcome,) = make_pool(lanes=lanes).enrich([listed], Depth.HEADER)
+    (outcome,) = make_pool(workers=WORKERS).enrich([listed], Depth.HEADER)
     assert outcome.asset.error_code is ErrorCode.NOT_FOUND
     assert outcome.asset.etag == '"it"'
 
 
-def test_close_frees_callers_at_once(
-    lanes: int, make_pool: MakePool, put: Put, storage: FaultyStorage
-) -> None:
-    pool = make_pool(lanes=lanes, silence_seconds=60.0)
+def test_close_frees_callers_at_once(make_pool: MakePool, put: Put, storage: FaultyStorage) -> None:
+    pool = make_pool(workers=WORKERS, silence_seconds=60.0)
     pool.enrich([put("warm.png", png(1))], Depth.FULL)
     stuck = put("stuck.png", png(2))
     storage.usual = silent(60)
@@ -148,9 +146,9 @@ def test_close_frees_callers_at_once(
     assert max(freed) - closed < PROMPT_SECONDS
 
 
-def test_a_closed_pool_stays_closed(lanes: int, make_pool: MakePool, put: Put) -> None:
+def test_a_closed_pool_stays_closed(make_pool: MakePool, put: Put) -> None:
     one = put("a.png", png(1))
-    never_used, used = make_pool(lanes=lanes), make_pool(lanes=lanes)
+    never_used, used = make_pool(workers=WORKERS), make_pool(workers=WORKERS)
     used.enrich([one], Depth.FULL)
     for pool in (never_used, used):
         pool.close()
@@ -159,10 +157,10 @@ def test_a_closed_pool_stays_closed(lanes: int, make_pool: MakePool, put: Put) -
             pool.enrich([one], Depth.FULL)
 
 
-def test_callers_that_race_with_close_never_hang(lanes: int, make_pool: MakePool, put: Put) -> None:
+def test_callers_that_race_with_close_never_hang(make_pool: MakePool, put: Put) -> None:
     one = put("a.png", png(1))
     for _ in range(5):
-        pool = make_pool(lanes=lanes)
+        pool = make_pool(workers=WORKERS)
         with ThreadPoolExecutor(4) as callers:
             ends = [callers.submit(_enrich_until_closed, pool, one) for _ in range(4)]
             time.sleep(0.02)
@@ -178,30 +176,30 @@ def _enrich_until_closed(pool: EnrichPool, one: StorageObject) -> str:
         return "closed"
 
 
-def test_lanes_without_work_end_and_start_again_with_the_next(
-    lanes: int, make_pool: MakePool, put: Put
+def test_workers_without_work_end_and_start_again_with_the_next(
+    make_pool: MakePool, put: Put
 ) -> None:
     one = put("a.png", png(7))
-    pool = make_pool(lanes=lanes, idle_seconds=0.2)
+    pool = make_pool(workers=WORKERS, idle_seconds=0.2)
     pool.enrich([one], Depth.FULL)
-    first = pool.lane_pids
-    wait_for(lambda: not any(map(psutil.pid_exists, first)), "the lanes do not end")
+    first = pool.worker_pids
+    wait_for(lambda: not any(map(psutil.pid_exists, first)), "the workers do not end")
     assert [outcome.asset.width for outcome in pool.enrich([one], Depth.FULL)] == [7]
-    assert len(pool.lane_pids) == lanes
-    assert not set(pool.lane_pids) & set(first)
+    assert len(pool.worker_pids) == WORKERS
+    assert not set(pool.worker_pids) & set(first)
 
 
-def test_lanes_at_work_do_not_end_however_long_it_takes(
-    lanes: int, make_pool: MakePool, put: Put, storage: FaultyStorage
+def test_workers_at_work_do_not_end_however_long_it_takes(
+    make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
-    pool = make_pool(lanes=lanes, idle_seconds=0.1)
+    pool = make_pool(workers=WORKERS, idle_seconds=0.1)
     pool.enrich([put("warm.png", png(1))], Depth.FULL)
     storage.delay_seconds = 0.5
     (outcome,) = pool.enrich([put("slow.png", png(2))], Depth.FULL)
     assert outcome.asset.width == 2
 
 
-PATIENCE = 0.2
+GRACE_SECONDS = 0.2
 
 
 def paths(members: Sequence[StorageObject] | Sequence[Outcome]) -> list[str]:
@@ -224,7 +222,7 @@ class Half:
         outcomes: list[Outcome] = []
         while len(outcomes) < len(self.ready):
             left = [member for member in self.objects if member.path not in paths(outcomes)]
-            outcomes += pool.enrich(left, Depth.FULL, patience=PATIENCE)
+            outcomes += pool.enrich(left, Depth.FULL, grace_seconds=GRACE_SECONDS)
         return outcomes
 
     def requests(self) -> dict[str, int]:
@@ -239,9 +237,9 @@ def half(storage: FaultyStorage, put: Put) -> Iterator[Half]:
 
 
 def test_what_arrives_while_nobody_waits_is_kept_for_the_next_to_ask(
-    lanes: int, make_pool: MakePool, half: Half, put: Put
+    make_pool: MakePool, half: Half, put: Put
 ) -> None:
-    pool = make_pool(lanes=lanes, silence_seconds=60.0)
+    pool = make_pool(workers=WORKERS, silence_seconds=60.0)
     half.read_the_ready(pool)
     half.released.set()
     # Released before these are asked for: when they have arrived, so have most of those.
@@ -255,9 +253,9 @@ def test_what_arrives_while_nobody_waits_is_kept_for_the_next_to_ask(
 
 
 def test_an_outcome_that_comes_meanwhile_is_for_whoever_asks_now(
-    lanes: int, make_pool: MakePool, half: Half, put: Put, storage: FaultyStorage
+    make_pool: MakePool, half: Half, put: Put, storage: FaultyStorage
 ) -> None:
-    pool = make_pool(lanes=lanes, silence_seconds=60.0)
+    pool = make_pool(workers=WORKERS, silence_seconds=60.0)
     half.read_the_ready(pool)
     new = put("new.png", png(99))
     with ThreadPoolExecutor(1) as callers:
@@ -270,16 +268,16 @@ def test_an_outcome_that_comes_meanwhile_is_for_whoever_asks_now(
 
 
 def test_close_frees_who_waits_for_what_an_earlier_call_left(
-    lanes: int, make_pool: MakePool, half: Half, put: Put, storage: FaultyStorage
+    make_pool: MakePool, half: Half, put: Put, storage: FaultyStorage
 ) -> None:
-    pool = make_pool(lanes=lanes, silence_seconds=60.0)
+    pool = make_pool(workers=WORKERS, silence_seconds=60.0)
     half.read_the_ready(pool)
     new = put("new.png", png(99))
     storage.next_answers["b/new.png"] = [held(half.released)]
     with ThreadPoolExecutor(2) as callers:
         calls = [
             callers.submit(pool.enrich, half.held[:2], Depth.FULL),  # nothing of its own
-            callers.submit(pool.enrich, [new, *half.held[2:]], Depth.FULL, patience=60.0),
+            callers.submit(pool.enrich, [new, *half.held[2:]], Depth.FULL, grace_seconds=60.0),
         ]
         wait_for(lambda: storage.requests_for("b/new.png"), "the call is not under way")
         pool.close()

@@ -101,7 +101,7 @@ def test_a_very_large_object_is_hashed_without_holding_it(
     put_real(bucket, "large.png", data)
     small = StorageObject(bucket=bucket, path="missing")
     pool.enrich([small], Depth.FULL)
-    with PeakMemory(pool.lane_pids) as memory:
+    with PeakMemory(pool.worker_pids) as memory:
         (outcome,) = pool.enrich(
             [StorageObject(bucket=bucket, path="large.png", size_bytes=len(data))], Depth.FULL
         )
@@ -126,10 +126,12 @@ def test_memory_is_bounded_by_bytes_in_flight(
         StorageObject(bucket=bucket, path=f"{number % 5}.png", size_bytes=len(data))
         for number in range(300)
     ]
-    ours = settings().model_copy(update={"memory_mb": 48, "lanes": 2, "downloads_per_lane": 64})
-    with EnrichPool(EngineOptions.from_settings(ours, supabase_settings())) as pool:
+    small = settings().model_copy(
+        update={"memory_mb": 48, "engine_workers": 2, "downloads_per_engine_worker": 64}
+    )
+    with EnrichPool(EngineOptions.from_settings(small, supabase_settings())) as pool:
         pool.enrich([StorageObject(bucket=bucket, path="missing")] * 20, Depth.FULL)
-        with PeakMemory(pool.lane_pids) as memory:
+        with PeakMemory(pool.worker_pids) as memory:
             outcomes = pool.enrich(objects, Depth.FULL)
     assert {outcome.asset.status for outcome in outcomes} == {AssetStatus.ENRICHED}
     assert memory.grown_bytes < 48 * MIB + 48 * MIB  # the budget, and what decoding takes

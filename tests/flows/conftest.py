@@ -44,7 +44,9 @@ def wired(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[None]:
     """Settings of this test's environment, and no connection left from another's."""
-    monkeypatch.setenv("MEDIA_ENRICHER_LANES", "1")  # more cost their start and gain nothing here
+    monkeypatch.setenv(
+        "MEDIA_ENRICHER_ENGINE_WORKERS", "1"
+    )  # more cost their start and gain nothing here
     resources.forget()
     yield
     resources.forget()
@@ -55,7 +57,7 @@ def _wired(wired: None) -> None:
     """Every test of flows."""
 
 
-SLOWLY = {"MEDIA_ENRICHER_LANES": "1", "MEDIA_ENRICHER_DOWNLOADS_PER_LANE": "1"}
+SLOWLY = {"MEDIA_ENRICHER_ENGINE_WORKERS": "1", "MEDIA_ENRICHER_DOWNLOADS_PER_ENGINE_WORKER": "1"}
 """An environment in which a run of 1,500 objects lasts long enough to be interfered with."""
 
 

@@ -59,7 +59,7 @@ def test_cancelling_it_takes_seconds_keeps_what_is_done_and_leaves_no_process(
         for child in psutil.Process(served.pid).children(recursive=True)
         if "resource_tracker" not in " ".join(child.cmdline())  # the supervisor's own
     ]
-    assert len(children) >= 2, "the run and its lane"
+    assert len(children) >= 2, "the run and its engine worker"
     asked = time.monotonic()
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(started.id, Cancelling())

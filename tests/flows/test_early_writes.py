@@ -22,7 +22,7 @@ __all__ = ["filled", "storage"]  # fixtures
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.enrich, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(tasks.enrich, "GRACE_SECONDS", 0.3)
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def test_nothing_is_started_for_objects_that_need_nothing(
     bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never() -> None:
-        raise AssertionError("the lanes were started")
+        raise AssertionError("the engine was started")
 
     monkeypatch.setattr(resources, "engine", never)
     monkeypatch.setattr(resources, "close_engine", lambda: None)

@@ -21,7 +21,7 @@ from tests.flows.conftest import FilledBucket, FlowProcess, photo
 from tests.flows.test_backfill import findings, run
 from tests.waiting import PROMPT_SECONDS, wait_for, wait_until_gone
 
-LANE = "media_enricher.engine.lane"
+ENGINE_WORKER = "media_enricher.engine.worker_main"
 BATCHES = 6
 
 
@@ -47,12 +47,12 @@ def path_of(number: int) -> str:
     return f"photos/{number:05}.jpg"
 
 
-def lanes_below(process: psutil.Process) -> list[psutil.Process]:
-    """The lanes of a process and of all that it has started."""
+def engine_workers_below(process: psutil.Process) -> list[psutil.Process]:
+    """The engine workers of a process and of all that it has started."""
     found = []
     for each in process.children(recursive=True):
         try:
-            if LANE in each.cmdline():
+            if ENGINE_WORKER in each.cmdline():
                 found.append(each)
         except psutil.NoSuchProcess:
             continue
@@ -69,10 +69,10 @@ def dask(needs_cluster: None, migrated_stack: LocalStack, tmp_path: Path) -> Ite
 
 def two(runner: str) -> dict[str, str]:
     """An environment for two processes that enrich."""
-    return {"MEDIA_ENRICHER_TASK_RUNNER": runner, "MEDIA_ENRICHER_LANES": "2"}
+    return {"MEDIA_ENRICHER_TASK_RUNNER": runner, "MEDIA_ENRICHER_ENGINE_WORKERS": "2"}
 
 
-def test_two_dask_workers_give_the_same_table_as_threads_and_keep_no_lane(
+def test_two_dask_workers_give_the_same_table_as_threads_and_keep_no_engine_worker(
     bucket: FilledBucket,
     start_flow: Callable[..., FlowProcess],
     dask: DaskCluster,
@@ -84,12 +84,12 @@ def test_two_dask_workers_give_the_same_table_as_threads_and_keep_no_lane(
         two("dask") | {"MEDIA_ENRICHER_DASK_ADDRESS": dask.address}, bucket=bucket.name, mode="all"
     )
     flow.wait_for_run_id()
-    wait_for(lambda: len(lanes_below(dask.workers)) == 2)
+    wait_for(lambda: len(engine_workers_below(dask.workers)) == 2)
     exit_code, last = flow.result()
     assert exit_code == 0, last
     assert last["message"].startswith("180 enriched, 1 failed, 1 unsupported of 182")
     assert findings(bucket) == by_threads
-    wait_for(lambda: not lanes_below(dask.workers))
+    wait_for(lambda: not engine_workers_below(dask.workers))
     assert len(dask.workers.children(recursive=True)) >= 2, "the workers are not ours to end"
 
 
@@ -102,7 +102,7 @@ def test_ray_gives_the_same_table_as_threads_and_leaves_no_process(
     by_threads = findings(bucket)
     flow = start_flow(two("ray"), bucket=bucket.name, mode="all")
     flow.wait_for_run_id()
-    wait_for(lambda: len(lanes_below(psutil.Process(flow.process.pid))) == 2)
+    wait_for(lambda: len(engine_workers_below(psutil.Process(flow.process.pid))) == 2)
     started = psutil.Process(flow.process.pid).children(recursive=True)
     exit_code, last = flow.result()
     assert exit_code == 0, last
@@ -117,7 +117,7 @@ def test_a_cancellation_stops_a_local_cluster_within_seconds(
     bucket: FilledBucket, start_flow: Callable[..., FlowProcess], runner: str
 ) -> None:
     in_several_batches(bucket, 200)
-    one_at_a_time = {"MEDIA_ENRICHER_DOWNLOADS_PER_LANE": "1"}
+    one_at_a_time = {"MEDIA_ENRICHER_DOWNLOADS_PER_ENGINE_WORKER": "1"}
     flow = start_flow(two(runner) | one_at_a_time, bucket=bucket.name)
     run_id = flow.wait_for_run_id()
     bucket.wait_for_downloads(50)

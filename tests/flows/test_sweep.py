@@ -368,7 +368,7 @@ def ends_a_batch() -> str:
 
 
 def kill_all(worker: psutil.Process) -> None:
-    """Kill a worker, its runs and their lanes at once, as the loss of their machine does."""
+    """Kill a worker, its runs and their engines at once, as the loss of their machine does."""
     if not worker.is_running():
         return
     family = [worker, *worker.children(recursive=True)]

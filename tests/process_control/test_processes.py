@@ -108,8 +108,7 @@ def test_many_threads_may_start_children() -> None:
 
 STARTED_OTHERWISE = {
     "process_control/processes.py": "the one way",
-    "media_enricher/engine/template.py": "the template of decoders sees to it itself",
-    "media_enricher/engine/lane_process.py": "a lane sees to it itself",
+    "media_enricher/engine/worker_process.py": "an engine worker sees to it itself",
     "media_enricher/setup/deployments.py": "by asyncio, with `parent_death`",
 }
 

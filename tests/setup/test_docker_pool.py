@@ -50,20 +50,20 @@ def test_the_image_is_that_of_the_last_set_up() -> None:
 
 
 def test_runs_get_the_settings_of_the_last_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MEDIA_ENRICHER_LANES", "3")
+    monkeypatch.setenv("MEDIA_ENRICHER_ENGINE_WORKERS", "3")
     monkeypatch.setenv("MEDIA_ENRICHER_WEBHOOK_SECRET", "s" * 32)  # the gateway's
     there = docker_template(None, None)
-    assert default(there, "env")["MEDIA_ENRICHER_LANES"] == "3"
+    assert default(there, "env")["MEDIA_ENRICHER_ENGINE_WORKERS"] == "3"
     assert "s" * 32 not in str(there)
 
-    monkeypatch.delenv("MEDIA_ENRICHER_LANES")
+    monkeypatch.delenv("MEDIA_ENRICHER_ENGINE_WORKERS")
     settings.settings.cache_clear()
     now = default(docker_template(there, None), "env")
-    assert "MEDIA_ENRICHER_LANES" not in now
+    assert "MEDIA_ENRICHER_ENGINE_WORKERS" not in now
     assert now["SUPABASE_SECRET_KEY"].startswith("{{ prefect.blocks.")
 
 
 def test_a_setting_that_runs_could_not_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MEDIA_ENRICHER_LANES", "many")
-    with pytest.raises(SettingsError, match="MEDIA_ENRICHER_LANES"):
+    monkeypatch.setenv("MEDIA_ENRICHER_ENGINE_WORKERS", "many")
+    with pytest.raises(SettingsError, match="MEDIA_ENRICHER_ENGINE_WORKERS"):
         docker_template(None, None)

@@ -41,7 +41,7 @@ from media_enricher.probe.source import Buffer, UnreadableError
 # What Pillow warns of either ends in an error code or does not show.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# One thread a picture: the lanes decode several pictures at once, which wastes nothing.
+# One thread a picture: the engine decodes several pictures at once, which wastes nothing.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {

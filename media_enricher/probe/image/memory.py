@@ -31,7 +31,7 @@ from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.source import Buffer, UnreadableError
 
 MAX_DECODED_BYTES = 360 * 1024 * 1024
-"""For one object. With Pillow, NumPy, the file's own bytes and the memory shared with the lane, a
+"""For one object. With Pillow, NumPy, the file's own bytes and the memory shared with the worker, a
 decoder stays within 512 MB."""
 
 _allocator: Any = Image.core  # type: ignore[attr-defined]  # documented as "Block allocator"

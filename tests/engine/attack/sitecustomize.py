@@ -64,7 +64,7 @@ def _local(name: str) -> Any:
 
 
 def _fall_silent() -> None:
-    """Be at nothing, as far as the lane can see, and never answer."""
+    """Be at nothing, as far as the worker can see, and never answer."""
     signal.setitimer(signal.ITIMER_PROF, 0)
     _local("word")[:8] = bytes(8)
     while True:

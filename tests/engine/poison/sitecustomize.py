@@ -1,4 +1,4 @@
-"""Run by Python at start-up in a lane of the tests: makes the probe a decoder with bugs.
+"""Run by Python at start-up in a worker of the tests: makes the probe a decoder with bugs.
 
 Real files that crash Pillow get fixed; these bytes stay poisonous.
 """

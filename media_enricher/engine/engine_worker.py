@@ -1,8 +1,8 @@
-"""What a lane does, in a process or a thread: download on an event loop, and have it decoded.
+"""What an engine worker does: download objects on an event loop, and pass them to its decoder.
 
-A fixed number of workers take objects from one queue. Downloads run ahead of the decoding as far
-as the lane's memory allows, so that the decoder, the scarce thing, always has something to do. The
-decoder is a process apart: a lane holds a key, and looks at no bytes of strangers.
+A fixed number of tasks take objects from one queue. Downloads run ahead of the decoding as far as
+the worker's memory allows, so that the decoder, which is the bottleneck, always has work. The
+decoder is another process: a worker holds a key, so it never reads untrusted bytes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import msgspec
 from media_enricher.engine.adaptive_limiter import AdaptiveLimiter
 from media_enricher.engine.budget import ByteBudget
 from media_enricher.engine.decoder_process import Decoder
+from media_enricher.engine.fork_server import ForkServer
 from media_enricher.engine.messages import Assignment, Effort, ProbeRequest, encode
 from media_enricher.engine.options import MIB, EngineOptions
 from media_enricher.engine.outcomes import outcome_of_failure
-from media_enricher.engine.template import Template
 from media_enricher.models import Depth, ErrorCode, StorageObject
 from media_enricher.probe import first_range
 from media_enricher.supabase.downloads import (
@@ -35,36 +35,36 @@ _ROOM_FOR_UNKNOWN_SIZE = MIB
 
 
 class Deliver(Protocol):
-    """Takes an encoded `Outcome`, as soon as there is one."""
+    """Takes the encoded `Outcome` of an assignment, named by its number."""
 
-    def __call__(self, ticket: int, outcome: bytes | msgspec.Raw, /) -> None: ...
+    def __call__(self, number: int, outcome: bytes | msgspec.Raw, /) -> None: ...
 
 
-class LaneCore:
+class EngineWorker:
     """Enriches what it is assigned. For one event loop, whose thread calls all its methods."""
 
-    def __init__(self, options: EngineOptions, template: Template, deliver: Deliver) -> None:
+    def __init__(self, options: EngineOptions, fork_server: ForkServer, deliver: Deliver) -> None:
         """Prepare.
 
         Args:
             options: how to work.
-            template: what its decoders are forked from.
+            fork_server: what its decoders are forked from.
             deliver: called on the loop's thread with each outcome.
         """
         self._options = options
         self._deliver = deliver
         self._assigned: asyncio.Queue[Assignment] = asyncio.Queue()
-        self._limiter = AdaptiveLimiter(options.downloads_per_lane)
-        self._budget = ByteBudget(options.lane_memory_bytes)
-        self._spool_bytes = min(options.spool_bytes, options.lane_memory_bytes)
-        self._decoder = Decoder(options, template)
+        self._limiter = AdaptiveLimiter(options.downloads_per_worker)
+        self._budget = ByteBudget(options.worker_memory_bytes)
+        self._spool_bytes = min(options.spool_bytes, options.worker_memory_bytes)
+        self._decoder = Decoder(options, fork_server)
 
     async def ready(self) -> None:
         """Wait until there is a decoder. `run` must be running."""
         await self._decoder.ready
 
     def assign(self, assignments: list[Assignment]) -> None:
-        """Queue objects; each one's outcome is delivered, in whatever order they are done."""
+        """Queue objects. Each one's outcome is delivered, in the order in which they are done."""
         for assignment in assignments:
             self._assigned.put_nowait(assignment)
 
@@ -72,7 +72,7 @@ class LaneCore:
         """Work until cancelled.
 
         Raises:
-            DecoderStartError: there is nothing to decode with.
+            DecoderStartError: no decoder can be started.
         """
         options = self._options
         async with (
@@ -85,14 +85,14 @@ class LaneCore:
             asyncio.TaskGroup() as group,
         ):
             group.create_task(self._decoder.run())
-            # Twice as many as downloads: the others wait for the decoder with what they have.
-            for _ in range(2 * options.downloads_per_lane):
+            # Twice as many as downloads: the others have downloaded, and wait for the decoder.
+            for _ in range(2 * options.downloads_per_worker):
                 group.create_task(self._work())
 
     async def _work(self) -> None:
         while True:
             assignment = await self._assigned.get()
-            self._deliver(assignment.ticket, await self._enrich(assignment))
+            self._deliver(assignment.number, await self._enrich(assignment))
 
     async def _enrich(self, assignment: Assignment) -> bytes | msgspec.Raw:
         source, depth = assignment.object, assignment.depth
@@ -110,7 +110,7 @@ class LaneCore:
         room = _ROOM_FOR_UNKNOWN_SIZE if source.size_bytes is None else source.size_bytes
         try:
             return await self._read_whole(source, effort, room)
-        except LargerThanExpectedError as larger:  # the listing was wrong, or is old by now
+        except LargerThanExpectedError as larger:  # the listing was wrong, or is outdated
             room = larger.size_bytes
         try:
             return await self._read_whole(source, effort, room)
@@ -123,11 +123,13 @@ class LaneCore:
         room = min(room, self._spool_bytes)
         share = await self._budget.acquire(room)
         try:
-            download = await self._paced(lambda: self._downloader.whole(source, room=room), effort)
+            download = await self._limited(
+                lambda: self._downloader.whole(source, room=room), effort
+            )
             with download:
                 answer = await self._probe(source, depth, download, effort)
             if isinstance(answer, int):
-                return _asked_for_nothing(source, depth, answer, effort)
+                return _needs_what_it_had(source, depth, answer, effort)
             return answer
         finally:
             self._budget.release(share)
@@ -145,7 +147,7 @@ class LaneCore:
             held = len(part.data)
             stop = answer if part.size_bytes is None else min(answer, part.size_bytes)
             if stop <= held:
-                return _asked_for_nothing(source, Depth.HEADER, answer, effort)
+                return _needs_what_it_had(source, Depth.HEADER, answer, effort)
             if stop > self._spool_bytes:  # a header at the end of a large file
                 return await self._read_whole(source, effort, stop, Depth.HEADER)
             rest = await self._read_part(source, held, stop, effort, of_etag=part.etag)
@@ -162,17 +164,19 @@ class LaneCore:
     ) -> Download:
         share = await self._budget.acquire(stop)
         try:
-            return await self._paced(
+            return await self._limited(
                 lambda: self._downloader.part(source, start, stop, of_etag=of_etag), effort
             )
         finally:
             self._budget.release(share)
 
-    async def _paced(self, request: Callable[[], Awaitable[Download]], effort: Effort) -> Download:
-        """Make a request when it is its turn; a few times over if the server is overloaded."""
+    async def _limited(
+        self, request: Callable[[], Awaitable[Download]], effort: Effort
+    ) -> Download:
+        """Make a request once the limiter allows it. Repeat it if the server is overloaded."""
         tries_left = self._options.overload_tries
         while True:
-            asked_at = await self._limiter.acquire()
+            requested_at = await self._limiter.acquire()
             started = time.perf_counter()
             try:
                 download = await request()
@@ -180,7 +184,7 @@ class LaneCore:
                 tries_left -= 1
                 if not error.is_overload:
                     raise
-                self._limiter.overloaded(asked_at, error.retry_after)
+                self._limiter.overloaded(requested_at, error.retry_after)
                 if not tries_left:
                     raise
             else:
@@ -194,7 +198,7 @@ class LaneCore:
     async def _probe(
         self, source: StorageObject, depth: Depth, download: Download, effort: Effort
     ) -> msgspec.Raw | int:
-        """Have bytes decoded: an encoded outcome, or how many of the first bytes it takes."""
+        """Have bytes decoded. Returns an encoded outcome, or how many first bytes it needs."""
         request = ProbeRequest(
             number=0,
             depth=depth,
@@ -212,7 +216,7 @@ class LaneCore:
         return answer.first_bytes or answer.outcome
 
 
-def _asked_for_nothing(source: StorageObject, depth: Depth, answer: int, effort: Effort) -> bytes:
-    """The outcome of an object whose probe asks for bytes that it has, which is a bug of ours."""
-    message = f"the probe asked for the first {answer:,} bytes, and had them"
+def _needs_what_it_had(source: StorageObject, depth: Depth, answer: int, effort: Effort) -> bytes:
+    """The outcome of an object whose probe asks for bytes that it had: a bug of the probe."""
+    message = f"the probe asked for the first {answer:,} bytes, although it had them"
     return encode(outcome_of_failure(source, depth, ErrorCode.PROBE_CRASHED, message, effort))

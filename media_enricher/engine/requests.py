@@ -1,4 +1,4 @@
-"""The callers' side of the pool: what they asked for, and what has come back."""
+"""The callers' side of the engine: what they asked for, and the outcomes that came back."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from media_enricher.models import Depth, Outcome, StorageObject
 
 
 class PoolClosed(Exception):  # noqa: N818 - it is no error: someone asked the pool to stop
-    """The pool was closed, before or while it was working on this."""
+    """The pool was closed, before or while it worked on this."""
 
 
 class Caller:
-    """Who waits in `enrich()`, in its own thread, for outcomes that other threads bring."""
+    """A caller of `EnrichPool.enrich`. It waits in its own thread for outcomes of other threads."""
 
     def __init__(self, objects: int) -> None:
-        """`objects` is how many outcomes there are to be."""
+        """`objects` is how many outcomes it waits for."""
         self._outcomes: list[Outcome | None] = [None] * objects
         self._left = objects
         self._has_something = False
@@ -35,36 +35,36 @@ class Caller:
                 self._changed.notify()
 
     def fail(self, error: Exception) -> None:
-        """Free the caller with an error, unless it has all it asked for."""
+        """Raise an error in the caller's thread, unless all outcomes are there."""
         with self._changed:
             if self._left:
                 self._error = error
                 self._changed.notify()
 
-    def wait(self, patience: float | None) -> list[Outcome | None]:
+    def wait(self, grace_seconds: float | None) -> list[Outcome | None]:
         """Block until every object has its outcome, and return them in the order asked.
 
-        Or, once one has an outcome that is more than a failure for now, for `patience` seconds
-        more; those that are still under way have none then.
+        With `grace_seconds`, wait only that long after the first outcome that is not a transient
+        failure. The objects that are still in work then have None.
 
         Raises:
             PoolClosed: or whatever else `fail` was given.
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._error or not self._left or (self._has_something and patience)
+                lambda: self._error or not self._left or (self._has_something and grace_seconds)
             )
-            self._changed.wait_for(lambda: self._error or not self._left, patience)
+            self._changed.wait_for(lambda: self._error or not self._left, grace_seconds)
             if self._error is not None:
                 raise self._error
             return list(self._outcomes)
 
 
-class Call:
-    """Objects that were handed to the lanes together, and their outcomes, in any order.
+class EnrichRequest:
+    """Objects that were given to the workers together, and their outcomes, in any order.
 
-    Each outcome is for whoever waits for it when it comes: the caller that asked first, or a later
-    one that asks for the same object. Without one, it is kept. Thread-safe.
+    Each outcome goes to the caller that waits for it when it comes: the first that asked, or a
+    later one that asks for the same object. If nobody waits, it is stored. Thread-safe.
     """
 
     def __init__(
@@ -74,37 +74,37 @@ class Call:
         caller: Caller,
         positions: Sequence[int],
     ) -> None:
-        """The outcomes of the objects are for this caller, at these positions of what it asked."""
+        """The outcomes are for this caller, at these positions of what it asked for."""
         self.objects = objects
         self.depth = depth
         self.is_abandoned = False
         self._outcomes: list[Outcome | None] = [None] * len(objects)
-        self._takers = {index: (caller, at) for index, at in enumerate(positions)}
+        self._receivers = {index: (caller, at) for index, at in enumerate(positions)}
         self._left = len(objects)
         self._error: Exception | None = None
         self._lock = threading.Lock()
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more is to come."""
+        """Whether no more outcomes will come."""
         return not self._left or self._error is not None
 
-    def bring(self, index: int, caller: Caller, position: int) -> None:
-        """Have the outcome of one object brought to a caller, as its `position`th."""
+    def send_to(self, caller: Caller, index: int, position: int) -> None:
+        """Send the outcome of one object to a caller, as the `position`th that it asked for."""
         with self._lock:
             outcome = self._outcomes[index]
             if outcome is None and self._error is None:
-                self._takers[index] = (caller, position)
+                self._receivers[index] = (caller, position)
                 return
         if outcome is not None:
             caller.take(position, outcome)
         elif self._error is not None:
             caller.fail(self._error)
 
-    def keep(self, index: int) -> None:
-        """Keep the outcome of one object until somebody asks for it: nobody waits any more."""
+    def store(self, index: int) -> None:
+        """Store the outcome of one object until a caller asks for it: nobody waits any more."""
         with self._lock:
-            self._takers.pop(index, None)
+            self._receivers.pop(index, None)
 
     def finish(self, index: int, outcome: Outcome) -> None:
         """Note the outcome of one object."""
@@ -113,45 +113,49 @@ class Call:
                 return
             self._outcomes[index] = outcome
             self._left -= 1
-            taker = self._takers.pop(index, None)
-        if taker is not None:
-            caller, position = taker
+            receiver = self._receivers.pop(index, None)
+        if receiver is not None:
+            caller, position = receiver
             caller.take(position, outcome)
 
     def fail(self, error: Exception) -> None:
-        """Free whoever waits with an error."""
+        """Raise an error in all callers that wait."""
         with self._lock:
             if self.is_done:
                 return
             self._error = error
-            callers = {id(caller): caller for caller, _ in self._takers.values()}
-            self._takers.clear()
+            callers = {id(caller): caller for caller, _ in self._receivers.values()}
+            self._receivers.clear()
         for caller in callers.values():
             caller.fail(error)
 
 
-_ticket_numbers = count(1)  # 0 is "nothing" in a lane's mark
+_item_numbers = count(1)
 
 
-class Ticket:
-    """One object's place in a call, while it waits or is in a lane's hands."""
+class WorkItem:
+    """One object of a request, while it is queued or a worker holds it.
 
-    __slots__ = ("call", "cost", "deaths", "index", "number")
+    Attributes:
+        number: names this try of it; never 0.
+        cost: seconds of a worker's time, roughly: to share the work out evenly.
+        deaths: workers that died while they held this object.
+    """
 
-    def __init__(self, call: Call, index: int, cost: float) -> None:
-        self.number = next(_ticket_numbers)
-        self.call = call
+    __slots__ = ("cost", "deaths", "index", "number", "request")
+
+    def __init__(self, request: EnrichRequest, index: int, cost: float) -> None:
+        self.number = next(_item_numbers)
+        self.request = request
         self.index = index
         self.cost = cost
-        """Seconds of a lane's work, roughly: to share the work out evenly."""
         self.deaths = 0
-        """Lanes that died while they held this object."""
 
     @property
     def object(self) -> StorageObject:
         """The object itself."""
-        return self.call.objects[self.index]
+        return self.request.objects[self.index]
 
     def renumber(self) -> None:
         """Take a new number, for a new try."""
-        self.number = next(_ticket_numbers)
+        self.number = next(_item_numbers)

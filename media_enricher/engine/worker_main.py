@@ -1,7 +1,7 @@
-"""The main of a lane process: `python -m media_enricher.engine.lane CONTROL PARENT`.
+"""The program of an engine worker: `python -m media_enricher.engine.worker_main CONTROL PARENT`.
 
-The arguments are the file descriptor of the control socket and the parent's process id. Keep this
-light: what it imports, each lane pays for, in start-up and memory.
+The arguments are the file descriptor of the control socket and the parent's process id. Keep the
+imports few: each worker pays for them, in start-up time and memory.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pathlib import Path
 import msgspec
 
 from media_enricher.engine import decoder, sandbox
+from media_enricher.engine.fork_server import ForkServer
 from media_enricher.engine.garbage import collect_seldom
 from media_enricher.engine.loops import new_event_loop
 from media_enricher.engine.messages import Finished, FrameReader, decode_assignments, frame
 from media_enricher.engine.options import EngineOptions
-from media_enricher.engine.template import Template
 from process_control.parent_death import die_with_parent
 
 _REPORT_AT = 64
@@ -31,7 +31,7 @@ _READ_BYTES = 256 * 1024
 
 
 class Reporter:
-    """Sends outcomes to the parent, a few at a time: soon, but not with a system call for each."""
+    """Sends outcomes to the parent, a few at a time: soon, but without a system call for each."""
 
     def __init__(self, write: Callable[[bytes], None], loop: asyncio.AbstractEventLoop) -> None:
         self._write = write
@@ -39,8 +39,8 @@ class Reporter:
         self._finished: list[Finished] = []
         self._due: asyncio.TimerHandle | None = None
 
-    def __call__(self, ticket: int, outcome: bytes | msgspec.Raw, /) -> None:
-        self._finished.append(Finished(ticket, msgspec.Raw(outcome)))
+    def __call__(self, number: int, outcome: bytes | msgspec.Raw, /) -> None:
+        self._finished.append(Finished(number, msgspec.Raw(outcome)))
         if len(self._finished) >= _REPORT_AT:
             self._report()
         elif self._due is None:
@@ -54,62 +54,62 @@ class Reporter:
         self._finished.clear()
 
 
-async def serve(control: socket.socket, template: Template) -> None:
-    """Do what the parent says until it closes the control socket."""
-    # Brings in aiohttp, of which decoders have no need.
-    from media_enricher.engine.core import LaneCore  # noqa: PLC0415
+async def serve(control: socket.socket, fork_server: ForkServer) -> None:
+    """Work on what the parent assigns until it closes the control socket."""
+    # Imports aiohttp, which the fork server and its decoders do not need.
+    from media_enricher.engine.engine_worker import EngineWorker  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_connection(sock=control)
-    core: LaneCore | None = None
+    worker: EngineWorker | None = None
     running: asyncio.Task[None] | None = None
     frames = FrameReader()
     while data := await reader.read(_READ_BYTES):
         for body in frames.feed(data):
-            if core is None:
+            if worker is None:
                 options = msgspec.msgpack.decode(body, type=EngineOptions)
-                core = LaneCore(options, template, Reporter(writer.write, loop))
-                running = loop.create_task(core.run())
-                running.add_done_callback(_exit_loudly)
+                worker = EngineWorker(options, fork_server, Reporter(writer.write, loop))
+                running = loop.create_task(worker.run())
+                running.add_done_callback(_exit_with_reason)
                 collect_seldom()
-                _hush_libraries()
-                await core.ready()
+                _silence_libraries()
+                await worker.ready()
                 writer.write(frame([]))  # ready
             else:
-                core.assign(decode_assignments(body))
+                worker.assign(decode_assignments(body))
 
 
-def _hush_libraries() -> None:
-    """Let only Python (its exceptions, and its report of a crash) write to what the parent keeps.
+def _silence_libraries() -> None:
+    """Let only Python (its exceptions and crash reports) write to the stderr that the parent has.
 
-    C libraries complain to stderr of every odd file, and a run may meet a million of those.
+    C libraries write a warning for every odd file, and a run may meet a million of those.
     """
-    kept = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
-    faulthandler.enable(kept)
+    stderr = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
+    faulthandler.enable(stderr)
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stderr.fileno())
-    sys.stderr = kept
+    sys.stderr = stderr
 
 
-def _exit_loudly(running: asyncio.Task[None]) -> None:
-    """A lane whose core has ended is of no use: say why, and let the parent replace it."""
+def _exit_with_reason(running: asyncio.Task[None]) -> None:
+    """End this process, whose worker has ended: write why, and let the parent replace it."""
     if not running.cancelled() and (error := running.exception()):
-        while isinstance(error, BaseExceptionGroup):  # of the core's tasks, of which one failed
+        while isinstance(error, BaseExceptionGroup):  # of the worker's tasks, one of which failed
             error = error.exceptions[0]
         sys.excepthook(type(error), error, error.__traceback__)
     os._exit(1)
 
 
 def main() -> None:
-    """Run a lane."""
+    """Run an engine worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     control, parent = (int(argument) for argument in sys.argv[1:])
     die_with_parent(parent)
-    template = Template.forked(decoder.serve)
+    fork_server = ForkServer.forked(decoder.serve)
     sandbox.hide_from_others()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(socket.socket(fileno=control), template))
-        os._exit(0)  # not waiting for the decoder: nobody is there to be told
+        runner.run(serve(socket.socket(fileno=control), fork_server))
+        os._exit(0)  # at once: the kernel ends the decoder, too
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Lane processes: what one may cost when it dies, and that none is left behind."""
+"""Worker processes: what one may cost when it dies, and that none is left behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from media_enricher.engine import EnrichPool, LaneStartError
+from media_enricher.engine import EnrichPool, WorkerStartError
 from media_enricher.models import AssetStatus, Depth, ErrorCode, Outcome
 from tests.engine.conftest import MakePool, Put, png
 from tests.engine.faulty_storage import FaultyStorage
@@ -32,14 +32,14 @@ def codes(outcomes: list[Outcome]) -> Counter[str]:
 
 @pytest.mark.usefixtures("poisonous_probe")
 @pytest.mark.parametrize("depth", list(Depth))
-@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_deadly_object_costs_its_own_row_and_nothing_else(
-    lanes: int, depth: Depth, make_pool: MakePool, put: Put, storage: FaultyStorage
+    workers: int, depth: Depth, make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
     objects = [put(f"{width}.png", png(width)) for width in range(1, 201)]
     objects[70] = put("segfault", b"SEGFAULT" * 100)
     objects[150] = put("exit", b"EXIT NOW" * 100)
-    pool = make_pool(lanes=lanes)
+    pool = make_pool(workers=workers)
     outcomes = pool.enrich(objects, depth)
     assert codes(outcomes) == {"fine": 198, "probe_crashed": 2}
     for index, death in ((70, "SIGSEGV"), (150, "exit status 3")):
@@ -49,15 +49,15 @@ def test_a_deadly_object_costs_its_own_row_and_nothing_else(
         assert asset.path == objects[index].path
         assert asset.etag == objects[index].etag
     # Tried twice, once among others and once alone, but with the bytes that were there.
-    assert len(storage.asked) == len(objects)
+    assert len(storage.requests) == len(objects)
     assert codes(pool.enrich(objects[:50], depth)) == {"fine": 50}
-    assert len(pool.lane_pids) == lanes
+    assert len(pool.worker_pids) == workers
 
 
 @pytest.mark.usefixtures("poisonous_probe")
 def test_a_probe_that_hangs_is_stopped(make_pool: MakePool, put: Put) -> None:
     objects = [put("a.png", png(1)), put("hang", b"HANG ON!"), put("b.png", png(2))]
-    outcomes = make_pool(lanes=1, probe_seconds=0.5).enrich(objects, Depth.FULL)
+    outcomes = make_pool(workers=1, probe_seconds=0.5).enrich(objects, Depth.FULL)
     assert [outcome.asset.status for outcome in outcomes] == ["enriched", "failed", "enriched"]
     assert outcomes[1].asset.error_code is ErrorCode.PROBE_CRASHED
     assert "0.5 seconds" in (outcomes[1].asset.error_message or "")
@@ -69,7 +69,7 @@ def test_a_probe_that_uses_up_its_processor_time_is_stopped_and_not_tried_again(
 ) -> None:
     objects = [put(f"{width}.png", png(width)) for width in range(1, 301)]
     objects[30], objects[170] = put("spin", b"SPIN ON!"), put("spin too", b"SPIN ON! and on")
-    pool = make_pool(lanes=1, probe_cpu_seconds=0.3)
+    pool = make_pool(workers=1, probe_cpu_seconds=0.3)
     outcomes = pool.enrich(objects, Depth.FULL)
     assert codes(outcomes) == {"fine": 298, "probe_crashed": 2}
     assert outcomes[30].asset.error_message == "it takes more than 0.3 seconds of processor time"
@@ -80,7 +80,7 @@ def test_a_probe_that_asks_for_too_much_memory_does_not_get_it(
     make_pool: MakePool, put: Put
 ) -> None:
     objects = [put("a.png", png(1)), put("hungry", b"HUNGRY!!"), put("b.png", png(2))]
-    outcomes = make_pool(lanes=1).enrich(objects, Depth.FULL)
+    outcomes = make_pool(workers=1).enrich(objects, Depth.FULL)
     assert [outcome.asset.status for outcome in outcomes] == ["enriched", "failed", "enriched"]
     assert outcomes[1].asset.error_code is ErrorCode.TOO_MANY_PIXELS
     assert "416 MB" in (outcomes[1].asset.error_message or "")
@@ -92,7 +92,7 @@ def test_a_deadly_object_is_known_among_small_ones_that_are_probed_beside_it(
 ) -> None:
     objects = [put(f"{width}.png", png(width)) for width in range(1, 101)]
     objects[50] = put("segfault", b"SEGFAULT" + b"\0" * 1_000_000)
-    outcomes = make_pool(lanes=1).enrich(objects, Depth.FULL)
+    outcomes = make_pool(workers=1).enrich(objects, Depth.FULL)
     assert codes(outcomes) == {"fine": 99, "probe_crashed": 1}
     assert outcomes[50].asset.error_code is ErrorCode.PROBE_CRASHED
     assert len(storage.requests_for("b/segfault")) == 1
@@ -104,7 +104,7 @@ def test_findings_that_cannot_be_said_cost_one_row(
     bytes_that: bytes, make_pool: MakePool, put: Put
 ) -> None:
     objects = [put("a.png", png(1)), put("odd", bytes_that), put("b.png", png(2))]
-    outcomes = make_pool(lanes=1).enrich(objects, Depth.FULL)
+    outcomes = make_pool(workers=1).enrich(objects, Depth.FULL)
     assert [outcome.asset.status for outcome in outcomes] == ["enriched", "failed", "enriched"]
     assert outcomes[1].asset.error_code is ErrorCode.PROBE_CRASHED
     assert outcomes[1].asset.path == "odd"
@@ -112,37 +112,37 @@ def test_findings_that_cannot_be_said_cost_one_row(
 
 @pytest.mark.usefixtures("poisonous_probe")
 def test_an_exception_in_a_probe_costs_one_row(make_pool: MakePool, put: Put) -> None:
-    pool = make_pool(lanes=1)
+    pool = make_pool(workers=1)
     pool.enrich([put("a.png", png(1))], Depth.FULL)
-    before = pool.lane_pids
+    before = pool.worker_pids
     (outcome,) = pool.enrich([put("buggy", b"BUGGY !!")], Depth.FULL)
     assert outcome.asset.error_code is ErrorCode.PROBE_CRASHED
     assert outcome.asset.error_message == "ZeroDivisionError: division by zero"
-    assert pool.lane_pids == before
+    assert pool.worker_pids == before
 
 
-def test_a_killed_lane_is_replaced_and_its_work_done_again(
+def test_a_killed_worker_is_replaced_and_its_work_done_again(
     make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
     """As when the kernel runs out of memory, or an operator of patience."""
     objects = [put(f"{width}.png", png(width)) for width in range(1, 401)]
     storage.delay_seconds = 0.02
-    pool = make_pool(lanes=2)
+    pool = make_pool(workers=2)
     pool.enrich(objects[:1], Depth.FULL)
-    (first, second) = pool.lane_pids
+    (first, second) = pool.worker_pids
     killer = threading.Timer(0.1, os.kill, (first, signal.SIGKILL))
     killer.start()
     outcomes = pool.enrich(objects, Depth.FULL)
     killer.join()
     assert [outcome.asset.width for outcome in outcomes] == list(range(1, 401))
     assert {outcome.asset.status for outcome in outcomes} == {AssetStatus.ENRICHED}
-    wait_for(lambda: len(pool.lane_pids) == 2)
-    assert first not in pool.lane_pids
-    assert second in pool.lane_pids
-    assert len(storage.asked) < 600, "only what the dead lane had in hand is read again"
+    wait_for(lambda: len(pool.worker_pids) == 2)
+    assert first not in pool.worker_pids
+    assert second in pool.worker_pids
+    assert len(storage.requests) < 600, "only what the dead worker had in hand is read again"
 
 
-def test_lanes_that_cannot_start_are_an_error_that_says_why(
+def test_workers_that_cannot_start_are_an_error_that_says_why(
     make_pool: MakePool, put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(
@@ -150,22 +150,22 @@ def test_lanes_that_cannot_start_are_an_error_that_says_why(
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     one = put("a.png", png(1))
-    pool = make_pool(lanes=2)
-    with pytest.raises(LaneStartError, match="aiohttp"):
+    pool = make_pool(workers=2)
+    with pytest.raises(WorkerStartError, match="aiohttp"):
         pool.enrich([one], Depth.FULL)
-    with pytest.raises(LaneStartError):
+    with pytest.raises(WorkerStartError):
         pool.enrich([one], Depth.FULL)
 
 
-def test_ctrl_c_is_not_for_lanes(make_pool: MakePool, put: Put) -> None:
-    pool = make_pool(lanes=1)
+def test_ctrl_c_is_not_for_workers(make_pool: MakePool, put: Put) -> None:
+    pool = make_pool(workers=1)
     one = put("a.png", png(1))
     pool.enrich([one], Depth.FULL)
-    before = pool.lane_pids
+    before = pool.worker_pids
     os.kill(before[0], signal.SIGINT)
     time.sleep(0.2)
     assert pool.enrich([one], Depth.FULL)[0].asset.width == 1
-    assert pool.lane_pids == before
+    assert pool.worker_pids == before
 
 
 def test_the_key_is_neither_in_arguments_nor_in_the_environment_nor_in_a_repr(
@@ -173,15 +173,15 @@ def test_the_key_is_neither_in_arguments_nor_in_the_environment_nor_in_a_repr(
 ) -> None:
     monkeypatch.setenv("SUPABASE_SECRET_KEY", KEY)
     monkeypatch.setenv("DATABASE_URL", f"postgresql://postgres:{KEY}@localhost/postgres")
-    pool = make_pool(lanes=1)
+    pool = make_pool(workers=1)
     pool.enrich([put("a.png", png(1))], Depth.FULL)
-    lane = psutil.Process(pool.lane_pids[0])
-    assert KEY not in " ".join(lane.cmdline())
-    assert KEY not in str(lane.environ())
+    worker = psutil.Process(pool.worker_pids[0])
+    assert KEY not in " ".join(worker.cmdline())
+    assert KEY not in str(worker.environ())
     assert KEY not in repr(pool._options)
     assert "sb_secret" not in str(pool._options.__rich_repr__())
-    assert storage.asked[0].headers["Authorization"] == f"Bearer {KEY}"
-    assert storage.asked[0].headers["apikey"] == KEY
+    assert storage.requests[0].headers["Authorization"] == f"Bearer {KEY}"
+    assert storage.requests[0].headers["apikey"] == KEY
 
 
 PARENT = """
@@ -192,13 +192,13 @@ PARENT = """
 
     probe = ProbeOptions(max_pixels=1000000, location=False, exif_tags=())
     pool = EnrichPool(EngineOptions(
-        supabase_url=sys.argv[1], service_key="k", lanes=2, probe=probe, silence_seconds=60,
+        supabase_url=sys.argv[1], service_key="k", workers=2, probe=probe, silence_seconds=60,
     ))
-    start = threading.Thread(target=pool.start)  # a thread that ends long before the lanes do
+    start = threading.Thread(target=pool.start)  # a thread that ends long before the workers do
     start.start()
     start.join()
     pool.enrich([StorageObject(bucket="b", path="a.png")], Depth.FULL)
-    print(*pool.lane_pids, flush=True)
+    print(*pool.worker_pids, flush=True)
     {then}
 """
 
@@ -229,39 +229,39 @@ HANGING = """
     ["threading.Event().wait()", BUSY.strip(), HANGING.strip()],
     ids=["idle", "busy", "hanging"],
 )
-def test_no_lane_survives_a_killed_parent(then: str, storage: FaultyStorage, put: Put) -> None:
+def test_no_worker_survives_a_killed_parent(then: str, storage: FaultyStorage, put: Put) -> None:
     put("a.png", png(1))
     put("hang", b"HANG ON!")
-    parent, lanes = start_parent(storage, then.replace("\n", "\n    "))
-    assert len(lanes) == 2
-    assert all(psutil.pid_exists(lane) for lane in lanes)
+    parent, workers = start_parent(storage, then.replace("\n", "\n    "))
+    assert len(workers) == 2
+    assert all(psutil.pid_exists(worker) for worker in workers)
     time.sleep(0.3)
     parent.kill()
     parent.wait()
-    wait_for(lambda: not any(map(is_running, lanes)), seconds=PROMPT_SECONDS)
+    wait_for(lambda: not any(map(is_running, workers)), seconds=PROMPT_SECONDS)
 
 
-def test_no_lane_survives_a_parent_that_ends_without_closing(
+def test_no_worker_survives_a_parent_that_ends_without_closing(
     storage: FaultyStorage, put: Put
 ) -> None:
     put("a.png", png(1))
-    parent, lanes = start_parent(storage, "pass")
+    parent, workers = start_parent(storage, "pass")
     assert parent.wait(10) == 0
-    wait_for(lambda: not any(map(is_running, lanes)), seconds=PROMPT_SECONDS)
+    wait_for(lambda: not any(map(is_running, workers)), seconds=PROMPT_SECONDS)
 
 
-def test_close_leaves_no_lane(make_pool: MakePool, put: Put) -> None:
-    with make_pool(lanes=2) as pool:
+def test_close_leaves_no_worker(make_pool: MakePool, put: Put) -> None:
+    with make_pool(workers=2) as pool:
         pool.enrich([put("a.png", png(1))], Depth.FULL)
-        lanes = pool.lane_pids
-    assert not any(map(is_running, lanes))
-    assert not pool.lane_pids
+        workers = pool.worker_pids
+    assert not any(map(is_running, workers))
+    assert not pool.worker_pids
 
 
 def test_an_interrupted_caller_leaves_the_pool_usable(make_pool: MakePool, put: Put) -> None:
     """Ctrl-C while the main thread waits."""
     objects = [put(f"{width}.png", png(width)) for width in range(1, 501)]
-    pool: EnrichPool = make_pool(lanes=1)
+    pool: EnrichPool = make_pool(workers=1)
     pool.enrich(objects[:1], Depth.FULL)
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""A lane process, as its parent sees it."""
+"""The process of an engine worker, as its parent sees it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from media_enricher.engine import sandbox
-from media_enricher.engine.calls import Ticket
 from media_enricher.engine.messages import (
     Assignment,
     Finished,
@@ -20,38 +20,39 @@ from media_enricher.engine.messages import (
     frame,
 )
 from media_enricher.engine.options import EngineOptions
-from media_enricher.engine.template import search_path
+from media_enricher.engine.requests import WorkItem
 
+_PACKAGES = str(Path(__file__).parents[2])
 _READ_BYTES = 1024 * 1024
 _STDERR_TAIL_BYTES = 4000
 
 
-class LaneProcess:
-    """One lane: started at once, talked to without ever blocking, by one thread.
+class WorkerProcess:
+    """One worker process, started at once. For one thread; no method but `reap` blocks.
 
-    That thread must live as long as the lane: to the kernel it is the lane's parent.
+    That thread must live as long as the process: to the kernel it is the process's parent.
 
     Attributes:
-        held: what the lane has been assigned and not finished, by ticket number, oldest first.
+        held: what the worker was assigned and has not finished, by item number, oldest first.
         load: seconds of work in `held`, roughly.
-        is_ready: it has said so.
+        is_ready: whether it has said that it is ready.
         stderr_tail: the end of what it wrote to stderr, once it is reaped.
     """
 
     def __init__(self, options: EngineOptions) -> None:
-        self.held: dict[int, Ticket] = {}
+        self.held: dict[int, WorkItem] = {}
         self.load = 0.0
         self.is_ready = False
         self._frames = FrameReader()
         self._outgoing = bytearray(frame(options))
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in reap()
-        self.control, theirs = socket.socketpair()
+        self.control, worker_end = socket.socketpair()
         self.control.setblocking(False)
-        with theirs:
+        with worker_end:
             self._process = subprocess.Popen(  # noqa: S603 - our own module and two numbers
-                [sys.executable, "-P", "-m", "media_enricher.engine.lane"]
-                + [str(number) for number in (theirs.fileno(), os.getpid())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-P", "-m", "media_enricher.engine.worker_main"]
+                + [str(number) for number in (worker_end.fileno(), os.getpid())],
+                pass_fds=[worker_end.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
@@ -66,19 +67,19 @@ class LaneProcess:
 
     @property
     def events(self) -> int:
-        """What of the control socket its parent waits for now, for a selector."""
+        """The events of the control socket to select for now."""
         writing = selectors.EVENT_WRITE if self._outgoing else 0
         return selectors.EVENT_READ | writing
 
-    def hold(self, ticket: Ticket) -> None:
-        """Put one object in its hands; `send` tells it."""
-        self.held[ticket.number] = ticket
-        self.load += ticket.cost
+    def hold(self, item: WorkItem) -> None:
+        """Count one object as held by it. `send` sends it."""
+        self.held[item.number] = item
+        self.load += item.cost
 
-    def send(self, tickets: list[Ticket]) -> None:
-        """Tell it to enrich what it holds now."""
+    def send(self, items: list[WorkItem]) -> None:
+        """Assign items to it that it holds already."""
         self._outgoing += frame(
-            [Assignment(ticket.number, ticket.call.depth, ticket.object) for ticket in tickets]
+            [Assignment(item.number, item.request.depth, item.object) for item in items]
         )
         self.write()
 
@@ -90,11 +91,11 @@ class LaneProcess:
                 del self._outgoing[:sent]
         except BlockingIOError:
             pass
-        except OSError:  # it died; reading will tell
+        except OSError:  # it died; `read` will return None
             self._outgoing.clear()
 
     def read(self) -> list[Finished] | None:
-        """What it has finished since; None if it has died."""
+        """What it has finished since the last call; None if it has died."""
         try:
             data = self.control.recv(_READ_BYTES)
         except BlockingIOError:
@@ -106,19 +107,19 @@ class LaneProcess:
         self.is_ready = True
         return [finished for body in self._frames.feed(data) for finished in decode_finished(body)]
 
-    def settle(self, number: int) -> Ticket | None:
-        """Take one object out of its hands."""
-        ticket = self.held.pop(number, None)
-        if ticket is not None:
-            self.load = self.load - ticket.cost if self.held else 0.0
-        return ticket
+    def release(self, number: int) -> WorkItem | None:
+        """Stop counting one object as held; None if it was not."""
+        item = self.held.pop(number, None)
+        if item is not None:
+            self.load = self.load - item.cost if self.held else 0.0
+        return item
 
     def kill(self) -> None:
-        """Have it killed. Does not wait."""
+        """Kill it. Does not wait."""
         self._process.kill()
 
     def reap(self) -> str:
-        """Make sure that it is dead, and free what it used; the answer is how it died."""
+        """Make sure that it is dead, and free what it used. Returns how it died."""
         self._process.kill()
         code = self._process.wait()
         self.control.close()
@@ -130,7 +131,12 @@ class LaneProcess:
         return f"exit status {code}: {self.stderr_tail.rpartition(chr(10))[2]}"
 
 
+def search_path() -> str:
+    """PYTHONPATH for a worker: where this process found this package, and its own PYTHONPATH."""
+    return os.pathsep.join([_PACKAGES, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def proxies() -> dict[str, str]:
-    """The part of the environment that says by which way Storage is reached."""
+    """The variables of the environment that name the proxies on the way to Storage."""
     names = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
     return {name: value for name, value in os.environ.items() if name.lower() in names}
