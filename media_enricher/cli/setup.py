@@ -11,14 +11,14 @@ from rich.text import Text
 
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, fail
 from media_enricher.settings import SettingsError, setup_settings, supabase_settings
-from media_enricher.setup.things import Outcome, PoolType, SetupError, Thing
+from media_enricher.setup.resources import Outcome, PoolType, Resource, SetupError
 from media_enricher.supabase.errors import SupabaseError
 
 _STYLES = {
-    Outcome.MADE: "green",
-    Outcome.FOUND: "dim",
+    Outcome.CREATED: "green",
+    Outcome.UNCHANGED: "dim",
     Outcome.UPDATED: "cyan",
-    Outcome.LEFT_OUT: "yellow",
+    Outcome.SKIPPED: "yellow",
 }
 
 
@@ -50,23 +50,26 @@ def setup(
 
 
 async def _set_up(pool_type: PoolType | None, nightly: str | None, wait: float) -> None:
-    project, ours = supabase_settings(), setup_settings()  # fail on these before Prefect is loaded
-    from media_enricher.blocks import ResultBucketError  # noqa: PLC0415 - with Prefect behind it,
-    from media_enricher.setup.everything import set_up  # noqa: PLC0415 - 2 s that none other needs
+    # Invalid settings are reported before Prefect is imported, which takes 2 s.
+    project, options = supabase_settings(), setup_settings()
+    from media_enricher.blocks import ResultBucketError  # noqa: PLC0415
+    from media_enricher.setup.setup_all import setup_all  # noqa: PLC0415
 
-    things = set_up(project, ours, pool_type=pool_type, nightly_bucket=nightly, wait_seconds=wait)
+    resources = setup_all(
+        project, options, pool_type=pool_type, nightly_bucket=nightly, wait_seconds=wait
+    )
     try:
-        async for thing in things:
-            _print(thing)
+        async for resource in resources:
+            _print(resource)
     except ResultBucketError as error:
         raise SetupError(str(error)) from None
 
 
-def _print(thing: Thing) -> None:
+def _print(resource: Resource) -> None:
     line = Text.assemble(
-        (f"{thing.outcome:<9}", _STYLES[thing.outcome]),
-        f"{thing.kind} ",
-        (thing.name, "bold"),
-        (f"  {thing.note}" if thing.note else "", "dim"),
+        (f"{resource.outcome:<10}", _STYLES[resource.outcome]),
+        f"{resource.kind} ",
+        (resource.name, "bold"),
+        (f"  {resource.note}" if resource.note else "", "dim"),
     )
     console.print(line, soft_wrap=True)

@@ -14,7 +14,7 @@ import httpx
 import tenacity
 
 from media_enricher.local.errors import LocalStackError
-from media_enricher.setup.things import POOL
+from media_enricher.setup.resources import POOL
 
 _PATIENCE_SECONDS = 30.0
 

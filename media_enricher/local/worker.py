@@ -13,7 +13,7 @@ from pathlib import Path
 from media_enricher.local import children, process_group
 from media_enricher.local.program import Program
 from media_enricher.local.work_pool import WorkPool
-from media_enricher.setup.things import POOL
+from media_enricher.setup.resources import POOL
 
 QUERY_SECONDS = 0.5
 """How often it looks for runs. A run's own start takes 3 s; looking should add little to it."""

@@ -16,12 +16,12 @@ from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
-from media_enricher.setup.things import Outcome, SetupError, Thing
+from media_enricher.setup.resources import Outcome, Resource, SetupError
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "automations"
 
 
-async def make_automations(client: PrefectClient) -> AsyncIterator[Thing]:
+async def make_automations(client: PrefectClient) -> AsyncIterator[Resource]:
     """Make what the files describe, or find it; one that was switched off stays off.
 
     Raises:
@@ -37,7 +37,7 @@ async def make_automations(client: PrefectClient) -> AsyncIterator[Thing]:
         yield await make_automation(client, msgspec.yaml.decode(file.read_bytes()))
 
 
-async def make_automation(client: PrefectClient, described: dict[str, Any]) -> Thing:
+async def make_automation(client: PrefectClient, described: dict[str, Any]) -> Resource:
     """Make one automation, bring it up to date, or find it; left out if what it needs is not there.
 
     Args:
@@ -51,7 +51,7 @@ async def make_automation(client: PrefectClient, described: dict[str, Any]) -> T
     try:
         actions = [await _with_ids(client, action) for action in described["actions"]]
     except _MissingError as missing:
-        return Thing("automation", name, Outcome.LEFT_OUT, str(missing))
+        return Resource("automation", name, Outcome.SKIPPED, str(missing))
     try:
         wanted = AutomationCore.model_validate(described | {"actions": actions})
     except ValidationError as invalid:
@@ -59,13 +59,13 @@ async def make_automation(client: PrefectClient, described: dict[str, Any]) -> T
     found = await client.read_automations_by_name(name)
     if not found:
         await client.create_automation(wanted)
-        return Thing("automation", name, Outcome.MADE)
+        return Resource("automation", name, Outcome.CREATED)
     wanted = wanted.model_copy(update={"enabled": found[0].enabled})
     note = "" if wanted.enabled else "switched off"
     if _core(found[0]) == wanted:
-        return Thing("automation", name, Outcome.FOUND, note)
+        return Resource("automation", name, Outcome.UNCHANGED, note)
     await client.update_automation(found[0].id, _complete(wanted))
-    return Thing("automation", name, Outcome.UPDATED, note)
+    return Resource("automation", name, Outcome.UPDATED, note)
 
 
 class _MissingError(Exception):

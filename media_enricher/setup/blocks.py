@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from media_enricher.blocks import SupabaseBucket, SupabaseCredentials
 from media_enricher.settings import SupabaseSettings
-from media_enricher.setup.things import Outcome, Thing
+from media_enricher.setup.resources import Outcome, Resource
 
 CREDENTIALS = "media-enricher"
 RESULTS = "media-enricher-results"
@@ -23,41 +23,43 @@ NOTIFICATIONS = "media-enricher-notifications"
 _Kind = TypeVar("_Kind", bound=Block)
 
 
-async def make_project_blocks(project: SupabaseSettings) -> AsyncIterator[Thing]:
+async def make_project_blocks(project: SupabaseSettings) -> AsyncIterator[Resource]:
     """Make the blocks of a Supabase project, and the private bucket of results.
 
     Raises:
         ResultBucketError: there is such a bucket, and it is public.
         SupabaseError: Storage does not do what was asked.
     """
-    credentials, thing = await _make(
+    credentials, resource = await _make(
         SupabaseCredentials(
             url=project.url, service_key=project.service_key, anon_key=project.anon_key
         ),
         CREDENTIALS,
     )
-    yield thing
-    results, thing = await _make(SupabaseBucket(credentials=credentials, bucket=RESULTS), RESULTS)
-    yield thing
+    yield resource
+    results, resource = await _make(
+        SupabaseBucket(credentials=credentials, bucket=RESULTS), RESULTS
+    )
+    yield resource
     is_new = await asyncio.to_thread(results.create)
-    yield Thing("bucket", RESULTS, Outcome.MADE if is_new else Outcome.FOUND, "private")
+    yield Resource("bucket", RESULTS, Outcome.CREATED if is_new else Outcome.UNCHANGED, "private")
 
 
-async def make_notification_block(url: SecretStr | None) -> Thing:
+async def make_notification_block(url: SecretStr | None) -> Resource:
     """Make the block of a webhook that is told of failed runs; without a URL, leave it as it is."""
     label = f"{Webhook.get_block_type_slug()}/{NOTIFICATIONS}"
     if url is None:
         if await _find(Webhook, NOTIFICATIONS):
-            return Thing("block", label, Outcome.FOUND)
+            return Resource("block", label, Outcome.UNCHANGED)
         untold = "nobody is told of failed runs: MEDIA_ENRICHER_NOTIFICATION_URL is not set"
-        return Thing("block", label, Outcome.LEFT_OUT, untold)
+        return Resource("block", label, Outcome.SKIPPED, untold)
     # Chat services refuse JSON that is not called that.
     headers = SecretDict({"content-type": "application/json"})
-    _, thing = await _make(Webhook(url=url, headers=headers), NOTIFICATIONS)
-    return thing
+    _, resource = await _make(Webhook(url=url, headers=headers), NOTIFICATIONS)
+    return resource
 
 
-async def _make(wanted: _Kind, name: str) -> tuple[_Kind, Thing]:
+async def _make(wanted: _Kind, name: str) -> tuple[_Kind, Resource]:
     """Save a block under a name, unless the one of that name says the same already.
 
     Returns:
@@ -67,11 +69,11 @@ async def _make(wanted: _Kind, name: str) -> tuple[_Kind, Thing]:
     found = await _find(type(wanted), name)
     if found is None:
         await wanted.asave(name)
-        return wanted, Thing("block", label, Outcome.MADE)
+        return wanted, Resource("block", label, Outcome.CREATED)
     if _values(found) == _values(wanted):
-        return found, Thing("block", label, Outcome.FOUND)
+        return found, Resource("block", label, Outcome.UNCHANGED)
     await wanted.asave(name, overwrite=True)
-    return wanted, Thing("block", label, Outcome.UPDATED)
+    return wanted, Resource("block", label, Outcome.UPDATED)
 
 
 async def _find(kind: type[_Kind], name: str) -> _Kind | None:

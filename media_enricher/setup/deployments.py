@@ -22,7 +22,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterNam
 
 from media_enricher import processes
 from media_enricher.setup.nightly import BUCKET_VARIABLE
-from media_enricher.setup.things import Outcome, SetupError, Thing
+from media_enricher.setup.resources import Outcome, Resource, SetupError
 
 _ROOT = Path(__file__).parents[2]
 PREFECT_YAML = _ROOT / "prefect.yaml"
@@ -30,7 +30,7 @@ _CODE = ("flows", "media_enricher", "tasks")
 _LINES_SHOWN = 20
 
 
-async def make_deployments(client: PrefectClient) -> AsyncIterator[Thing]:
+async def make_deployments(client: PrefectClient) -> AsyncIterator[Resource]:
     """Deploy what `prefect.yaml` lists, if any of it is new or changed.
 
     Raises:
@@ -47,10 +47,10 @@ async def make_deployments(client: PrefectClient) -> AsyncIterator[Thing]:
         await _deploy(file)
     for name, version in versions.items():
         if name not in there:
-            outcome = Outcome.MADE
+            outcome = Outcome.CREATED
         else:
-            outcome = Outcome.FOUND if there == versions else Outcome.UPDATED
-        yield Thing("deployment", name, outcome, f"version {version}")
+            outcome = Outcome.UNCHANGED if there == versions else Outcome.UPDATED
+        yield Resource("deployment", name, outcome, f"version {version}")
 
 
 def _read() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from media_enricher.settings import run_environment, run_variables
-from media_enricher.setup.things import SetupError
+from media_enricher.setup.resources import SetupError
 
 _FILE = Path(__file__).parents[2] / "deployments" / "work_pools" / "docker.json"
 

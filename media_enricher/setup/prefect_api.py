@@ -11,7 +11,7 @@ from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from media_enricher.setup.things import SetupError
+from media_enricher.setup.resources import SetupError
 
 _LOOK_AGAIN_SECONDS = 0.1
 

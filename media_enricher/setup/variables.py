@@ -8,11 +8,11 @@ from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 from media_enricher.settings import settings
 from media_enricher.setup.blocks import RESULTS
 from media_enricher.setup.nightly import BUCKET_VARIABLE
-from media_enricher.setup.things import Outcome, SetupError, Thing
+from media_enricher.setup.resources import Outcome, Resource, SetupError
 from media_enricher.supabase.own_buckets import configured_buckets, refusal
 
 
-async def make_nightly_bucket(client: PrefectClient, bucket: str | None) -> Thing:
+async def make_nightly_bucket(client: PrefectClient, bucket: str | None) -> Resource:
     """Say which bucket the nightly backfill works on.
 
     Args:
@@ -28,11 +28,11 @@ async def make_nightly_bucket(client: PrefectClient, bucket: str | None) -> Thin
     found = await client.read_variable_by_name(BUCKET_VARIABLE)
     if bucket is None and found is None:
         off = "the nightly backfill is off: --nightly BUCKET turns it on"
-        return Thing("variable", BUCKET_VARIABLE, Outcome.LEFT_OUT, off)
+        return Resource("variable", BUCKET_VARIABLE, Outcome.SKIPPED, off)
     if found is None:
         await client.create_variable(VariableCreate(name=BUCKET_VARIABLE, value=bucket))
-        return Thing("variable", BUCKET_VARIABLE, Outcome.MADE, f"{bucket}")
+        return Resource("variable", BUCKET_VARIABLE, Outcome.CREATED, f"{bucket}")
     if bucket is None or bucket == found.value:
-        return Thing("variable", BUCKET_VARIABLE, Outcome.FOUND, f"{found.value}")
+        return Resource("variable", BUCKET_VARIABLE, Outcome.UNCHANGED, f"{found.value}")
     await client.update_variable(VariableUpdate(name=BUCKET_VARIABLE, value=bucket))
-    return Thing("variable", BUCKET_VARIABLE, Outcome.UPDATED, f"{bucket}")
+    return Resource("variable", BUCKET_VARIABLE, Outcome.UPDATED, f"{bucket}")

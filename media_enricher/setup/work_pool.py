@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import WorkPool
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from media_enricher.setup.docker_pool import docker_template
-from media_enricher.setup.things import POOL, Outcome, PoolType, SetupError, Thing
+from media_enricher.setup.resources import POOL, Outcome, PoolType, Resource, SetupError
 
 QUEUE_PRIORITIES = {"objects": 1, "coordination": 2, "backfills": 3}
 """A new upload goes before what is soon done or only waits, and that before the work of hours."""
@@ -19,7 +19,7 @@ QUEUE_PRIORITIES = {"objects": 1, "coordination": 2, "backfills": 3}
 
 async def make_work_pool(
     client: PrefectClient, wanted: PoolType | None, image: str | None = None
-) -> Thing:
+) -> Resource:
     """Make the pool, or find it; a template of ours is brought up to date.
 
     Args:
@@ -32,7 +32,7 @@ async def make_work_pool(
         SettingsError: a setting that runs are to be given is invalid.
     """
     found = await _find(client) or await _make(client, wanted or PoolType.PROCESS, image)
-    if isinstance(found, Thing):
+    if isinstance(found, Resource):
         return found
     if wanted and found.type != wanted:
         raise SetupError(
@@ -42,27 +42,27 @@ async def make_work_pool(
         )
     template = _template(found.type, found.base_job_template, image)
     if template is None or template == found.base_job_template:
-        return Thing("work pool", POOL, Outcome.FOUND, f"type {found.type}")
+        return Resource("work pool", POOL, Outcome.UNCHANGED, f"type {found.type}")
     await client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
-    return Thing("work pool", POOL, Outcome.UPDATED, f"type {found.type}")
+    return Resource("work pool", POOL, Outcome.UPDATED, f"type {found.type}")
 
 
-async def make_work_queues(client: PrefectClient) -> AsyncIterator[Thing]:
+async def make_work_queues(client: PrefectClient) -> AsyncIterator[Resource]:
     """Make the pool's queues, or find them, and set their priorities; limits are left alone."""
     there = {queue.name: queue for queue in await client.read_work_queues(work_pool_name=POOL)}
     outcomes = {}
     for name, priority in QUEUE_PRIORITIES.items():
         if name not in there:
             await client.create_work_queue(name, priority=priority, work_pool_name=POOL)
-            outcomes[name] = Outcome.MADE
+            outcomes[name] = Outcome.CREATED
     # Making one pushes others down, so their order is looked at when all are there.
     there = {queue.name: queue for queue in await client.read_work_queues(work_pool_name=POOL)}
     for name, priority in QUEUE_PRIORITIES.items():
         if there[name].priority != priority:
             await client.update_work_queue(there[name].id, priority=priority)
             outcomes.setdefault(name, Outcome.UPDATED)
-        outcome = outcomes.get(name, Outcome.FOUND)
-        yield Thing("work queue", name, outcome, f"priority {priority}")
+        outcome = outcomes.get(name, Outcome.UNCHANGED)
+        yield Resource("work queue", name, outcome, f"priority {priority}")
 
 
 async def _find(client: PrefectClient) -> WorkPool | None:
@@ -72,7 +72,7 @@ async def _find(client: PrefectClient) -> WorkPool | None:
         return None
 
 
-async def _make(client: PrefectClient, kind: PoolType, image: str | None) -> Thing | WorkPool:
+async def _make(client: PrefectClient, kind: PoolType, image: str | None) -> Resource | WorkPool:
     """Make it; or find it after all, for a worker that starts at this moment makes it, too."""
     template = _template(kind, None, image) or {}
     pool = WorkPoolCreate(name=POOL, type=kind.value, base_job_template=template)
@@ -80,7 +80,7 @@ async def _make(client: PrefectClient, kind: PoolType, image: str | None) -> Thi
         await client.create_work_pool(pool)
     except ObjectAlreadyExists:
         return await client.read_work_pool(POOL)
-    return Thing("work pool", POOL, Outcome.MADE, f"type {kind}")
+    return Resource("work pool", POOL, Outcome.CREATED, f"type {kind}")
 
 
 def _template(

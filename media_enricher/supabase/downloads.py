@@ -22,8 +22,7 @@ import msgspec
 from yarl import URL
 
 from media_enricher.models import ErrorCode, StorageObject
-from media_enricher.supabase.answers import error_from_answer
-from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.errors import SupabaseError, error_from_response
 from media_enricher.supabase.trust import ObjectInfo, require_trusted
 from media_enricher.supabase.urls import object_url
 
@@ -285,7 +284,7 @@ class _Answer:
 
     async def refusal(self) -> SupabaseError:
         body = await self._response.content.read(_ERROR_BODY_BYTES)
-        return error_from_answer("download", self.status, self._response.headers, body)
+        return error_from_response("download", self.status, self._response.headers, body)
 
     async def read_all(self) -> bytes:
         """The body. aiohttp raises if it is shorter than announced."""

@@ -46,7 +46,7 @@ class RequestedObjects:
             sequence=max((row["sequence"] for row in rows), default=0),
         )
 
-    def fulfil(self, page: RequestedPage, run_id: str) -> int:
+    def complete(self, page: RequestedPage, run_id: str) -> int:
         """Take those of a page for done, but for those that were asked for again meanwhile.
 
         Of those that do not exist, the run's failures tell.

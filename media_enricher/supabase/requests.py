@@ -90,7 +90,7 @@ class RunRequests:
             },
         )
 
-    def undrained(self) -> list[Place]:
+    def places_without_run(self) -> list[Place]:
         """Where single objects were asked for, and no run is under way that would do them."""
         return msgspec.convert(self._call("media_undrained_requests", {}), list[Place])
 

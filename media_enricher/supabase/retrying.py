@@ -19,8 +19,7 @@ import tenacity
 
 from media_enricher.models import ErrorCode
 from media_enricher.settings import settings
-from media_enricher.supabase.answers import error_from_answer
-from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.errors import SupabaseError, error_from_response
 
 LONGEST_WAIT_SECONDS = 60.0
 """However long a server asks us to wait, and however often we tried."""
@@ -81,7 +80,7 @@ def raise_for_error(response: httpx.Response) -> None:
         return
     response.read()
     request = response.request
-    raise error_from_answer(
+    raise error_from_response(
         f"{request.method} {request.url.path}",
         response.status_code,
         response.headers,

@@ -61,7 +61,7 @@ def test_a_run_is_started_through_its_form_and_its_artifacts_are_seen(
     run_page = page.url
     artifacts.get_by_role("link", name="media-enricher-summary").click()
     page.locator('a[href*="/artifacts/artifact/"]').first.click()  # the latest of that name
-    expect(page.get_by_role("listitem").filter(has_text="objects a second")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="objects/s")).to_be_visible()
     screenshot(page, "prefect-summary")
 
     dark = open_prefect(color_scheme="dark")

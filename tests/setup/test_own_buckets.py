@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from media_enricher.settings import settings
-from media_enricher.setup.things import SetupError
+from media_enricher.setup.resources import SetupError
 from media_enricher.setup.variables import make_nightly_bucket
 
 

@@ -20,13 +20,13 @@ class PoolType(StrEnum):
 class Outcome(StrEnum):
     """What became of a thing."""
 
-    MADE = "made"
-    FOUND = "found"
+    CREATED = "created"
+    UNCHANGED = "unchanged"
     UPDATED = "updated"
-    LEFT_OUT = "left out"
+    SKIPPED = "skipped"
 
 
-class Thing(msgspec.Struct, frozen=True):
+class Resource(msgspec.Struct, frozen=True):
     """One thing that a Prefect server, or the project, has to have.
 
     Attributes:
