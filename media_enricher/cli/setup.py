@@ -25,19 +25,20 @@ _STYLES = {
 def setup(
     work_pool: Annotated[
         PoolType | None,
-        typer.Option(help="Where workers start runs. Default: as it is, or else process."),
+        typer.Option(help="Where workers start runs. Default: unchanged, or process if new."),
     ] = None,
     nightly: Annotated[
         str | None,
-        typer.Option(metavar="BUCKET", help="Turn the nightly backfill on, for this bucket."),
+        typer.Option(metavar="BUCKET", help="Turn on the nightly backfill for this bucket."),
     ] = None,
     wait: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Wait so long for Prefect to answer.")
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="How long to wait for Prefect to respond."),
     ] = 0,
 ) -> None:
-    """Make the work pool, queues, blocks, deployments and automations in Prefect, or find them.
+    """Create or update the work pool, queues, blocks, deployments and automations in Prefect.
 
-    Run it again at any time: after an upgrade, after a change of keys, to see what is there.
+    Run it again at any time, for example after an upgrade or a change of keys.
     """
     try:
         asyncio.run(_set_up(work_pool, nightly, wait))
@@ -46,7 +47,7 @@ def setup(
     except (SetupError, SupabaseError) as error:
         fail(str(error), JOB_FAILED)
     except httpx.HTTPError as error:
-        fail(f"Prefect stopped doing what was asked: {error!r}. Run this again.", JOB_FAILED)
+        fail(f"A request to Prefect failed: {error!r}. Run this command again.", JOB_FAILED)
 
 
 async def _set_up(pool_type: PoolType | None, nightly: str | None, wait: float) -> None:

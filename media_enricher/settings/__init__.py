@@ -1,9 +1,9 @@
 """The environment, read once.
 
-Five groups, for a command needs only what it uses: `SupabaseSettings` (where the project is and
-its keys), `DatabaseSettings` (for migrations alone), `Settings` (ours, under `MEDIA_ENRICHER_`,
-each with a default), `GatewaySettings` (the same, for the HTTP trigger alone) and `SetupSettings`
-(for `setup` alone). All are also read from `.env` in the current folder.
+There are five groups, so that a command needs only the settings it uses: `SupabaseSettings` (the
+project's URL and keys), `DatabaseSettings` (for migrations), `Settings` (how runs work, prefix
+`MEDIA_ENRICHER_`, each with a default), `GatewaySettings` (for the HTTP trigger) and
+`SetupSettings` (for `setup`). All are also read from `.env` in the current folder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 
 @lru_cache
 def settings() -> Settings:
-    """Our own settings, read from the environment at the first call.
+    """The settings of runs, read from the environment at the first call.
 
     Raises:
         SettingsError: a value is invalid.
@@ -92,7 +92,7 @@ def database_settings() -> DatabaseSettings:
 
 
 def run_environment() -> dict[str, str]:
-    """Those of our own settings that are set here, as environment variables for runs elsewhere.
+    """The settings of runs that are set here, as environment variables for runs elsewhere.
 
     Raises:
         SettingsError: a value is invalid.
@@ -103,5 +103,5 @@ def run_environment() -> dict[str, str]:
 
 
 def run_variables() -> list[str]:
-    """The environment variables of our own settings, set or not."""
+    """The names of the environment variables of `Settings`, set or not."""
     return [f"MEDIA_ENRICHER_{name.upper()}" for name in Settings.model_fields]

@@ -1,4 +1,4 @@
-"""How a group of settings is read, and what is said of a value that is missing or invalid."""
+"""Read a group of settings, and explain values that are missing or invalid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class FromEnvironment(BaseSettings):
-    """A group of settings, each of which is a variable of the environment or of `.env`."""
+    """A group of settings, each a variable in the environment or in `.env`."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True)
 
@@ -24,10 +24,10 @@ _Group = TypeVar("_Group", bound=FromEnvironment)
 
 
 def read(group: type[_Group]) -> _Group:
-    """Read a group.
+    """Read a group of settings from the environment.
 
     Raises:
-        SettingsError: a value of it is missing or invalid.
+        SettingsError: a value is missing or invalid.
     """
     try:
         return group()
@@ -38,7 +38,7 @@ def read(group: type[_Group]) -> _Group:
 
 
 def _sentence(group: type[FromEnvironment], error: ErrorDetails) -> str:
-    """One validation error in the terms of the environment; never the value of a secret."""
+    """Describe one validation error with the name of the variable; never show a secret's value."""
     name = str(error["loc"][0]) if error["loc"] else group.__name__
     field = group.model_fields.get(name.lower())
     if field is None:
