@@ -135,7 +135,7 @@ def _print_duplicates(title: str, found: Duplicates) -> None:
     if not found.groups:
         console.print(f"\n[bold]{title}[/]: none", highlight=False, soft_wrap=True)
         return
-    table = _table("objects", "wasted", "paths")
+    table = _table("objects", "could be saved", "paths")
     table.columns[2].justify = "left"
     for group in found.worst:
         shown = [escape(path) for path in group.paths[:PATHS_SHOWN]]

@@ -53,7 +53,7 @@ def test_it_prints_formats_failures_copies_and_lookalikes(folder: str) -> None:
     assert "jpeg" in result.stdout
     for literal in ("corrupt", "[red]b.jpg", "bad [Huffman] code", "copy of a.jpg", "small a.jpg"):
         assert literal in result.stdout
-    assert "Copies (same sha256): 2 objects in 1 group" in result.stdout
+    assert "Duplicates (same sha256): 2 objects in 1 group" in result.stdout
     assert "within 6 bits): 3 objects in 1 group" in result.stdout
 
 
