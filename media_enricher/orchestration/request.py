@@ -1,4 +1,4 @@
-"""Asking for runs from within a flow, as the gateway does: one per flow, bucket and prefix."""
+"""Request runs from within a flow, as the gateway does: one per flow, bucket and prefix."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from media_enricher.run_requests import Invocation, Invoker, RequestLimits, Requ
 from media_enricher.settings import settings
 
 _UNAVAILABLE = (503, "unavailable")
-"""What the audit says where Prefect does not take a run, as where the gateway answers so."""
+"""What the audit records if Prefect does not accept a run; the gateway responds the same."""
 
 
 def request_run(flow: FlowName, bucket: str, prefix: str = "") -> str | None:
-    """Start a run, unless one is under way: anywhere in the bucket, if it is a backfill.
+    """Start a run, unless one is under way; for a backfill, anywhere in the bucket.
 
-    A run that a gateway reserved and did not come to start is started.
+    A run that a gateway reserved but did not start is started.
 
     Args:
-        flow: of the run.
-        bucket: to work on.
-        prefix: of the objects, literally.
+        flow: the flow to run.
+        bucket: the bucket to process.
+        prefix: only objects whose path starts with this text.
 
     Returns:
-        The id of the run, if this started it.
+        The id of the run; None if no run was started.
 
     Raises:
-        SupabaseError: the database did not answer.
+        SupabaseError: the database did not respond.
         UnknownDeploymentError: Prefect has no deployment of the flow.
-        httpx.HTTPError: Prefect is away. The next one to ask starts what is reserved now.
+        httpx.HTTPError: Prefect did not respond. The run stays reserved, and the next request
+            starts it.
     """
-    ours = settings()
     requests = resources.run_requests()
     reservation = requests.request(
         Invocation(
@@ -45,7 +45,7 @@ def request_run(flow: FlowName, bucket: str, prefix: str = "") -> str | None:
             is_exclusive=flow is FlowName.BACKFILL,
             caller=Invoker(role="service_role"),
         ),
-        RequestLimits(silence_seconds=ours.dead_after_seconds),
+        RequestLimits(silence_seconds=settings().dead_after_seconds),
     )
     request = reservation.request
     if request is None or request.run_id is not None:
@@ -53,7 +53,7 @@ def request_run(flow: FlowName, bucket: str, prefix: str = "") -> str | None:
         return None
     try:
         run = start_deployment(
-            ours.deployment(flow),
+            settings().deployment(flow),
             request.parameters(),
             idempotency_key=request.id,
             labels=request.labels(),

@@ -1,4 +1,4 @@
-"""Starting a run of a deployment from within a flow: the work pool runs it, and nobody waits."""
+"""Start a run of a deployment from within a flow, without waiting for it."""
 
 from __future__ import annotations
 
@@ -28,26 +28,25 @@ def start_deployment(
     """Start a run of a deployment, or find the one that was started with this key.
 
     Args:
-        deployment: by its full name, as `backfill/backfill`.
-        parameters: of the flow; those left out are the deployment's.
+        deployment: the full name, for example `backfill/backfill`.
+        parameters: the parameters of the flow; missing ones are the deployment's.
         idempotency_key: the same key always gives the same run, even one that has ended.
-        labels: kept with the run, for its hooks.
-        tags: on top of the deployment's.
+        labels: stored with the run, for its hooks.
+        tags: added to those of the deployment.
 
     Returns:
         The flow run as Prefect has it now.
 
     Raises:
         UnknownDeploymentError: there is no such deployment.
-        httpx.HTTPError: Prefect is away, or refuses the parameters.
+        httpx.HTTPError: Prefect does not respond, or rejects the parameters.
     """
     with get_client(sync_client=True) as client:
         try:
             found = client.read_deployment_by_name(deployment)
         except ObjectNotFound:
             raise UnknownDeploymentError(
-                f"Prefect has no deployment {deployment!r}; make it with "
-                "`prefect --no-prompt deploy --all`"
+                f"Prefect has no deployment {deployment!r}; create it with `media-enricher setup`"
             ) from None
         return client.create_flow_run_from_deployment(
             found.id,

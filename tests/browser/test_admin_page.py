@@ -63,7 +63,9 @@ def test_a_wrong_password_is_refused_in_a_sentence(admin_page: AdminPage) -> Non
     admin_page.refusals = {400}
     admin_page.open()
     admin_page.sign_in(admin_page.stack.users.admin, "not the password")
-    expect(admin_page.page.get_by_role("alert").first).to_contain_text("Wrong e-mail address or password")
+    expect(admin_page.page.get_by_role("alert").first).to_contain_text(
+        "Wrong e-mail address or password"
+    )
     expect(admin_page.page.get_by_label("Password")).to_be_focused()
     admin_page.screenshot("wrong-password")
 
@@ -144,7 +146,7 @@ def test_a_user_who_is_no_admin_is_told_so(admin_page: AdminPage) -> None:
     admin_page.sign_in(admin_page.stack.users.ada)
     expect(page.get_by_role("heading", name="No access")).to_be_visible()
     expect(page.locator("#refused")).to_contain_text(
-        f"signed in as {admin_page.stack.users.ada.email}, and that account may not start"
+        f"signed in as {admin_page.stack.users.ada.email}. This account may not start"
     )
     expect(page.get_by_role("heading", name="Start a run")).to_be_hidden()
     admin_page.screenshot("refused-user")
@@ -316,9 +318,7 @@ def test_a_refused_token_is_refreshed_once_and_then_given_up(admin_page: AdminPa
     _spoil(page, "access_token", "refresh_token")
     page.reload()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    expect(page.locator("#sign-in-error")).to_have_text(
-        "Your session has expired. Sign in again."
-    )
+    expect(page.locator("#sign-in-error")).to_have_text("Your session has expired. Sign in again.")
 
 
 def test_a_gateway_that_goes_away_is_said_and_waited_for(admin_page: AdminPage) -> None:

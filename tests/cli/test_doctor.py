@@ -348,7 +348,7 @@ class TestTheServer:
 
         failed = [each for each in diagnoses().values() if each["verdict"] == "failed"]
 
-        assert "not as a Supabase project does" in failed[0]["found"]
+        assert "is not a Supabase project" in failed[0]["found"]
         assert "https://<ref>.supabase.co" in failed[0]["remedy"]
 
     def test_missing_settings_are_named_in_one_go(

@@ -34,7 +34,7 @@ def test_a_detached_stack_is_found_described_and_stopped(tmp_path: Path) -> None
     up = local("up", "--detach", *folder)
     try:
         assert up.returncode == 0, up.stderr
-        assert "demo, development and tests" in up.stderr.replace("\n", " ")
+        assert "demos, development and tests only" in up.stderr.replace("\n", " ")
         environment = dict(
             line.split("=", 1) for line in local("env", "--dotenv", *folder).stdout.splitlines()
         )

@@ -120,5 +120,5 @@ def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_without_a_url_it_says_what_runs_will_do() -> None:
-    with pytest.raises(NothingToCheck, match="temporary server"):
+    with pytest.raises(NothingToCheck, match="temporary Prefect server"):
         look()
