@@ -147,7 +147,7 @@ def test_a_run_over_one_fails_with_a_sentence(
     for own in stores:
         state = start(own)
         assert state.is_failed()
-        assert f"The bucket '{own}' holds what Media Enricher itself stores" in (
+        assert f"stores its own task results or snapshots in the bucket '{own}'" in (
             state.message or ""
         )
 

@@ -291,4 +291,4 @@ def test_a_run_sweeps_results_that_are_too_old(
     settings.cache_clear()
     state = run(bucket)
     assert kept() == 0
-    log_of(state, lambda log: "swept 2 expired results" in log)
+    log_of(state, lambda log: "deleted 2 expired results" in log)
