@@ -1,4 +1,4 @@
-"""Second step: read objects and say what they are. Mapped over batches, cached and retried."""
+"""Second step: read objects and compute their metadata. Mapped over batches, cached, retried."""
 
 from __future__ import annotations
 
@@ -30,46 +30,45 @@ from media_enricher.processes import kill_workers
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 
 PATIENCE_SECONDS = 2.0
-"""What is done of a batch waits so long for the rest of it."""
+"""How long the finished objects of a batch wait for the rest of it."""
 
 
 _looked = msgspec.json.Decoder(Looked)
 
 
 OUTAGE_OBJECTS = 500
-"""So many objects in a row of batches of which nothing could be read, retries included, are no
-accident."""
+"""After so many objects in a row that could not be read, retries included, the run gives up."""
 
 
 class OutageError(Exception):
-    """Storage has stopped answering, so going on would only mark one object after another."""
+    """Storage has stopped responding; going on would only mark all further objects as failed."""
 
 
 class BatchIncompleteError(Exception):
-    """No member of a batch could be read for now; a retry reads them again.
+    """No object of a batch could be read for now; a retry reads them again.
 
-    It fails the task run, so that nothing of it is cached, and carries how each has failed.
+    It fails the task run, so that nothing is cached, and carries the failure of each object.
     """
 
     def __init__(self, outcomes: list[Outcome]) -> None:
         first = outcomes[0].asset
         super().__init__(
-            f"{len(outcomes):,} objects could not be read for now, "
-            f"{first.path!r} among them: {first.error_message}"
+            f"{len(outcomes):,} objects could not be read for now, for example {first.path!r}: "
+            f"{first.error_message}"
         )
         self.outcomes = outcomes
 
     def __reduce__(self) -> tuple[type[Self], tuple[list[Outcome]]]:
-        """Survive the way back from another process."""
+        """Support pickling, for the way back from another process."""
         return type(self), (self.outcomes,)
 
 
 def batch_cache_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """Name the result of a batch by all it depends on, and by nothing else.
+    """The cache key of a batch: a hash of everything that its result depends on.
 
-    That is the project, each member with its version (etag, size, declared type) and attempt, the
-    depth, the enricher's version and the options that change what is found; not the run, so that a
-    repeated run finds it.
+    That is the project, each object with its version (etag, size, declared type) and attempt, the
+    depth, the enricher's version, and the options that change the result. The run is not part of
+    it, so that a repeated run finds the result.
     """
     batch: Batch = parameters["batch"]
     material = (
@@ -89,7 +88,7 @@ def batch_cache_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str
 
 
 def is_transient(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
-    """Retry a batch for its transient failures alone; a bug or a closed engine is not one."""
+    """Retry a batch only if its objects failed for a temporary reason, not for a bug."""
     return isinstance(state.data, BatchIncompleteError)
 
 
@@ -99,20 +98,20 @@ def is_transient(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -
     cache_key_fn=batch_cache_key,
     retry_condition_fn=is_transient,
     persist_result=True,
-    result_serializer="json",  # never pickle: whoever writes to a pickle's storage runs code here
+    result_serializer="json",  # never pickle: loading one runs code from the storage
     cache_result_in_memory=False,
 )
 def enrich(batch: Batch) -> str:
-    """Enrich what can be of one batch, and return a `Looked`, as JSON.
+    """Process the objects of one batch, and return a `Looked` as JSON.
 
-    It returns once all members are done, or soon after the first of them: what is done does not
-    wait for what is not. The rest is another batch, for another task run.
+    It returns when all objects are done, or soon after the first ones: finished objects do not wait
+    for slow ones. The rest becomes another batch, for another task run.
 
-    JSON, for Prefect stores it as it is, and walks through anything that it can look into.
+    The result is JSON because Prefect stores text as it is, but searches objects for futures.
 
     Raises:
-        BatchIncompleteError: nothing is done, and nothing under way: all members failed for now.
-            Prefect waits, and the retry reads them again.
+        BatchIncompleteError: all objects failed for now. Prefect waits, and the retry reads them
+            again.
         PoolClosed: the run is being stopped.
     """
     untried = batch.untried()
@@ -123,14 +122,14 @@ def enrich(batch: Batch) -> str:
         outcome.asset.path: outcome for outcome in outcomes if outcome.is_transient_failure
     }
     if not done:
-        batch.failed.clear()  # for the retry, in which Prefect calls this with the same batch
+        batch.failed.clear()  # Prefect calls the retry with the same batch
         batch.rounds += 1
         raise BatchIncompleteError(list(failed.values()))
     return msgspec.json.encode(Looked(done, list(failed.values()), batch.rounds)).decode()
 
 
 def _log(batch: Batch, outcomes: list[Outcome]) -> None:
-    """A line for each object, where DEBUG is shown."""
+    """Log one line per object, at level DEBUG."""
     logger = get_run_logger()
     if not logger.isEnabledFor(logging.DEBUG):
         return
@@ -154,10 +153,10 @@ def _log(batch: Batch, outcomes: list[Outcome]) -> None:
 
 
 class Enrichment:
-    """A run's enriching: `enrich` mapped over batches, a bounded number of them in flight.
+    """The task `enrich`, mapped over a run's batches, with a bounded number of them in flight.
 
     A context manager. Left normally or by an error, it lets the batches in flight finish, so that
-    what was read is in the cache; left by a signal (`KeyboardInterrupt`, Prefect's
+    their results are cached; left by a signal (`KeyboardInterrupt`, Prefect's
     `TerminationSignal`), it stops the engine at once.
     """
 
@@ -165,14 +164,13 @@ class Enrichment:
         """Configure the task for this run.
 
         Args:
-            mode: those that ask for a new look skip the cache.
-            start_lanes: at once, so that they come up while the run is planned; else they start
+            mode: `failed` and `all` bypass the cache.
+            start_lanes: start the lanes at once, while the run is planned; otherwise they start
                 with the first batch, if there is one.
         """
-        ours = settings()
         self._cache = TaskCache()
         self._starts_lanes = start_lanes
-        self._window = ours.batches_in_flight
+        self._window = settings().batches_in_flight
         self._finished: SimpleQueue[PrefectFuture[str]] = SimpleQueue()
         self._refreshes = mode in (Mode.FAILED, Mode.ALL)
         self._submitted: dict[PrefectFuture[str], Batch] = {}
@@ -184,7 +182,9 @@ class Enrichment:
     def __enter__(self) -> Self:
         self._cache.sweep()
         if missing := sandbox.shortcoming():
-            get_run_logger().warning("what decodes strangers' files is less shut in: %s", missing)
+            get_run_logger().warning(
+                "decoders of untrusted files are less isolated than they should be: %s", missing
+            )
         if self._starts_lanes:
             self._start_lanes()
         return self
@@ -199,20 +199,20 @@ class Enrichment:
         try:
             if interrupted:
                 if settings().task_runner is TaskRunnerName.PROCESSES:
-                    kill_workers()  # a cluster is left by itself, and lets go of what it was given
+                    kill_workers()  # a cluster drops its tasks by itself
             else:
                 while self._submitted:
-                    with suppress(Exception):  # it is the first error that counts
+                    with suppress(Exception):  # the first error is already being raised
                         self._next_outcomes()
         finally:
             resources.close_engine()
 
     def map(self, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
-        """Enrich batches as they come, and yield the outcomes of all that finished meanwhile.
+        """Process batches as they come, and yield the outcomes of all that have finished.
 
         Raises:
-            OutageError: the last so many objects could not be read; their outcomes were yielded.
-            Exception: whatever made a task run fail, other than objects that could not be read.
+            OutageError: the last `OUTAGE_OBJECTS` could not be read; their outcomes were yielded.
+            Exception: the error of a task run that failed for any other reason.
         """
         self._submit_from(batches)
         while self._submitted:
@@ -223,37 +223,37 @@ class Enrichment:
             try:
                 self._submit_from(batches)  # the lanes read on while these outcomes are written
             except Exception:
-                yield outcomes  # they are written, though no more can be planned
+                yield outcomes  # they are still written
                 raise
             yield outcomes
             if self._unread_in_a_row >= OUTAGE_OBJECTS:
                 raise OutageError(
                     f"the last {self._unread_in_a_row:,} objects could not be read "
-                    f"({self._why_unread}); start the run again once Storage answers"
+                    f"({self._why_unread}); start the run again when Storage responds"
                 )
 
     def _submit_from(self, batches: Iterable[Batch]) -> None:
         for batch in islice(batches, max(0, self._window - len(self._submitted))):
-            self._submit(batch)  # one by one: the first is under way while others are planned
+            self._submit(batch)  # one by one: the first is processed while others are planned
 
-    @lru_cache  # noqa: B019 - of a run, which is all that its process is for
+    @lru_cache  # noqa: B019 - the process ends with the run
     def _task(self, retries: int) -> Task[[Batch], str]:
         """The task with so many retries left."""
-        ours = settings()
+        configured = settings()
         task_of_run = enrich.with_options(
             retries=retries,
-            retry_delay_seconds=exponential_backoff(ours.retry_delay_seconds),
+            retry_delay_seconds=exponential_backoff(configured.retry_delay_seconds),
             retry_jitter_factor=0.3,
-            cache_expiration=timedelta(days=ours.cache_days),
+            cache_expiration=timedelta(days=configured.cache_days),
             refresh_cache=self._refreshes,
         )
-        # As an option, Prefect takes only a block that its server knows.
+        # `with_options` accepts only a block that is saved on the server.
         task_of_run.result_storage = self._cache.for_task()
         return task_of_run
 
     @staticmethod
     def _start_lanes() -> None:
-        """Start them here, and not in the first of several threads that would all do it."""
+        """Start the lanes here, once, and not in each of several threads."""
         if settings().task_runner is TaskRunnerName.THREADS:
             resources.engine().start()
 
@@ -264,14 +264,14 @@ class Enrichment:
         future.add_done_callback(self._finished.put)
 
     def _next_outcomes(self) -> list[Outcome]:
-        """Wait for a task run to end; what it leaves of its batch gets another."""
+        """Wait for a task run to end; submit the rest of its batch as another."""
         future = self._finished.get()
         batch = self._submitted.pop(future)
         result: str | BaseException = future.result(raise_on_failure=False)
         if isinstance(result, BatchIncompleteError):
             self._cuts.follow(batch, None)
-            # Of a batch that was read in part, Storage did answer: such failures come together,
-            # behind what was read, and are no sign of an outage.
+            # Storage did respond for a batch that was read in part, so the failures of its rest
+            # are no sign of an outage.
             if not batch.is_rest:
                 self._unread_in_a_row += len(result.outcomes)
                 self._why_unread = result.outcomes[-1].asset.error_message
@@ -281,10 +281,10 @@ class Enrichment:
         looked = _looked.decode(result)
         if future.state.name == "Cached":
             self.reused += len(looked.done)
-            for outcome in looked.done:  # what this run did: it read nothing
+            for outcome in looked.done:  # this run read nothing
                 outcome.bytes_read = 0
                 outcome.download_seconds = outcome.probe_seconds = 0.0
-            looked.failed, looked.rounds = [], 0  # of another run, some time ago
+            looked.failed, looked.rounds = [], 0  # failures of an earlier run
         else:
             self._unread_in_a_row = 0
         rest = batch.rest(
@@ -292,6 +292,6 @@ class Enrichment:
         )
         if rest is not None:
             self._submit(rest)
-        if not self._refreshes:  # else nothing is looked up
+        if not self._refreshes:  # otherwise the cache is not read
             self._cuts.follow(batch, rest)
         return looked.done

@@ -121,7 +121,7 @@ def test_an_outage_stops_the_run_before_it_has_marked_everything(
         storage.objects[f"{bucket.name}/photos/{i:05}.jpg"] = b"unread"
     state = run(bucket)
     assert state.is_failed()
-    assert "start the run again once Storage answers" in (state.message or "")
+    assert "start the run again when Storage responds" in (state.message or "")
     assert 50 <= len(bucket.rows()) < 600
     assert bucket.latest_run()["status"] == "failed"
 

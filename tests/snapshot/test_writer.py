@@ -188,7 +188,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     writer = SnapshotWriter(RUN_ID, "photos", STARTED_AT, str(tmp_path / "file"), no_bucket)  # type: ignore[arg-type]
 
-    with pytest.raises(SnapshotError, match=r"file can't be written.*MEDIA_ENRICHER_SNAPSHOT"):
+    with pytest.raises(SnapshotError, match=r"file: .*MEDIA_ENRICHER_SNAPSHOT"):
         add(writer, [outcome("a.jpg")])
 
 
