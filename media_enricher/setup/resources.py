@@ -1,4 +1,4 @@
-"""What a set-up consists of, and what became of each part of it. Quick to import."""
+"""The resources of a set-up, and the outcome of each. Quick to import."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 POOL = "media-enricher"
-"""The work pool."""
+"""The name of the work pool."""
 
 
 class PoolType(StrEnum):
@@ -18,7 +18,7 @@ class PoolType(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a thing."""
+    """What setup did with a resource."""
 
     CREATED = "created"
     UNCHANGED = "unchanged"
@@ -27,13 +27,13 @@ class Outcome(StrEnum):
 
 
 class Resource(msgspec.Struct, frozen=True):
-    """One thing that a Prefect server, or the project, has to have.
+    """A resource that the Prefect server or the Supabase project needs.
 
     Attributes:
-        kind: in Prefect's words, as `work queue`.
-        name: as people find it again.
-        outcome: what became of it.
-        note: what else one should know; mostly nothing.
+        kind: the kind of resource, such as `work queue`.
+        name: its name.
+        outcome: what setup did with it.
+        note: further information for the user; usually empty.
     """
 
     kind: str
@@ -43,4 +43,4 @@ class Resource(msgspec.Struct, frozen=True):
 
 
 class SetupError(Exception):
-    """Something cannot be set up. The message says what, why, and what to do."""
+    """A resource cannot be set up. The message says which, why, and what to do."""

@@ -1,4 +1,4 @@
-"""The work pool and its queues."""
+"""Create the work pool and its queues."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from media_enricher.setup.docker_pool import docker_template
 from media_enricher.setup.resources import POOL, Outcome, PoolType, Resource, SetupError
 
 QUEUE_PRIORITIES = {"objects": 1, "coordination": 2, "backfills": 3}
-"""A new upload goes before what is soon done or only waits, and that before the work of hours."""
+"""New uploads first, then short and waiting runs, then runs of hours."""
 
 
 async def make_work_pool(
     client: PrefectClient, wanted: PoolType | None, image: str | None = None
 ) -> Resource:
-    """Make the pool, or find it; a template of ours is brought up to date.
+    """Create the pool, or update its template if it is ours.
 
     Args:
-        client: of the Prefect API.
-        wanted: the type; None for that which it has, or else `process`.
-        image: of the containers of runs, where there are any; None for that of this version.
+        client: a client of the Prefect API.
+        wanted: the type; None keeps its type, or creates a pool of type `process`.
+        image: the image of the containers of runs; None for that of this version.
 
     Raises:
-        SetupError: it is there with another type, which Prefect cannot change.
-        SettingsError: a setting that runs are to be given is invalid.
+        SetupError: the pool exists with another type, which Prefect cannot change.
+        SettingsError: a setting for runs is invalid.
     """
     found = await _find(client) or await _make(client, wanted or PoolType.PROCESS, image)
     if isinstance(found, Resource):
         return found
     if wanted and found.type != wanted:
         raise SetupError(
-            f"The work pool {POOL!r} is of type {found.type}, and cannot become one of type "
-            f"{wanted}. Leave --work-pool out to use it as it is, or delete it first, with the "
-            f"runs that wait in it: `prefect work-pool delete {POOL}`."
+            f"The work pool {POOL!r} has the type {found.type}, which cannot be changed to "
+            f"{wanted}. "
+            "Omit --work-pool to use it as it is, or delete it with the runs that wait in it: "
+            f"`prefect work-pool delete {POOL}`."
         )
     template = _template(found.type, found.base_job_template, image)
     if template is None or template == found.base_job_template:
@@ -48,14 +49,14 @@ async def make_work_pool(
 
 
 async def make_work_queues(client: PrefectClient) -> AsyncIterator[Resource]:
-    """Make the pool's queues, or find them, and set their priorities; limits are left alone."""
+    """Create the pool's queues, and set their priorities; their limits stay unchanged."""
     there = {queue.name: queue for queue in await client.read_work_queues(work_pool_name=POOL)}
     outcomes = {}
     for name, priority in QUEUE_PRIORITIES.items():
         if name not in there:
             await client.create_work_queue(name, priority=priority, work_pool_name=POOL)
             outcomes[name] = Outcome.CREATED
-    # Making one pushes others down, so their order is looked at when all are there.
+    # Creating a queue changes the priorities of others, so set them once all exist.
     there = {queue.name: queue for queue in await client.read_work_queues(work_pool_name=POOL)}
     for name, priority in QUEUE_PRIORITIES.items():
         if there[name].priority != priority:
@@ -73,7 +74,7 @@ async def _find(client: PrefectClient) -> WorkPool | None:
 
 
 async def _make(client: PrefectClient, kind: PoolType, image: str | None) -> Resource | WorkPool:
-    """Make it; or find it after all, for a worker that starts at this moment makes it, too."""
+    """Create the pool; or find it, because a worker that starts at this moment creates it too."""
     template = _template(kind, None, image) or {}
     pool = WorkPoolCreate(name=POOL, type=kind.value, base_job_template=template)
     try:
@@ -86,5 +87,5 @@ async def _make(client: PrefectClient, kind: PoolType, image: str | None) -> Res
 def _template(
     kind: str, there: Mapping[str, Any] | None, image: str | None
 ) -> dict[str, Any] | None:
-    """The base job template for a type of pool; None where the worker's own is right."""
+    """The base job template for a type of pool; None to use the worker's own."""
     return docker_template(there, image) if kind == PoolType.DOCKER else None

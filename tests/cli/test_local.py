@@ -49,7 +49,7 @@ def test_a_detached_stack_is_found_described_and_stopped(tmp_path: Path) -> None
         down = local("down", *folder)
     assert "Stopped" in down.stdout
     assert local("status", *folder).returncode == 1
-    assert "No stack runs" in local("down", *folder).stdout
+    assert "No stack is running" in local("down", *folder).stdout
 
 
 def test_ctrl_c_stops_a_stack_in_the_foreground(tmp_path: Path) -> None:

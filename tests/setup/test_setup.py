@@ -128,7 +128,7 @@ def test_a_pool_of_another_type_is_not_touched(operator: Operator) -> None:
     code, said = operator.try_to_run("media-enricher", "setup", "--work-pool", "docker")
 
     assert code == 1
-    assert "is of type process" in said
+    assert "has the type process" in said
     assert "prefect work-pool delete media-enricher" in said
 
 
@@ -136,7 +136,7 @@ def test_a_pool_of_another_type_is_not_touched(operator: Operator) -> None:
     ("environment", "complaint", "code"),
     [
         ({"PREFECT_API_AUTH_STRING": "prefect:wrong"}, "PREFECT_API_AUTH_STRING", 1),
-        ({"PREFECT_API_URL": "http://127.0.0.1:{free}/api"}, "does not answer", 1),
+        ({"PREFECT_API_URL": "http://127.0.0.1:{free}/api"}, "does not respond", 1),
         ({"PREFECT_API_URL": "", "PREFECT_HOME": "{folder}"}, "PREFECT_API_URL is not set", 1),
         (
             {"SUPABASE_SECRET_KEY": "", "SUPABASE_SERVICE_ROLE_KEY": ""},
