@@ -153,7 +153,7 @@ def test_no_path_leads_out_of_the_folder(results: SupabaseBucket, path: str) -> 
 
 
 def test_a_file_that_is_no_result_goes_into_the_bucket_itself(results: SupabaseBucket) -> None:
-    with pytest.raises(RefusedRecordError, match="no record"):
+    with pytest.raises(RefusedRecordError, match="not a record"):
         results.write_path("part.parquet", b"PAR1")
     results.get_bucket().upload("part.parquet", b"PAR1", "application/vnd.apache.parquet")
     assert results.get_bucket().download("part.parquet") == b"PAR1"
