@@ -69,7 +69,7 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string | null} picture_url
  */
 
-/** @typedef {{ bucket: string, prefix?: string, limit?: number, mode: string, depth: string }} Asked */
+/** @typedef {{ bucket: string, prefix?: string, limit?: number, mode: string, depth: string }} RunRequest */
 
 /** @typedef {{ role: string, user_id: string | null, tenant_id: string | null, may_trigger: boolean }} Me */
 
@@ -118,24 +118,24 @@ export class Api {
 
   /**
    * What a run would work on; nothing is started.
-   * @param {Asked} asked
+   * @param {RunRequest} request
    * @returns {Promise<{ objects: number, size_bytes: number }>}
    */
-  count(asked) {
-    return this._post("backfill", { ...asked, dry_run: true });
+  count(request) {
+    return this._post("backfill", { ...request, dry_run: true });
   }
 
   /**
    * Asks again if the answer is lost; the key makes that the same request.
-   * @param {Asked} asked
+   * @param {RunRequest} request
    * @param {(error: ApiError, seconds: number) => void} onWait
    * @returns {Promise<{ run_id: string, already_running?: boolean }>}
    */
-  async start(asked, onWait) {
+  async start(request, onWait) {
     const headers = { "idempotency-key": newKey() };
     for (const seconds of PATIENCE_SECONDS) {
       try {
-        return await this._post("backfill", asked, headers);
+        return await this._post("backfill", request, headers);
       } catch (error) {
         if (!(error instanceof ApiError && error.isPassing)) throw error;
         const pause = Math.max(seconds, error.retryAfter ?? 0);
@@ -143,7 +143,7 @@ export class Api {
         await new Promise((resolve) => setTimeout(resolve, pause * 1000));
       }
     }
-    return this._post("backfill", asked, headers);
+    return this._post("backfill", request, headers);
   }
 
   /**

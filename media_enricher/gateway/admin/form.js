@@ -69,26 +69,26 @@ export class StartForm {
   }
 
   async _count() {
-    const asked = this._asked();
-    if (!asked) return;
+    const request = this._request();
+    if (!request) return;
     this.countsAsked += 1;
     const turn = this.countsAsked;
     await this._busy(this.countButton, "Counting…", async () => {
-      const { objects, size_bytes: bytes } = await this.api.count(asked);
+      const { objects, size_bytes: bytes } = await this.api.count(request);
       if (turn === this.countsAsked) this.counted.textContent = answer(objects, bytes);
     });
   }
 
   async _start() {
-    const asked = this._asked();
-    if (!asked) return;
+    const request = this._request();
+    if (!request) return;
     await this._busy(this.startButton, "Starting…", async () => {
       const { run_id: id, already_running: wasRunning } = await this.api.start(
-        asked,
+        request,
         (error, seconds) => this._showError(`${error.message} Trying again in ${seconds} s.`),
       );
       this._forgetAnswers();
-      const place = asked.prefix ? `${asked.bucket}/${asked.prefix}` : asked.bucket;
+      const place = request.prefix ? `${request.bucket}/${request.prefix}` : request.bucket;
       toast(wasRunning ? `A run of ${place} is already under way.` : `Started a run of ${place}.`, {
         link: { text: "See the run", href: `#/runs/${id}` },
       });
@@ -97,7 +97,7 @@ export class StartForm {
   }
 
   /** What the form asks for, or null if it says what is wrong with it. */
-  _asked() {
+  _request() {
     this._forgetAnswers();
     const limit = this._field("limit");
     const bucket = this._field("bucket").value.trim();
@@ -175,7 +175,7 @@ export class StartForm {
     this.error.textContent = sentence;
   }
 
-  /** A count and a refusal are of what was asked, so they go when the question changes. */
+  /** The count and the error belong to a request, so they disappear when the form changes. */
   _forgetAnswers() {
     this.countsAsked += 1;
     this.counted.textContent = "";
