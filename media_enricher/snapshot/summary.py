@@ -95,7 +95,8 @@ def summarise(snapshot: Snapshot, *, near_distance: int = DEFAULT_DISTANCE) -> S
 
     Args:
         snapshot: the snapshot of one run.
-        near_distance: 0 to 15, the maximum number of bits in which the perceptual hashes of lookalikes differ.
+        near_distance: 0 to 15, the maximum number of bits in which the perceptual hashes of
+            lookalikes differ.
 
     Raises:
         ValueError: near_distance is out of its range.
