@@ -85,7 +85,7 @@ def kept(pictures: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
         if "Running until Ctrl-C" in line:
             break
     told = re.search(
-        r"Sign in to Prefect at its address, with prefect:\S+ in the one field", output
+        r"To sign in to Prefect, open its address and enter prefect:\S+\.", output
     )
     assert told, output
     yield process

@@ -131,7 +131,7 @@ def wait_until_at_work(stack: LocalStack, run_id: str) -> None:
 
 def test_it_says_where_everything_is(running: Up, stack: LocalStack) -> None:
     password = running.said["Prefect's password"]
-    assert f"Sign in to Prefect at its address, with {password} in the one field" in running.output
+    assert f"To sign in to Prefect, open its address and enter {password}" in running.output
     page = httpx.get(running.said["admin page"])
     assert page.status_code == 200
     assert "text/html" in page.headers["content-type"]
