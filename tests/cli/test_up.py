@@ -238,7 +238,7 @@ def test_what_the_environment_names_is_used_as_it_is_and_a_server_that_ends_is_n
     gateway.kill()
     output, _ = up.process.communicate(timeout=PATIENCE_SECONDS)
     assert up.process.returncode == 1
-    assert "the gateway ended by itself" in output
+    assert "the gateway ended unexpectedly" in output
     assert "gateway.log" in output
     wait_until_gone(members)
 
