@@ -1,1 +1,1 @@
-"""The Prefect flows, one file each. What they share is in `media_enricher.orchestration`."""
+"""The Prefect flows, one file each. Their shared code is in `media_enricher.orchestration`."""

@@ -1,7 +1,7 @@
 """Run a flow in this process: `python -m flows backfill '{"bucket": "photos"}'`.
 
-For the command line, which has neither worker nor runner: this process is its own supervisor. It
-listens for a cancellation asked of Prefect, and takes Ctrl-C for one. It prints two JSON lines:
+The command line uses it, where there is no worker. The process supervises itself: it watches
+Prefect for a cancellation, and treats Ctrl-C as one. It prints two JSON lines:
 `{"run_id": …}` once the run is running, and `{"state": …, "message": …}` when it has ended; the
 exit code is 0 for completed, 130 for cancelled and 1 for anything else.
 """
@@ -21,18 +21,18 @@ INTERRUPTED = 130
 
 def main(name: str, parameters: str) -> int:
     """Run the flow of that name with parameters given as a JSON object; return the exit code."""
-    survive_broken_pipes()  # who started this may be gone, which is a reason to end in order
+    survive_broken_pipes()  # the reader may be gone; then end in order
     try:
         with Interruption((signal.SIGINT,)) as stop:
             return _run(name, json.loads(parameters), stop)
     except KeyboardInterrupt:
-        line = {"state": "CANCELLED", "message": "Cancelled before the run's own code had begun."}
+        line = {"state": "CANCELLED", "message": "Cancelled before the run began."}
         sys.stdout.write(json.dumps(line) + "\n")
         return INTERRUPTED
 
 
 def _run(name: str, parameters: dict[str, Any], stop: Interruption) -> int:
-    # These import Prefect, which takes seconds, and Ctrl-C is heard by now.
+    # These import Prefect, which takes seconds; Ctrl-C is handled by now.
     from flows.backfill import backfill  # noqa: PLC0415
     from flows.backfill_sharded import backfill_sharded  # noqa: PLC0415
     from flows.enrich_object import enrich_object  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """The main job: enrich every object of a bucket that needs it."""
 
 # No `from __future__ import annotations` here: Prefect loads a deployment's flow from its file, as
-# a module that nobody can look up, and then could not tell what the parameters' types are.
+# a module that is not in `sys.modules`, and could then not resolve the types of parameters.
 
 from typing import Any
 
@@ -42,29 +42,30 @@ def backfill(
     after: str = "",
     until: str = "",
 ) -> State[Any]:
-    """Enrich the objects of a Supabase Storage bucket into `public.media_assets`.
+    """Write metadata for the objects of a Supabase Storage bucket to `public.media_assets`.
 
-    Safe to start at any time, twice, or again after it was killed: it asks the database what is
-    left to do, and each write is whole and repeatable.
+    Safe to start at any time, more than once, and again after a crash: the run asks the database
+    which objects are pending, and every write is atomic and repeatable.
 
     Args:
-        bucket: The Storage bucket to work on.
-        prefix: Only objects whose path starts with this, literally, as in `images/`.
-        limit: The most objects to do in this run; empty for all.
-        mode: missing: what has no row yet, changed, is shallower than asked, or failed for reasons
-            that pass. failed: every failure once more. stale: rows of an older enricher version.
-            all: everything.
-        depth: header: a first range of each object, no pixels. full: each object whole, once.
-        dry_run: Count what would be done, and do nothing.
-        after: Only objects whose path comes after this one, in the order of their bytes.
-        until: Only objects up to this path, itself included; empty for all to the last.
+        bucket: The Storage bucket to process.
+        prefix: Only objects whose path starts with this text, for example `images/`.
+        limit: The maximum number of objects in this run. Empty: all.
+        mode: missing: objects that are new or changed, that need a greater depth, or that failed
+            for a temporary reason. failed: all failed objects. stale: rows of an older enricher
+            version. all: every object.
+        depth: header: read only the start of each object, decode no pixels. full: read each object
+            whole, once.
+        dry_run: Count the pending objects and change nothing.
+        after: Only objects whose path comes after this one (exclusive), in byte order.
+        until: Only objects up to this path (inclusive), in byte order. Empty: no upper bound.
     """
     selection = Selection(
         bucket=bucket, prefix=prefix, mode=mode, depth=depth, after=after, until=until
     )
     if dry_run:
-        would_be_done = plan(selection, limit=limit, dry_run=True)
-        return Completed(message=f"Dry run: {would_be_done.summary()}")
+        count = plan(selection, limit=limit, dry_run=True)
+        return Completed(message=f"Dry run: {count.summary()}")
 
     run = Run(str(runtime.flow_run.id), selection, limit)
     with FinalState(run) as final:

@@ -1,7 +1,7 @@
-"""The main job for a very large bucket: several backfills at once, each on a range of the paths."""
+"""The main job for a very large bucket: several backfills at once, each on a range of paths."""
 
 # No `from __future__ import annotations` here: Prefect loads a deployment's flow from its file, as
-# a module that nobody can look up, and then could not tell what the parameters' types are.
+# a module that is not in `sys.modules`, and could then not resolve the types of parameters.
 
 from typing import Any
 
@@ -37,26 +37,27 @@ def backfill_sharded(
     depth: Depth = Depth.FULL,
     dry_run: bool = False,
 ) -> State[Any]:
-    """Enrich a very large bucket by several runs of `backfill` at once, and add them up.
+    """Process a very large bucket with several runs of `backfill` at once.
 
-    What there is to do is cut into ranges of paths that take about as long as each other. Each is
-    worked on by a run of its own, wherever the work pool has a worker. A retry of this run finds
-    those that were started, and starts again those alone that failed.
+    The pending objects are split into ranges of paths with about the same amount of work. Each
+    range has a run of its own, on any worker of the work pool; this run adds up their counts.
+    A retry of this run finds the shards that were started, and restarts only those that failed.
 
     Args:
-        bucket: The Storage bucket to work on.
-        prefix: Only objects whose path starts with this, literally, as in `images/`.
-        shards: How many runs share the work, at most.
-        mode: missing: what has no row yet, changed, is shallower than asked, or failed for reasons
-            that pass. failed: every failure once more. stale: rows of an older enricher version.
-            all: everything.
-        depth: header: a first range of each object, no pixels. full: each object whole, once.
-        dry_run: Count what would be done, and do nothing.
+        bucket: The Storage bucket to process.
+        prefix: Only objects whose path starts with this text, for example `images/`.
+        shards: The maximum number of runs that share the work.
+        mode: missing: objects that are new or changed, that need a greater depth, or that failed
+            for a temporary reason. failed: all failed objects. stale: rows of an older enricher
+            version. all: every object.
+        depth: header: read only the start of each object, decode no pixels. full: read each object
+            whole, once.
+        dry_run: Count the pending objects and change nothing.
     """
     selection = Selection(bucket=bucket, prefix=prefix, mode=mode, depth=depth)
     if dry_run:
-        would_be_done = plan(selection, limit=None, dry_run=True)
-        return Completed(message=f"Dry run: {would_be_done.summary()}")
+        count = plan(selection, limit=None, dry_run=True)
+        return Completed(message=f"Dry run: {count.summary()}")
 
     this = _this_run()
     run = ShardedRun(str(this.id), selection, _inherited(this), attempt=this.run_count)
@@ -72,7 +73,7 @@ def backfill_sharded(
 
 
 def start_shards(run: ShardedRun, shards: int) -> None:
-    """Start so many shards at most, less those that an earlier attempt at the run has started."""
+    """Start at most so many shards, counting those that an earlier attempt at the run started."""
     if rest := run.resume():
         run.stats.expect(plan(rest, limit=None, dry_run=False).objects)
         run.start(rest, split(rest, max(1, shards - len(run.shards))))
@@ -81,15 +82,17 @@ def start_shards(run: ShardedRun, shards: int) -> None:
 def _this_run() -> FlowRun:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
-        raise MissingContextError("a sharded backfill is started as a flow run")
+        raise MissingContextError(
+            "backfill-sharded must run as a flow run: call the flow, not its function"
+        )
     return context.flow_run
 
 
 def _inherited(flow_run: FlowRun) -> dict[str, str]:
-    """The labels that tell of the shards what is known of their parent."""
-    told = {
+    """The labels that shards take over from their parent."""
+    inherited = {
         name: str(flow_run.labels[name])
         for name in (labels.REQUESTED_BY, labels.TENANT_ID)
         if name in flow_run.labels
     }
-    return told | {labels.TRIGGER: state_hooks.trigger_of(flow_run).value}
+    return inherited | {labels.TRIGGER: state_hooks.trigger_of(flow_run).value}

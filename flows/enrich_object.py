@@ -1,7 +1,7 @@
-"""The job on the fast lane: enrich the objects that somebody asked for, one by one."""
+"""The priority job: enrich single objects that were requested through the gateway."""
 
 # No `from __future__ import annotations` here: Prefect loads a deployment's flow from its file, as
-# a module that nobody can look up, and then could not tell what the parameters' types are.
+# a module that is not in `sys.modules`, and could then not resolve the types of parameters.
 
 from typing import Any
 
@@ -32,21 +32,23 @@ from tasks.write import write
     **state_hooks.ALL,
 )
 def enrich_object(bucket: BucketName, prefix: str = "", depth: Depth = Depth.FULL) -> State[Any]:
-    """Enrich the objects of a bucket that were asked for through the gateway, until none is left.
+    """Process the objects of a bucket that were requested through the gateway, until none is left.
 
-    An object stays asked for until its row is written: whatever ends a run early, the next one
-    goes on where it was. Objects that are asked for meanwhile are done in the same run.
+    An object stays requested until its row is written, so after a crash the next run continues
+    where this one stopped. The same run also processes objects that are requested meanwhile.
 
     Args:
-        bucket: The Storage bucket to work on.
-        prefix: Only what was asked for under exactly this prefix: none, or a tenant's folder.
-        depth: header: a first range of each object, no pixels. full: each object whole, once.
+        bucket: The Storage bucket to process.
+        prefix: Only objects that were requested under exactly this prefix: empty, or a tenant's
+            folder.
+        depth: header: read only the start of each object, decode no pixels. full: read each object
+            whole, once.
     """
     refuse_own_bucket(bucket)
     requested = resources.requested_objects(bucket, prefix)
     run = Run(str(runtime.flow_run.id), Selection(bucket=bucket, prefix=prefix, depth=depth))
     with FinalState(run) as final:
-        # Each object is read anew, for whoever asks for one wants a fresh look.
+        # Mode ALL bypasses the task cache: a caller who requests an object wants it read again.
         enrichment = Enrichment(Mode.ALL, start_engine=False)
         with heartbeat(run.id), enrichment, interruptible():
             progress = Progress(run.stats)
@@ -56,7 +58,7 @@ def enrich_object(bucket: BucketName, prefix: str = "", depth: Depth = Depth.FUL
                 for outcomes in enrichment.map(batches(page.pending, depth)):
                     write(run, quote(outcomes))
                     progress.move()
-                requested.fulfil(page, run.id)
+                requested.complete(page, run.id)
             progress.show()
         report(run, reused=enrichment.reused)
     return final.state()

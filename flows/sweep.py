@@ -1,7 +1,7 @@
-"""The job that runs every few minutes: what others lost, forgot or left behind is put right."""
+"""The job that runs every few minutes: it repairs what dead runs left, and starts missing runs."""
 
 # No `from __future__ import annotations` here: Prefect loads a deployment's flow from its file, as
-# a module that nobody can look up, and then could not tell what the parameters' types are.
+# a module that is not in `sys.modules`, and could then not resolve the types of parameters.
 
 from typing import Any
 
@@ -11,36 +11,37 @@ from prefect.states import Completed, Failed
 
 from media_enricher.parameters import BucketName
 from media_enricher.settings import settings
-from tasks.keep_current import drain, keep_current
+from tasks.process_queue import process_queue
 from tasks.purge import purge
 from tasks.reconcile import reconcile
 from tasks.settle import settle
+from tasks.sweep_bucket import sweep_bucket
 
 
 @flow(name="sweep", flow_run_name="sweep", persist_result=False)
 def sweep(buckets: list[BucketName] | None = None) -> State[Any]:
-    """Set rows and snapshots of dead runs right, and start runs for what is missing from buckets.
+    """Correct the rows and snapshots of dead runs, and start runs for objects without metadata.
 
-    Safe to start at any time, twice, or again after it was killed. It starts no run for a bucket
-    where one is under way, and has no row among the runs itself.
+    Safe to start at any time, and more than once. It starts no run for a bucket that already has
+    one under way. The sweep itself has no row in the table of runs.
 
     Args:
-        buckets: Those to keep current; empty for those of MEDIA_ENRICHER_BUCKETS.
+        buckets: The buckets to sweep. Empty: those of MEDIA_ENRICHER_BUCKETS.
     """
-    # In this order: the dead must not keep their bucket from a new run, nor may a deleted bucket
-    # get one. Whatever fails, the rest is done.
+    # The order matters: a dead run must not block a new run on its bucket, and a deleted bucket
+    # must not get one. If one task fails, the others still run.
     states: list[State[list[str]]] = [
         reconcile(return_state=True),
         settle(return_state=True),
         purge(return_state=True),
-        *(keep_current(bucket, return_state=True) for bucket in buckets or settings().buckets),
-        drain(return_state=True),
+        *(sweep_bucket(bucket, return_state=True) for bucket in buckets or settings().buckets),
+        process_queue(return_state=True),
     ]
-    return _conclusion(states)
+    return _final_state(states)
 
 
-def _conclusion(states: list[State[list[str]]]) -> State[Any]:
-    """The final state; its message says what was done and what went wrong."""
+def _final_state(states: list[State[list[str]]]) -> State[Any]:
+    """The final state, with a message that lists failures first, then actions."""
     results = [state.result(raise_on_failure=False) for state in states]
     failures = [str(each) for each in results if isinstance(each, BaseException)]
     done = [each for result in results if isinstance(result, list) for each in result]

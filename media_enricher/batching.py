@@ -12,7 +12,7 @@ from media_enricher.models import Depth, Outcome, StorageObject
 
 
 class BatchLimits(msgspec.Struct, frozen=True):
-    """Where a batch ends. Constants: were they measured, equal pending sets would cut unequally."""
+    """Where a batch ends. Constants, so that the same pending set always gives the same batches."""
 
     objects: int
     """A batch is closed at this many members."""

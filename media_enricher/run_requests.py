@@ -1,7 +1,7 @@
-"""The records of asking for runs: what was asked, by whom, and what the database made of it.
+"""The records of requests for runs: the request, its caller, and the database's decision.
 
-What goes over the wire between the gateway, the functions of the database and the flows that
-start runs or drain single objects. The records of objects, assets and runs are in `models`.
+The gateway, the functions of the database, and the flows that start runs or process single objects
+exchange them. The records of objects, assets and runs are in `models`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
 """The steps of a flow, as Prefect tasks: one file per step, in pipeline order.
 
-plan → enrich → write → report. What they know how to do lives in `media_enricher`.
+plan → enrich → write → report. The logic that they call is in `media_enricher`.
 """

@@ -123,7 +123,7 @@ def enrich(batch: Batch) -> str:
         outcome.asset.path: outcome for outcome in outcomes if outcome.is_transient_failure
     }
     if not done:
-        batch.failed.clear()  # for the retry, in which Prefect calls this with the same batch
+        batch.failed.clear()  # Prefect calls the retry with the same batch
         batch.rounds += 1
         raise BatchIncompleteError(list(failed.values()))
     return msgspec.json.encode(Looked(done, list(failed.values()), batch.rounds)).decode()

@@ -1,4 +1,4 @@
-"""First step: what is there to do. The database answers; nothing is listed that is done."""
+"""First step: ask the database which objects are pending."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from media_enricher.orchestration.own_buckets import refuse_own_bucket
 
 
 class UnknownBucketError(Exception):
-    """The bucket to work on does not exist, or the key may not see it."""
+    """The bucket does not exist, or the key has no access to it."""
 
 
 @task(name="plan", task_run_name="plan", persist_result=False)
 def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCount:
-    """Count what the selection leaves to do, after marking what has gone from the bucket.
+    """Mark deleted objects as gone, then count the pending objects of a selection.
 
     Args:
         selection: bucket, prefix, mode and depth.
@@ -26,16 +26,16 @@ def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCo
         dry_run: count only; write nothing.
 
     Raises:
-        OwnBucketError: the bucket holds what runs store themselves.
-        UnknownBucketError: a missing bucket would otherwise look like an empty one.
-        SupabaseError: the database did not answer.
+        OwnBucketError: the bucket is one that runs write to.
+        UnknownBucketError: there is no such bucket; it would otherwise look like an empty one.
+        SupabaseError: the database did not respond.
     """
     logger = get_run_logger()
     refuse_own_bucket(selection.bucket)
     if not resources.bucket(selection.bucket).exists():
         raise UnknownBucketError(
             f"there is no bucket {selection.bucket!r} in this project; "
-            "check its name in the Storage page, or create it"
+            "check the name on the Storage page, or create the bucket"
         )
     assets = resources.asset_table()
     with resources.metrics().timed(selection.bucket, Stage.PLAN):
@@ -49,16 +49,16 @@ def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCo
 
 @task(name="split", task_run_name="split", persist_result=False)
 def split(selection: Selection, shards: int) -> list[Share]:
-    """Cut what the selection leaves to do into at most so many ranges of about the same work.
+    """Split the pending objects into at most so many ranges with about the same amount of work.
 
     Raises:
-        SupabaseError: the database did not answer.
+        SupabaseError: the database did not respond.
     """
     return resources.asset_table().split_pending(selection, shards)
 
 
 def pending_objects(selection: Selection, *, limit: int | None) -> Iterator[StorageObject]:
-    """Yield the objects to do in the order of their names, fetched a page at a time as needed."""
+    """Yield the pending objects in the byte order of their paths; fetch pages as needed."""
     logger = get_run_logger()
     pages = resources.asset_table().pending_pages(selection, limit=limit)
     timed = resources.metrics().timed_each(selection.bucket, Stage.PLAN, pages)
@@ -74,9 +74,9 @@ def pending_objects(selection: Selection, *, limit: int | None) -> Iterator[Stor
 
 
 def known_cuts(selection: Selection) -> list[str]:
-    """Where earlier runs have ended batches that they wrote in part.
+    """The last paths of batches that earlier runs wrote only in part.
 
     Raises:
-        SupabaseError: the database did not answer.
+        SupabaseError: the database did not respond.
     """
     return resources.asset_table().cuts(selection.bucket)

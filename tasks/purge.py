@@ -1,4 +1,4 @@
-"""Forgetting what nobody needs any more."""
+"""Delete records that are older than the retention period."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from media_enricher.settings import settings
 
 @task(name="purge", task_run_name="purge", persist_result=False)
 def purge() -> list[str]:
-    """Delete what is kept of requests to start runs after `MEDIA_ENRICHER_KEEP_DAYS`.
+    """Delete records that are older than `MEDIA_ENRICHER_KEEP_DAYS`.
 
-    So is what is kept of runs besides their rows: why objects failed, and which parts they wrote.
-
-    At once, what was asked of buckets that are no more.
+    They are the requests to start runs, and what is stored of runs besides their rows: why objects
+    failed, and which snapshot parts were written. Requests for deleted buckets go at once.
 
     Returns:
-        A sentence, if there was any.
+        One sentence if any records were deleted, else none.
 
     Raises:
-        SupabaseError: the database did not answer.
+        SupabaseError: the database did not respond.
     """
     keep_days = settings().keep_days
     purged = resources.run_requests().purge(keep_days) + resources.snapshot_ledger().purge(
@@ -28,6 +27,6 @@ def purge() -> list[str]:
     )
     if not purged:
         return []
-    sentence = f"{purged:,} old records of runs and requests to start them were deleted"
+    sentence = f"deleted {purged:,} old records of runs and run requests"
     get_run_logger().info(sentence)
     return [sentence]

@@ -1,4 +1,4 @@
-"""Setting the table of runs right: what no hook could tell of a run, Prefect is asked."""
+"""Correct the table of runs: for runs that are silent, ask Prefect how they ended."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from media_enricher.settings import settings
 from media_enricher.supabase.runs import RunTable
 
 STARTING = timedelta(minutes=10)
-"""A worker may pull an image before the run it has taken up gives its first sign of life."""
+"""How long a pending run may be silent: its worker may first have to pull an image."""
 
 
 class Ending(NamedTuple):
     """How a run ended.
 
     Attributes:
-        status: in the words of `media_enrich_runs`.
-        message: for people.
-        at: when; None for now.
+        status: as in `media_enrich_runs`.
+        message: why, for people.
+        at: when it ended; None for now.
     """
 
     status: RunStatus
@@ -38,18 +38,18 @@ class Ending(NamedTuple):
 
 @task(name="reconcile", task_run_name="reconcile", persist_result=False)
 def reconcile() -> list[str]:
-    """End the rows of runs that look alive and are not, as Prefect says that they ended.
+    """End the rows of runs that look alive but have ended, with the status that Prefect has.
 
-    A run that Prefect takes for running, too, has lost its process: it is called crashed in both
-    places, so that what it took of Prefect's concurrency limits is free again. Should it stir after
-    all, its next heartbeat revives its row, and its end corrects Prefect.
+    A silent run that Prefect also believes to be running has lost its process. It is marked as
+    crashed in both places, which frees its concurrency slots in Prefect. If its process is alive
+    after all, its next heartbeat revives the row, and its end corrects Prefect.
 
     Returns:
-        A sentence for each of them.
+        One sentence per run that was ended.
 
     Raises:
-        SupabaseError: the database did not answer.
-        httpx.HTTPError: Prefect is away.
+        SupabaseError: the database did not respond.
+        httpx.HTTPError: Prefect did not respond.
     """
     logger = get_run_logger()
     runs = resources.run_table()
@@ -59,17 +59,17 @@ def reconcile() -> list[str]:
             ending = _ending(prefect, runs, run)
             if ending is None or not runs.end_silent(run, *ending):
                 continue
-            sentences.append(f"run {run.id} on {run.bucket}/{run.prefix} is {ending.status}")
+            sentences.append(f"marked run {run.id} on {run.bucket}/{run.prefix} as {ending.status}")
             logger.warning("%s: %s", sentences[-1], ending.message)
     return sentences
 
 
 def _ending(prefect: SyncPrefectClient, runs: RunTable, run: EnrichRun) -> Ending | None:
-    """How a silent run ended; None if it waits, or may yet give a sign of life."""
+    """How a silent run ended; None if it is waiting, or may still be alive."""
     try:
         state = prefect.read_flow_run(UUID(run.id)).state
     except ObjectNotFound:
-        return Ending(RunStatus.CRASHED, "Prefect does not know this run")
+        return Ending(RunStatus.CRASHED, "Prefect has no flow run with this id")
     if state is None or state.type in (StateType.SCHEDULED, StateType.PAUSED):
         return None
     if state.is_final():
@@ -81,7 +81,7 @@ def _ending(prefect: SyncPrefectClient, runs: RunTable, run: EnrichRun) -> Endin
 def _give_up(
     prefect: SyncPrefectClient, runs: RunTable, run: EnrichRun, state: State[Any]
 ) -> Ending | None:
-    """End a run at Prefect that was silent there and here; None if it was not, or stirs now."""
+    """End a run in Prefect that is silent there too; None if it may be alive after all."""
     last_sign = max(state.timestamp, run.heartbeat_at or state.timestamp)
     patience = timedelta(seconds=settings().dead_after_seconds)
     if state.is_pending():
@@ -96,5 +96,5 @@ def _give_up(
         Cancelled(message=message) if state.is_cancelling() else Crashed(message=message)
     )
     if prefect.set_flow_run_state(UUID(run.id), end).status is not SetStateStatus.ACCEPT:
-        return None  # it has got on meanwhile; the next sweep sees where
+        return None  # its state has changed meanwhile; the next sweep looks again
     return Ending(RunStatus(end.type.value.lower()), message)

@@ -1,4 +1,4 @@
-"""Last step: what a person sees of a run in the Prefect UI: progress, failures, summary."""
+"""Last step: show progress, failures and a summary of a run in the Prefect UI."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PROGRESS_SECONDS = 3.0
 
 
 class Progress:
-    """The run's progress bar, moved at most every few seconds: each move is a call to Prefect."""
+    """The run's progress bar, updated every few seconds: each update is a request to Prefect."""
 
     def __init__(self, stats: Counts) -> None:
-        """Show the bar at its start."""
+        """Create the bar."""
         self._stats = stats
         # Prefect's functions are typed for async callers too; here they have returned.
         self._artifact = cast(
@@ -35,29 +35,29 @@ class Progress:
         self._moved_at = time.monotonic()
 
     def move(self) -> None:
-        """Show where the run is, unless it was shown just now."""
+        """Update the bar, unless it was updated less than `PROGRESS_SECONDS` ago."""
         if time.monotonic() - self._moved_at >= PROGRESS_SECONDS:
             self.show()
 
     def show(self) -> None:
-        """Show where the run is."""
+        """Update the bar."""
         stats = self._stats
         share = stats.processed / stats.total if stats.total else 1.0
         update_progress_artifact(
             self._artifact,
             progress=round(100 * share, 1),
-            description=f"{stats.summary()}, {stats.per_second:,.0f} a second",
+            description=f"{stats.summary()}, {stats.per_second:,.0f} objects/s",
         )
         self._moved_at = time.monotonic()
 
 
 @task(name="report", task_run_name="report", persist_result=False)
 def report(run: Run, *, reused: int) -> None:
-    """Leave the summary of a finished run, and a table of its failures where there are any."""
+    """Create the summary artifact of a finished run, and a table of its failures, if any."""
     stats = run.stats
     create_markdown_artifact(
         key="media-enricher-summary",
-        description="What the run did",
+        description="Summary of the run",
         markdown=_summary(run, reused),
     )
     if stats.failures:
@@ -70,21 +70,21 @@ def report(run: Run, *, reused: int) -> None:
 
 @task(name="report", task_run_name="report", persist_result=False)
 def report_shards(run: ShardedRun) -> None:
-    """Leave the summary of a sharded run, and its failures by reason, those of all its shards.
+    """Create the summary artifact of a sharded run, and a table of the failures of all shards.
 
     Raises:
-        SupabaseError: the database did not answer.
+        SupabaseError: the database did not respond.
     """
     create_markdown_artifact(
         key="media-enricher-summary",
-        description="What the shards did",
+        description="Summary of the run and its shards",
         markdown=_summary_of_shards(run),
     )
     failures = resources.asset_table().failures_by_reason(run.id)
     if failures:
         create_table_artifact(
             key="media-enricher-failures",
-            description="Failures by reason, with an example each",
+            description="Failures by reason, with one example each",
             table=[
                 {
                     "error_code": reason.error_code,
@@ -104,10 +104,14 @@ def _summary_of_shards(run: ShardedRun) -> str:
         "",
         f"**{stats.summary()}** (mode `{selection.mode}`, depth `{selection.depth}`)",
         "",
-        f"- {stats.per_second:,.1f} objects a second, {stats.bytes_read / 2**20:,.1f} MiB read",
+        f"- {stats.per_second:,.1f} objects/s, {stats.bytes_read / 2**20:,.1f} MiB read",
     ]
     if run.shards:
-        lines += ["", "| shard | after | until | run | ended |", "| ---: | --- | --- | --- | --- |"]
+        lines += [
+            "",
+            "| shard | after | until | run | outcome |",
+            "| ---: | --- | --- | --- | --- |",
+        ]
         lines += [
             "| "
             + " | ".join(
@@ -124,7 +128,7 @@ def _summary_of_shards(run: ShardedRun) -> str:
 
 
 def _cell(text: str) -> str:
-    """As it stands in a cell of a table."""
+    """The text, escaped for a cell of a Markdown table."""
     return text.replace("\n", " ").replace("|", "\\|")
 
 
@@ -143,13 +147,13 @@ def _summary(run: Run, reused: int) -> str:
         "",
         f"**{stats.summary()}** (mode `{selection.mode}`, depth `{selection.depth}`)",
         "",
-        f"- {stats.per_second:,.1f} objects a second, "
+        f"- {stats.per_second:,.1f} objects/s, "
         f"{stats.bytes_read / 2**20:,.1f} MiB read, "
-        f"{stats.bytes_read / 2**20 / (stats.seconds or 1):,.1f} MiB a second",
+        f"{stats.bytes_read / 2**20 / (stats.seconds or 1):,.1f} MiB/s",
         f"- snapshot: `{run.snapshot.path}`",
     ]
     if reused:
-        lines.append(f"- {reused:,} taken from the task cache instead of being read again")
+        lines.append(f"- {reused:,} objects reused from the task cache")
     if stats.formats:
         lines += ["", "| format | objects | MiB |", "| --- | ---: | ---: |"]
         lines += [

@@ -1,4 +1,4 @@
-"""Settling the snapshots of all runs, as a task of the sweep."""
+"""Clean up the snapshots of all runs, as a task of the sweep."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from media_enricher.orchestration.settling import settle_snapshots
 
 @task(name="settle", task_run_name="settle", persist_result=False)
 def settle() -> list[str]:
-    """Settle the snapshots of all runs, see `settle_snapshots`.
+    """Delete snapshot parts that were never recorded, see `settle_snapshots`.
 
     Returns:
-        Nothing: a part that was never recorded is none of anybody's business.
+        No sentences: users never see a part that was not recorded.
 
     Raises:
-        SupabaseError: the database did not answer.
+        SupabaseError: the database did not respond.
     """
     settle_snapshots()
     return []

@@ -1,4 +1,4 @@
-"""Third step: make outcomes durable, in the snapshot, the table and the run's counters alike."""
+"""Third step: write outcomes to the snapshot, the table and the run's counters."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from media_enricher.orchestration.run import Run
 
 @task(name="write", task_run_name="write", persist_result=False)
 def write(run: Run, outcomes: Sequence[Outcome]) -> None:
-    """Add parts to the snapshot; with each, upsert its rows and move the run's counters.
+    """Add parts to the snapshot; with each, upsert its rows and update the run's counters.
 
-    Pass the outcomes as `quote(outcomes)`: else Prefect looks for futures in each of them, which
-    takes it 30 microseconds, a tenth of what the run's own process does for a small object.
+    Pass the outcomes as `quote(outcomes)`: otherwise Prefect searches each of them for futures,
+    which takes 30 microseconds, a tenth of what the run's process needs for a small object.
 
     Raises:
-        SnapshotError: the snapshot can't be written.
-        SupabaseError: the database or Storage did not take it, after retries. As with the other,
-            what was not recorded is in the task cache, so the run can be repeated without reading
-            the objects again.
+        SnapshotError: the snapshot cannot be written.
+        SupabaseError: the database or Storage refused or failed a request, after retries. In both
+            cases, unrecorded outcomes are in the task cache, so that the run can be repeated
+            without reading the objects again.
     """
     bucket, metrics = run.selection.bucket, resources.metrics()
     with metrics.timed(bucket, Stage.WRITE):

@@ -60,7 +60,7 @@ def test_an_empty_secret_is_none(read: Callable[..., GatewaySettings]) -> None:
 def test_a_secret_that_could_be_guessed_is_refused_and_not_shown(
     read: Callable[..., GatewaySettings], name: str
 ) -> None:
-    with pytest.raises(SettingsError, match=f"^{name} is invalid.*shorter than 32") as refused:
+    with pytest.raises(SettingsError, match=f"^{name} is invalid.*at least 32") as refused:
         read(**{name: "hunter2"})
 
     assert "hunter2" not in str(refused.value)

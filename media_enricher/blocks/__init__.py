@@ -1,6 +1,6 @@
-"""Prefect blocks: where Prefect's users keep the keys of a Supabase project, and task results.
+"""Prefect blocks for the keys of a Supabase project, and for task results.
 
-Prefect imports this package whenever it looks up a type of block, so it is quick to import: the
+Prefect imports this package whenever it looks up a block type, so it must be quick to import: the
 Supabase client is imported when a block is first used.
 """
 

@@ -1,4 +1,4 @@
-"""A folder of a Storage bucket where Prefect keeps the results of tasks."""
+"""A folder of a Storage bucket in which Prefect stores the results of tasks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from media_enricher.blocks.records import RefusedRecordError, seal, signing_key,
 if TYPE_CHECKING:
     from media_enricher.supabase.bucket import Bucket
 
-_CONTENT_TYPE = "application/octet-stream"  # the signature goes before the JSON
+_CONTENT_TYPE = "application/octet-stream"  # a signature precedes the JSON
 _SWEEP_PAGE = 100
 _SWEEP_PAGES = 50
 
 
 class ResultBucketError(Exception):
-    """The bucket may not keep results. The message says why, and what to do."""
+    """The bucket cannot be used for results. The message says why, and what to do."""
 
 
 def _bare_folder(folder: str) -> str:
@@ -33,14 +33,14 @@ def _bare_folder(folder: str) -> str:
 
 
 class SupabaseBucket(WritableFileSystem):
-    """A folder of a Supabase Storage bucket that keeps the results of tasks.
+    """A folder of a Supabase Storage bucket in which results of tasks are stored.
 
-    As `result_storage`, for tasks and flows with `result_serializer="json"`, it makes a task cache
-    that outlives machines and containers. Each result is signed with a key derived from the service
-    key; one that is not, was altered or moved, or is no JSON, is refused: the task runs again as if
-    there were none, and the log says why.
+    Use it as `result_storage` of tasks and flows with `result_serializer="json"`: the task cache
+    then outlives machines and containers. Each result is signed with a key derived from the service
+    key. A result that is unsigned, altered, moved or not JSON is refused: the task runs again, and
+    the log says why.
 
-    For files of any other kind, `get_bucket()` gives the bucket itself.
+    For other files, `get_bucket()` returns the bucket itself.
 
     Example:
         ```python
@@ -61,27 +61,29 @@ class SupabaseBucket(WritableFileSystem):
 
     credentials: SupabaseCredentials
     bucket: str = Field(
-        min_length=1, pattern="^[^/]+$", description="A private bucket; `create()` makes it."
+        min_length=1,
+        pattern="^[^/]+$",
+        description="The name of a private bucket. `create()` creates it.",
     )
     folder: Annotated[str, AfterValidator(_bare_folder)] = Field(
-        default="", description="Where in the bucket; empty for its top."
+        default="", description="The folder in the bucket. Empty: the top level."
     )
 
     def get_bucket(self) -> Bucket:
-        """The bucket itself, for files that are no results: nothing is signed or checked."""
+        """The bucket itself, for other files: nothing is signed or checked."""
         from media_enricher.supabase.bucket import Bucket  # noqa: PLC0415
 
         return Bucket(self.credentials.get_client(), self.bucket)
 
     def create(self) -> bool:
-        """Make the bucket, private, unless it is there.
+        """Create the bucket as a private one, unless it exists.
 
         Returns:
-            Whether it was made.
+            Whether it was created.
 
         Raises:
-            ResultBucketError: it is there, and public.
-            SupabaseError: Storage does not do what was asked, after retries.
+            ResultBucketError: the bucket exists and is public.
+            SupabaseError: Storage refuses or fails the request, after retries.
         """
         bucket = self.get_bucket()
         is_new = not bucket.exists()
@@ -91,35 +93,34 @@ class SupabaseBucket(WritableFileSystem):
         return is_new
 
     def require_private(self) -> None:
-        """See to it that the bucket is there, and that nobody reads it without a key.
+        """Require that the bucket exists, and that nobody can read it without a key.
 
         Raises:
-            ResultBucketError: it is missing, or public.
-            SupabaseError: Storage does not answer, after retries.
+            ResultBucketError: it is missing or public.
+            SupabaseError: Storage does not respond, after retries.
         """
         bucket = self.get_bucket()
         if not bucket.exists():
             raise ResultBucketError(
-                f"there is no bucket {self.bucket!r} to keep results in; "
-                "run `media-enricher setup`, which makes it"
+                f"there is no bucket {self.bucket!r} for task results; "
+                "run `media-enricher setup` to create it"
             )
         if bucket.is_public():
             raise ResultBucketError(
-                f"the bucket {self.bucket!r} is public, and results may hold EXIF; "
-                "make it private in the Storage page, or name another one in the block"
+                f"the bucket {self.bucket!r} is public, but task results may contain EXIF data; "
+                "make it private on the Storage page, or set another bucket in the block"
             )
 
     def sweep(self, older_than: timedelta) -> int:
-        """Delete the results in the folder that were written longer ago than this.
+        """Delete the results in the folder that are older than this.
 
-        It costs one request where there are none. Of very many it deletes the oldest 5,000, and
-        leaves the rest for the next time.
+        It costs one request if there are none. At most 5,000 are deleted at once, oldest first.
 
         Returns:
-            How many it deleted.
+            How many were deleted.
 
         Raises:
-            SupabaseError: Storage does not do what was asked, after retries.
+            SupabaseError: Storage refuses or fails the request, after retries.
         """
         bucket = self.get_bucket()
         oldest_kept = datetime.now(UTC) - older_than
@@ -134,36 +135,36 @@ class SupabaseBucket(WritableFileSystem):
         return swept
 
     async def aread_path(self, path: str) -> bytes:
-        """As `read_path`, beside the event loop."""
+        """Like `read_path`, without blocking the event loop."""
         return await asyncio.to_thread(self._read, path)
 
     @async_dispatch(aread_path)
     def read_path(self, path: str) -> bytes:  # type: ignore[override]  # as Prefect's own do
-        """The record at a path in the folder, once its signature is found good.
+        """Read the record at a path in the folder, and check its signature.
 
-        Prefect takes an error for a result that is not there, so each is told in the log.
+        Prefect treats every error as a missing result, so errors are logged here.
 
         Raises:
-            FileNotFoundError: there is none.
-            RefusedRecordError: it is not signed, was altered or moved, or is not in JSON.
-            SupabaseError: Storage does not answer, after retries.
+            FileNotFoundError: there is no record.
+            RefusedRecordError: it is unsigned, altered, moved or not JSON.
+            SupabaseError: Storage does not respond, after retries.
         """
         return self._read(path)
 
     async def awrite_path(self, path: str, content: bytes) -> str:
-        """As `write_path`, beside the event loop."""
+        """Like `write_path`, without blocking the event loop."""
         return await asyncio.to_thread(self._write, path, content)
 
     @async_dispatch(awrite_path)
     def write_path(self, path: str, content: bytes) -> str:  # type: ignore[override]
-        """Sign a record and write it to a path in the folder, over an older one too.
+        """Sign a record and write it to a path in the folder; overwrite an older one.
 
         Returns:
             The path in the bucket.
 
         Raises:
-            RefusedRecordError: it is no record of a Prefect result, or not one in JSON.
-            SupabaseError: Storage does not do what was asked, after retries.
+            RefusedRecordError: it is not a record of a Prefect result in JSON.
+            SupabaseError: Storage refuses or fails the request, after retries.
         """
         return self._write(path, content)
 
@@ -192,7 +193,7 @@ class SupabaseBucket(WritableFileSystem):
 
     def _in_bucket(self, path: str) -> str:
         if {".", ".."} & set(path.split("/")):
-            raise ValueError(f"a path within the folder has no `.` or `..`: {path!r}")
+            raise ValueError(f"the path {path!r} must not contain `.` or `..`")
         return f"{self.folder}/{path}" if self.folder else path
 
     def _signing_key(self) -> bytes:
@@ -200,7 +201,7 @@ class SupabaseBucket(WritableFileSystem):
 
 
 def _logger() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
-    """The log of the run, or of Prefect where there is none."""
+    """The logger of the run, or a plain one outside of runs."""
     try:
         return get_run_logger()
     except MissingContextError:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class SupabaseCredentials(Block):
-    """Where a Supabase project is, and the keys to it.
+    """The URL and the keys of a Supabase project.
 
-    Prefect encrypts the keys at rest, and shows them to nobody.
+    Prefect encrypts the keys at rest and hides them in its UI.
 
     Example:
         ```python
@@ -30,7 +30,7 @@ class SupabaseCredentials(Block):
     _block_type_name = "Supabase Credentials"
     _block_type_slug = "supabase-credentials"
 
-    url: BareUrl = Field(description="The project's URL, as `https://<ref>.supabase.co`.")
+    url: BareUrl = Field(description="The project's URL, for example `https://<ref>.supabase.co`.")
     service_key: SecretStr = Field(
         description="A secret key (`sb_secret_…`) or the legacy service_role JWT."
     )
@@ -40,7 +40,7 @@ class SupabaseCredentials(Block):
     )
 
     def get_client(self) -> Client:
-        """The project's client with the service key, which this process shares."""
+        """A client of the project with the service key, shared within this process."""
         return _client(self.url, self.service_key.get_secret_value())
 
 

@@ -1,9 +1,9 @@
-"""Records of task results that nobody without the key can forge. Pure functions of bytes.
+"""Signed records of task results, which nobody can forge without the key. Pure functions of bytes.
 
-Prefect runs what a stored record says: it unpickles a pickle, with whichever libraries the record
-names. So a record is signed when it is written, for the very place it is written to, and read only
-with a good signature. And it must be JSON even so: whoever holds the key of a Supabase project need
-not be allowed to run code where it is enriched.
+Prefect trusts a stored record: if it says that it is a pickle, Prefect unpickles it, which can run
+any code. So a record is signed for the place that it is written to, and read only with a valid
+signature. It must also be JSON: the key of a Supabase project must not be enough to run code where
+its objects are processed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Metadata(msgspec.Struct):
 
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True):
-    """A whole record as Prefect writes it. Its older forms, without metadata, mean pickles."""
+    """A record as Prefect writes it. Older forms, without metadata, are pickles."""
 
     metadata: _Metadata
     result: msgspec.Raw
@@ -39,51 +39,50 @@ _json_serializer = JSONSerializer().model_dump()
 
 
 def signing_key(service_key: str) -> bytes:
-    """The key that signs the records of a project, which does not give its service key away."""
+    """The key that signs the records of a project. It does not reveal the service key."""
     return hmac.digest(service_key.encode(), _PURPOSE, _DIGEST)
 
 
 def seal(record: bytes, place: str, key: bytes) -> bytes:
-    """A record as it is stored, under its signature.
+    """Sign a record for storage.
 
     Args:
-        record: as Prefect serializes it.
+        record: the record as Prefect serializes it.
         place: the bucket and the path that it is written to.
-        key: of `signing_key`.
+        key: the key from `signing_key`.
 
     Raises:
-        RefusedRecordError: it is no record, or not one in JSON.
+        RefusedRecordError: it is not a record of a Prefect result in JSON.
     """
     _require_json(record)
     return _MARK + _signature(record, place, key) + b"\n" + record
 
 
 def unseal(stored: bytes, place: str, key: bytes) -> bytes:
-    """The record within what `seal` made.
+    """Check a record that `seal` signed, and return it.
 
     Args:
-        stored: what stands at the place.
-        place: the bucket and the path that it was read from.
-        key: of `signing_key`.
+        stored: the stored bytes.
+        place: the bucket and the path that they were read from.
+        key: the key from `signing_key`.
 
     Raises:
-        RefusedRecordError: it is not signed, was altered, moved, signed with another key, or is
-            not in JSON.
+        RefusedRecordError: it is unsigned, altered, moved, signed with another key, or not JSON.
     """
     head, _, record = stored.partition(b"\n")
     if not head.startswith(_MARK):
         raise RefusedRecordError("it is not signed")
     if not hmac.compare_digest(head.removeprefix(_MARK), _signature(record, place, key)):
         raise RefusedRecordError(
-            "its signature is not that of these bytes at this place: it was altered, moved, or "
-            "signed with another service key"
+            "its signature does not match: it was altered, moved, or signed with another service "
+            "key"
         )
     _require_json(record)
     return record
 
 
 def _signature(record: bytes, place: str, key: bytes) -> bytes:
-    # No path holds a NUL, so that no other pair of place and record gives the same message.
+    # Paths contain no NUL, so each pair of place and record gives a different message.
     message = place.encode() + b"\0" + record
     return hmac.digest(key, message, _DIGEST).hex().encode()
 
@@ -92,9 +91,11 @@ def _require_json(record: bytes) -> None:
     try:
         serializer = _record.decode(record).metadata.serializer
     except msgspec.DecodeError as error:
-        raise RefusedRecordError(f"it is no record of a Prefect result in JSON: {error}") from None
+        raise RefusedRecordError(
+            f"it is not a record of a Prefect result in JSON: {error}"
+        ) from None
     if serializer != _json_serializer:
         raise RefusedRecordError(
-            f"its serializer must be Prefect's JSON as it comes, and is {serializer}; "
-            "give the task result_serializer='json'"
+            f"its serializer is {serializer}, but must be Prefect's plain JSON serializer; "
+            "set result_serializer='json' on the task"
         )

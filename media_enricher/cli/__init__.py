@@ -24,7 +24,7 @@ app = typer.Typer(
 try:
     from media_enricher.cli.demo import demo
     from media_enricher.cli.up import up
-except ImportError as missing:  # on a server, where nothing local is started
+except ImportError as missing:  # the extra `local` is not installed, as on a server
     app.command("demo")(without_extra(missing))
     app.command("up")(without_extra(missing))
 else:

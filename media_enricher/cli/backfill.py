@@ -1,7 +1,7 @@
 """`media-enricher backfill BUCKET`: run the flow here, with a progress bar.
 
-The flow runs in a child process (`python -m flows`), for this package knows nothing of flows; the
-bar reads the run's row, as every other client does.
+The flow runs in a child process (`python -m flows`), because this package must not import flows.
+The progress bar reads the run's row, like every other client.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Ended(msgspec.Struct, frozen=True):
     """How a run of the flow ended.
 
     Attributes:
-        run_id: of the flow run; None if it never got as far as running, or was a dry run.
+        run_id: the id of the flow run; None if it never started running, or was a dry run.
         exit_code: 0 completed, 130 cancelled, 1 anything else.
-        message: that of the final Prefect state, which says what was done.
+        message: the message of the final Prefect state, which says what was done.
     """
 
     run_id: str | None
@@ -57,17 +57,21 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 def backfill(
-    bucket: Annotated[str, typer.Argument(help="The Storage bucket.")],
-    prefix: Annotated[str, typer.Option(help="Only objects whose path starts with this.")] = "",
-    limit: Annotated[int | None, typer.Option(min=1, help="The most objects to do.")] = None,
-    mode: Annotated[Mode, typer.Option(help="Which objects to work on.")] = Mode.MISSING,
-    depth: Annotated[Depth, typer.Option(help="How much of each to read.")] = Depth.FULL,
+    bucket: Annotated[str, typer.Argument(help="The Storage bucket to process.")],
+    prefix: Annotated[
+        str, typer.Option(help="Only objects whose path starts with this text.")
+    ] = "",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="The maximum number of objects in this run.")
+    ] = None,
+    mode: Annotated[Mode, typer.Option(help="Which objects to process.")] = Mode.MISSING,
+    depth: Annotated[Depth, typer.Option(help="How much of each object to read.")] = Depth.FULL,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what would be done, and do nothing.")
+        bool, typer.Option("--dry-run", help="Count the pending objects and change nothing.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show the flow's own log.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the log of the flow.")] = False,
 ) -> None:
-    """Enrich the objects of a bucket, here and now."""
+    """Process the objects of a bucket, on this machine."""
     try:
         supabase_settings()
     except SettingsError as error:
@@ -96,31 +100,32 @@ def run_backfill(
     """Run the backfill flow in a child process and show its progress until it has ended.
 
     Args:
-        parameters: of the flow, as in the Prefect UI's form.
-        environment: of the child, on top of this process's.
-        verbose: pass the flow's log on, instead of its warnings alone.
+        parameters: the parameters of the flow.
+        environment: environment variables of the child, added to those of this process.
+        verbose: print the whole log of the flow, not only warnings.
     """
-    with Forwarding() as signals:  # Ctrl-C asks the run to stop, and asks again
+    with Forwarding() as signals:  # Ctrl-C asks the run to stop; a second one asks again
         child = _start(parameters, environment or {}, verbose=verbose)
-        said: dict[str, str] = {}
-        signals.pass_on = lambda: None if "state" in said else child.send_signal(signal.SIGINT)
+        reported: dict[str, str] = {}
+        signals.pass_on = lambda: None if "state" in reported else child.send_signal(signal.SIGINT)
         readers = [
-            threading.Thread(target=_take_note, args=(child.stdout, said), daemon=True),
-            threading.Thread(target=_pass_on, args=(child.stderr,), daemon=True),
+            threading.Thread(target=_read_reports, args=(child.stdout, reported), daemon=True),
+            threading.Thread(target=_print_log, args=(child.stderr,), daemon=True),
         ]
         for reader in readers:
             reader.start()
         try:
-            _watch(child, said, lambda: signals.is_asked)
+            _watch(child, reported, lambda: signals.is_asked)
         finally:
-            with suppress(ProcessLookupError):  # what it has started, a Prefect server for one
+            with suppress(ProcessLookupError):  # the processes it started, such as a Prefect server
                 os.killpg(child.pid, signal.SIGKILL)
         for reader in readers:
             reader.join()
     return Ended(
-        run_id=said.get("run_id"),
-        exit_code=EXIT_CODES.get(said.get("state", ""), JOB_FAILED),
-        message=said.get("message") or f"The flow ended without a word (exit {child.returncode}).",
+        run_id=reported.get("run_id"),
+        exit_code=EXIT_CODES.get(reported.get("state", ""), JOB_FAILED),
+        message=reported.get("message")
+        or f"The flow exited without reporting a result (exit code {child.returncode}).",
     )
 
 
@@ -129,22 +134,22 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     return processes.spawn(
         [sys.executable, "-m", "flows", "backfill", json.dumps(parameters)],
-        on_parent_death=signal.SIGINT,  # the run is cancelled, and says so
+        on_parent_death=signal.SIGINT,  # cancels the run in order
         env={
             "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "WARNING",
-            # Prefect's own word is 20 s, too few for a busy machine.
+            # Prefect's default of 20 s is too short for a busy machine.
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         }
         | dict(os.environ)
         | dict(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C comes to us alone, and we ask the run to stop
+        start_new_session=True,  # Ctrl-C reaches only this process, which asks the run to stop
     )
 
 
 def _watch(
-    child: subprocess.Popen[bytes], said: Mapping[str, str], is_stopping: Callable[[], bool]
+    child: subprocess.Popen[bytes], reported: Mapping[str, str], is_stopping: Callable[[], bool]
 ) -> None:
     """Show the run's progress until the child has ended."""
     with Progress(
@@ -159,7 +164,7 @@ def _watch(
     ) as bar:
         shown = bar.add_task("starting", total=None, counts="")
         while child.poll() is None:
-            if run_id := said.get("run_id"):
+            if run_id := reported.get("run_id"):
                 _show(bar, shown, run_id)
             if is_stopping():
                 bar.update(shown, description="stopping")
@@ -188,11 +193,11 @@ def _runs() -> RunTable:
     return RunTable(connect(supabase_settings()))
 
 
-def _take_note(stdout: IO[bytes], said: dict[str, str]) -> None:
+def _read_reports(stdout: IO[bytes], reported: dict[str, str]) -> None:
     for line in stdout:
-        said.update(json.loads(line))
+        reported.update(json.loads(line))
 
 
-def _pass_on(stderr: IO[bytes]) -> None:
+def _print_log(stderr: IO[bytes]) -> None:
     for line in stderr:
         err_console.print(line.decode(errors="replace").rstrip("\n"), markup=False, highlight=False)

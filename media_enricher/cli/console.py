@@ -1,4 +1,4 @@
-"""How every command speaks: results to stdout, everything else to stderr, and one way to fail."""
+"""Output of all commands: results to stdout, everything else to stderr, and one way to fail."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ err_console = Console(stderr=True)
 """Progress, warnings and errors."""
 
 JOB_FAILED = 1
-"""Exit code: what was asked for was understood, and did not succeed."""
+"""Exit code: the command was valid, but did not succeed."""
 BAD_INPUT = 2
 """Exit code: an argument or a setting is wrong; nothing was done."""
 
 
 def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
-    """End the command: the message, one sentence, in red on stderr, and the exit code.
+    """End the command: print the message in red on stderr and exit with the code.
 
-    The message is taken literally (`[` starts no markup), for it may quote a path or a server.
+    The message is printed literally (`[` starts no markup), because it may quote a path.
 
     Raises:
         typer.Exit: always.
@@ -37,9 +37,10 @@ def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
 
 @contextmanager
 def step(doing: str | None = None) -> Iterator[Callable[..., None]]:
-    """Time a step, with a spinner if it is said what is being done; it says itself what was.
+    """Time a step, with a spinner if `doing` says what is being done.
 
-    The block gets a function `done(text, *, held=True)`, which prints one line of Rich's markup.
+    Yields:
+        A function `done(text, *, held=True)`, which prints the result as one line of Rich markup.
     """
     started = time.monotonic()
 
@@ -57,16 +58,16 @@ def mark(held: bool) -> str:
 
 
 def tell(values: Mapping[str, str]) -> None:
-    """Print names and values, one line each, unbroken, for copying."""
+    """Print names and values, one per line without wrapping, so that they can be copied."""
     for what, value in values.items():
         console.print(f"  {what:22} [bold]{escape(value)}[/]", highlight=False, soft_wrap=True)
 
 
 def tell_how_to_sign_in_to_prefect(auth_string: str) -> None:
-    """Say what Prefect's form takes: one field, which says no more than "admin:pass"."""
+    """Say what to enter in Prefect's form: its one field is labelled only "admin:pass"."""
     console.print(
-        f"Sign in to Prefect at its address, with [bold]{escape(auth_string)}[/] in the one field; "
-        "links to its runs work after that.",
+        f"To sign in to Prefect, open its address and enter [bold]{escape(auth_string)}[/]. "
+        "Links to runs work after that.",
         highlight=False,
         soft_wrap=True,
     )
@@ -76,7 +77,7 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def duration(seconds: float) -> str:
-    """A length of time in the two units that matter.
+    """A length of time in its two largest units.
 
     >>> [duration(0.42), duration(41.2), duration(200), duration(7_200), duration(180_000)]
     ['0.4 s', '41 s', '3 min 20 s', '2 h', '2 d 2 h']
@@ -93,7 +94,7 @@ def duration(seconds: float) -> str:
 
 
 def rate(per_second: float) -> str:
-    """How much in a second, to a digit or two that mean something.
+    """A number per second, with one decimal below 10.
 
     >>> [rate(0.25), rate(9.4), rate(97.3), rate(1_385.2)]
     ['0.2', '9.4', '97', '1,385']

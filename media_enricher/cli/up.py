@@ -1,4 +1,4 @@
-"""`media-enricher up`: everything on this machine, in the foreground."""
+"""`media-enricher up`: run everything on this machine, in the foreground."""
 
 from __future__ import annotations
 
@@ -48,17 +48,19 @@ SUPERVISION_SECONDS = 0.5
 def up(
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65_535, help="Of the gateway. Default: 8090, or any free one."),
+        typer.Option(
+            min=1, max=65_535, help="The port of the gateway. Default: 8090, or any free port."
+        ),
     ] = None,
     empty: Annotated[
-        bool, typer.Option("--empty", help="Put no photographs into a new local stack.")
+        bool, typer.Option("--empty", help="Do not put sample photographs into a new local stack.")
     ] = False,
-    folder: Annotated[Path, typer.Option(help="Where data, keys and logs are kept.")] = FOLDER,
+    folder: Annotated[Path, typer.Option(help="The folder for data, keys and logs.")] = FOLDER,
 ) -> None:
-    """Start Supabase, Prefect, a worker and the gateway, until Ctrl-C.
+    """Start Supabase, Prefect, a worker and the gateway, and run them until Ctrl-C.
 
-    A Supabase project or a Prefect server that the environment (or .env) names, with SUPABASE_URL
-    or PREFECT_API_URL, is used instead of one of our own.
+    If SUPABASE_URL or PREFECT_API_URL is set in the environment or in .env, that Supabase project
+    or Prefect server is used, and no local one is started.
     """
     dotenv = _dotenv()
     environment = dotenv | dict(os.environ)
@@ -87,12 +89,13 @@ def up(
     ) as error:
         fail(str(error), JOB_FAILED)
     fail(
-        f"Stopped, for {ended.what} ended by itself{ended.reason}. Its log: {ended.log}", JOB_FAILED
+        f"Stopped, because {ended.what} ended unexpectedly{ended.reason}. Its log: {ended.log}",
+        JOB_FAILED,
     )
 
 
 def _check_settings(project: Mapping[str, str] | None) -> None:
-    """Fail on a wrong setting before anything is started that would fail on it.
+    """Check all settings before anything is started.
 
     Raises:
         SettingsError: a value is invalid, or missing where a project is named.
@@ -115,7 +118,7 @@ def _start(
 ) -> DevEnvironment:
     def fill(stack: LocalStack) -> None:
         if not empty:
-            _fill(stack, kept=folder.parent)
+            _fill(stack, shared=folder.parent)
 
     with step("starting Supabase, Prefect, a worker and the gateway") as done:
         site = DevEnvironment.start(
@@ -130,19 +133,19 @@ def _start(
     return site
 
 
-def _fill(stack: LocalStack, kept: Path) -> None:
-    """Put the demo's photographs into the bucket, unless there is one."""
+def _fill(stack: LocalStack, shared: Path) -> None:
+    """Put the demo's photographs into its bucket, unless the bucket exists."""
     if Bucket(connect(filling.settings_of(stack)), filling.BUCKET).exists():
         return
     with step() as done:
-        objects = demo_photographs(kept / "photographs", cache=kept / "packages")
+        objects = demo_photographs(shared / "photographs", cache=shared / "packages")
         asyncio.run(filling.allow_uploads(stack.database_url))
         filling.fill(stack, objects)
         done(f"bucket [bold]{filling.BUCKET}[/]: {len(objects)} files, {WHAT}")
 
 
 def _describe(site: DevEnvironment) -> None:
-    """Say where everything is, and who may sign in."""
+    """Print all addresses and keys, and who may sign in."""
     gateway = f"{site.gateway_url}/media-enricher"
     tell({"admin page": f"{gateway}/admin", "gateway": gateway})
     if site.stack:
@@ -158,7 +161,7 @@ def _describe(site: DevEnvironment) -> None:
     else:
         url = escape(supabase_settings().url)
         console.print(
-            f"  {'Supabase':22} [bold]{url}[/], which SUPABASE_URL names: no local stack",
+            f"  {'Supabase':22} [bold]{url}[/] (from SUPABASE_URL; no local stack)",
             highlight=False,
             soft_wrap=True,
         )
@@ -174,7 +177,7 @@ def _describe(site: DevEnvironment) -> None:
 
 
 def _dotenv() -> dict[str, str]:
-    """What `.env` adds to the environment; runs are started elsewhere and do not find the file."""
+    """What `.env` adds to the environment: runs start in another folder and do not find it."""
     return {
         name: value
         for name, value in dotenv_values(".env").items()
@@ -183,7 +186,7 @@ def _dotenv() -> dict[str, str]:
 
 
 def _named(environment: Mapping[str, str], *prefixes: str, needs: str) -> dict[str, str] | None:
-    """The variables that name a server of somebody's, if the one that is needed is among them."""
+    """The variables of an external server; None unless the one that names it is set."""
     found = {name: value for name, value in environment.items() if name.startswith(prefixes)}
     is_named = any(name.endswith(needs) for name in found)
     return found if is_named else None

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import tenacity
 
-from media_enricher.setup.things import POOL
+from media_enricher.setup.resources import POOL
 from supabase_local.errors import LocalStackError
 
 _PATIENCE_SECONDS = 30.0

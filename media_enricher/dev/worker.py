@@ -12,7 +12,7 @@ from pathlib import Path
 
 from media_enricher.dev import process_group
 from media_enricher.dev.work_pool import WorkPool
-from media_enricher.setup.things import POOL
+from media_enricher.setup.resources import POOL
 from supabase_local import children
 from supabase_local.server_process import ServerProcess
 

@@ -1,7 +1,7 @@
-"""The doctor: looks at a whole set-up in order, and says of each failure what to do about it.
+"""The doctor checks a whole set-up in order, and says for each failure what to do about it.
 
-To add a check, write a function that returns what it found or raises `Trouble`, and add a line to
-`CHECKS`. No check writes anything, and none shows a key.
+To add a check, write a function that returns what it found, or raises `Trouble`, and add a line to
+`CHECKS`. No check writes anything or shows a key.
 """
 
 from media_enricher.doctor.checkup import Check, Diagnosis, Verdict, diagnose

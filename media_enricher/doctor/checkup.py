@@ -16,16 +16,16 @@ class Verdict(StrEnum):
     OK = "ok"
     FAILED = "failed"
     SKIPPED = "skipped"
-    """It depends on one that did not pass, or there is nothing to check."""
+    """A check that it needs did not pass, or there is nothing to check."""
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing to look at.
+    """One check.
 
     Attributes:
-        name: what is checked, as the user reads it.
+        name: what is checked, as shown to the user.
         look: returns what was found, in words; raises Trouble, or NothingToCheck.
-        needs: the names of earlier checks without which this one could not tell anything.
+        needs: the names of the earlier checks that must pass for this one to make sense.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How one check came out, in words; `remedy` is what to do about a failure."""
+    """The result of one check, in words; `remedy` says what to do about a failure."""
 
     name: str
     verdict: Verdict
@@ -42,12 +42,12 @@ class Diagnosis(msgspec.Struct, frozen=True, omit_defaults=True):
     remedy: str | None = None
 
 
-class NothingToCheck(Exception):  # noqa: N818  (not an error: the set-up does without it)
+class NothingToCheck(Exception):  # noqa: N818  (not an error: the set-up does not need it)
     """The set-up does not use what this check looks at. The message says so."""
 
 
 def diagnose(checks: Iterable[Check], setup: Setup) -> Iterator[Diagnosis]:
-    """Carry the checks out in order, yielding each result as it is there."""
+    """Run the checks in order, and yield each result as soon as it is known."""
     passed: dict[str, bool] = {}
     for check in checks:
         missing = next((name for name in check.needs if not passed[name]), None)

@@ -1,4 +1,4 @@
-"""What only a connection to Postgres itself can tell; looked at where DATABASE_URL is set."""
+"""Checks that need a connection to Postgres; they are skipped if DATABASE_URL is not set."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def migrations_are_applied(setup: Setup) -> str:  # noqa: ARG001  (a check takes
         pending = migrations.pending(_database_url())
     except migrations.MigrationError as error:
         raise Trouble(
-            str(error), "Do that, or unset DATABASE_URL: nothing but migrations needs it"
+            str(error), "Fix this, or unset DATABASE_URL: only migrations need it"
         ) from None
     if pending:
         by_supabase_cli = _versions_of_supabase_cli()
         pending = [name for name in pending if name.partition("_")[0] not in by_supabase_cli]
     if pending:
-        raise Trouble(f"{len(pending)} migrations are not applied: {', '.join(pending)}", MIGRATE)
+        raise Trouble(f"not applied yet: {', '.join(pending)}", MIGRATE)
     return "all applied"
 
 
 def _versions_of_supabase_cli() -> set[str]:
-    """The timestamps of the migrations that `supabase db push` applied; it keeps its own list."""
+    """The versions of the migrations that `supabase db push` applied; it has a table of its own."""
     try:
         return {row["version"] for row in asyncio.run(_fetch(_BY_SUPABASE_CLI))}
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
@@ -63,15 +63,15 @@ def _versions_of_supabase_cli() -> set[str]:
 
 
 def clients_cannot_write(setup: Setup) -> str:  # noqa: ARG001  (a check takes the set-up)
-    """Neither visitors nor signed-in users may write the tables or call the pipeline."""
+    """Neither visitors nor signed-in users may write to the tables or call internal functions."""
     excess = asyncio.run(_fetch(_EXCESSIVE_RIGHTS, list(TABLES), list(FUNCTIONS)))
     if excess:
         raise Trouble(
             "; ".join(row["excess"] for row in excess),
-            "Take those rights away again (`revoke … from anon, authenticated`, `alter table … "
-            "enable row level security`), as sql/ does",
+            "Revoke these rights (`revoke … from anon, authenticated`) and keep row level security "
+            "on (`alter table … enable row level security`)",
         )
-    return "visitors and signed-in users can't write, nor call the pipeline"
+    return "visitors and signed-in users can neither write nor call internal functions"
 
 
 def _database_url() -> str:

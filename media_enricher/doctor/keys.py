@@ -1,4 +1,4 @@
-"""What an API key says about itself, without asking anyone and without ever showing it."""
+"""What an API key says about itself. No server is asked, and the key is never shown."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import msgspec
 
 
 class KeyFacts(msgspec.Struct, frozen=True):
-    """What is written on a key.
+    """What a key says about itself.
 
     Attributes:
-        is_service: whether it is one that works for the service role; None if it does not say.
-        what: in words: `a publishable key`, `the legacy anon key`.
-        expired_at: when it ran out, if it has.
+        is_service: whether it is a key of the service role; None if it does not say.
+        what: the kind of key, in words: `a publishable key`, `the legacy anon key`.
+        expired_at: when it expired; None if it has not.
     """
 
     is_service: bool | None
@@ -40,7 +40,7 @@ _ROLES = {
 
 
 def read_key(key: str) -> KeyFacts:
-    """Tell the kinds of Supabase keys apart. A JWT is read, not verified: the server does that.
+    """Identify the kind of a Supabase key. A JWT is read, not verified: the server does that.
 
     >>> read_key("sb_publishable_abc").what
     'a publishable key'
@@ -50,8 +50,8 @@ def read_key(key: str) -> KeyFacts:
             return facts
     claims = _claims(key)
     if claims is None:
-        return KeyFacts(None, "no key of Supabase's (neither sb_secret_… nor a JWT)")
-    facts = _ROLES.get(claims.role or "") or KeyFacts(None, "a JWT of no role that Supabase knows")
+        return KeyFacts(None, "not a Supabase key (neither sb_secret_… nor a JWT)")
+    facts = _ROLES.get(claims.role or "") or KeyFacts(None, "a JWT with an unknown role")
     if claims.exp is None or claims.exp > datetime.now(UTC).timestamp():
         return facts
     return msgspec.structs.replace(facts, expired_at=datetime.fromtimestamp(claims.exp, UTC))

@@ -1,4 +1,4 @@
-"""Where runs report to: the Prefect API, asked over HTTP, for importing Prefect takes seconds."""
+"""Check the Prefect API over plain HTTP, because importing Prefect takes seconds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from media_enricher.doctor.setup import Setup, Trouble
 
 
 def prefect_api_answers(setup: Setup) -> str:
-    """The API that PREFECT_API_URL names is up, and takes the credentials that are set."""
+    """The API at PREFECT_API_URL responds, and accepts the credentials."""
     configured = _profile() | {
         name: value for name, value in os.environ.items() if name.startswith("PREFECT_") and value
     }
     url = configured.get("PREFECT_API_URL", "").rstrip("/")
     if not url:
         raise NothingToCheck(
-            "PREFECT_API_URL is not set: each run starts a temporary server of its own, and is "
-            "not seen in any UI"
+            "PREFECT_API_URL is not set: each run starts a temporary Prefect server and appears in "
+            "no UI"
         )
     try:
         health = setup.ask_anyone("GET", f"{url}/health")
@@ -28,18 +28,19 @@ def prefect_api_answers(setup: Setup) -> str:
     except Trouble as trouble:
         raise Trouble(
             f"PREFECT_API_URL: {trouble.problem}",
-            "Start the server (`prefect server start`), or set PREFECT_API_URL to where it runs",
+            "Start the server (`prefect server start`), or set PREFECT_API_URL to its address",
         ) from None
     if not health.is_ok or health.body is None:
         raise Trouble(
-            f"{url} is no Prefect API: /health gave {health.status}",
-            "PREFECT_API_URL ends in /api: http://127.0.0.1:4200/api",
+            f"{url} is not a Prefect API: {url}/health returned status {health.status}",
+            "Set PREFECT_API_URL to an address that ends in /api, for example "
+            "http://127.0.0.1:4200/api",
         )
     if version.status in {401, 403}:
         raise Trouble(
-            f"the Prefect API at {url} wants credentials, and not those that are set",
-            "Set PREFECT_API_AUTH_STRING as the server has it (or PREFECT_API_KEY for Prefect "
-            "Cloud)",
+            f"the Prefect API at {url} rejected the credentials (status {version.status})",
+            "Set PREFECT_API_AUTH_STRING to the value that the server has, or PREFECT_API_KEY for "
+            "Prefect Cloud",
         )
     return f"{url}, Prefect {version.body if version.is_ok else 'Cloud'}"
 
@@ -53,7 +54,9 @@ def _profile() -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except tomllib.TOMLDecodeError as error:
-        raise Trouble(f"{file} is no valid TOML: {error}", "Mend it, or delete it") from None
+        raise Trouble(
+            f"{file} is not valid TOML: {error}", "Correct the file, or delete it"
+        ) from None
     active = os.environ.get("PREFECT_PROFILE") or profiles.get("active")
     return {
         name: str(value) for name, value in profiles.get("profiles", {}).get(active, {}).items()

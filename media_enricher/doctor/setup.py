@@ -1,7 +1,7 @@
-"""The set-up under examination, and a way to ask its server plain questions.
+"""The set-up to check, and plain HTTP requests to its servers.
 
-The doctor speaks HTTP itself instead of through the clients that runs use: it wants the server's
-first answer, not that of the fifth retry, and its exact words.
+The doctor sends HTTP requests itself instead of using the clients of runs: it needs the server's
+first response, without retries, and its exact words.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from media_enricher.settings import Settings, SupabaseSettings, settings, supaba
 ANSWER_SECONDS = 10.0
 
 
-class Trouble(Exception):  # noqa: N818  (a finding of the doctor's, not an error of the doctor)
+class Trouble(Exception):  # noqa: N818  (a finding, not an error of the doctor)
     """Something is wrong with the set-up.
 
     Attributes:
@@ -34,13 +34,13 @@ class Trouble(Exception):  # noqa: N818  (a finding of the doctor's, not an erro
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a server said. Supabase's services put the truth about an error into the body.
+    """A server's response. Supabase's services put the true status of an error into the body.
 
     Attributes:
-        status: as the body states it, which Storage's HTTP status often does not.
-        code: PostgREST's, Postgres's or Storage's code of an error; empty if there is none.
-        message: of an error.
-        body: decoded JSON; None if it was none.
+        status: the status in the body if there is one, because Storage's HTTP status is often 400.
+        code: the error code of PostgREST, Postgres or Storage; empty if there is none.
+        message: the error message; empty if there is none.
+        body: decoded JSON; None if it was not JSON.
     """
 
     status: int
@@ -50,12 +50,12 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def is_ok(self) -> bool:
-        """Whether it did what was asked."""
+        """Whether the request succeeded."""
         return self.status < 300
 
 
 class Setup:
-    """What is configured, and the bucket that a run would work on, if one was named."""
+    """The settings, and the bucket to check, if one was given."""
 
     def __init__(self, bucket: str | None = None) -> None:
         self.bucket = bucket
@@ -74,16 +74,16 @@ class Setup:
 
     @cached_property
     def supabase(self) -> SupabaseSettings:
-        """Where the project is, and its keys.
+        """The URL and the keys of the project.
 
         Raises:
-            SettingsError: they are missing or invalid.
+            SettingsError: a value is missing or invalid.
         """
         return supabase_settings()
 
     @cached_property
-    def ours(self) -> Settings:
-        """How Media Enricher is to work.
+    def settings(self) -> Settings:
+        """The settings of runs.
 
         Raises:
             SettingsError: a value is invalid.
@@ -97,7 +97,7 @@ class Setup:
 
     @property
     def anon_key(self) -> str | None:
-        """The key that browsers use, where it is set."""
+        """The key that browsers use; None if it is not set."""
         key = self.supabase.anon_key
         return key.get_secret_value() if key else None
 
@@ -105,13 +105,13 @@ class Setup:
         """Send one request to the Supabase project.
 
         Args:
-            method: of HTTP.
-            path: after the project's URL, as `/rest/v1/media_assets`.
-            key: the API key to use.
+            method: the HTTP method.
+            path: the path after the project's URL, such as `/rest/v1/media_assets`.
+            key: the API key to send.
             request: further arguments of `httpx.Client.request`.
 
         Raises:
-            Trouble: there was no answer.
+            Trouble: there was no response.
         """
         headers = {"apikey": key, "Authorization": f"Bearer {key}"} if key else {}
         url = f"{self.supabase.url}{path}"
@@ -121,19 +121,19 @@ class Setup:
         """Send one request to any server.
 
         Raises:
-            Trouble: there was no answer.
+            Trouble: there was no response.
         """
         host = urlsplit(url).netloc.rpartition("@")[2]  # without a password
         try:
             response = self.http.request(method, url, **request)
         except httpx.TimeoutException:
             raise Trouble(
-                f"{host} did not answer within {ANSWER_SECONDS:.0f} s",
-                "Check that it runs, and that no firewall stands between",
+                f"{host} did not respond within {ANSWER_SECONDS:.0f} s",
+                "Check that it is running, and that no firewall blocks it",
             ) from None
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise Trouble(
-                f"no connection to {host}: {error}", "Check the address, and that it runs"
+                f"no connection to {host}: {error}", "Check the address, and that it is running"
             ) from None
         return _answer(response)
 

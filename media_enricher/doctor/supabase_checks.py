@@ -1,4 +1,4 @@
-"""The Supabase project: does it answer, does it take the key, are tables and functions ours."""
+"""Check the Supabase project: its URL, its keys, the tables, the functions and the bucket."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from media_enricher.settings import SettingsError
 from media_enricher.supabase.urls import bucket_url
 
 MIGRATE = (
-    "Run `media-enricher migrate` (it needs DATABASE_URL), or copy sql/ into supabase/migrations/ "
-    "and `supabase db push`"
+    "Run `media-enricher migrate` (it needs DATABASE_URL), or copy the files of sql/ into "
+    "supabase/migrations/ and run `supabase db push`"
 )
 GET_THE_KEY = (
     "Set SUPABASE_SECRET_KEY to a secret key (sb_secret_…), or SUPABASE_SERVICE_ROLE_KEY to the "
-    "legacy one: in the dashboard under Project Settings, API Keys"
+    "legacy service_role key. Both are in the dashboard under Project Settings, API Keys"
 )
 
 TABLES = {
@@ -86,8 +86,8 @@ FUNCTIONS = {
     "media_was_told": {"p_run_id": _NO_ID, "p_user_id": ""},
     "media_tenant_buckets": {"p_tenant_id": _NO_ID},
 }
-"""The functions of the pipeline, with arguments that touch nothing. They are called by GET, which
-PostgREST carries out in a read-only transaction, so that not even a mistake here could write."""
+"""The internal functions, with arguments that match nothing. They are called with GET, which
+PostgREST runs in a read-only transaction, so that even a mistake here could not write."""
 
 _NO_SUCH_TABLE = {"PGRST205", "42P01"}
 _NO_SUCH_COLUMN = {"42703", "PGRST204"}
@@ -96,43 +96,44 @@ _NOT_ALLOWED = "42501"
 
 
 def settings_are_valid(setup: Setup) -> str:
-    """The environment and `.env` say all that is needed."""
+    """All required settings are present and valid."""
     problems = []
-    for read in (lambda: setup.supabase, lambda: setup.ours):
+    for read in (lambda: setup.supabase, lambda: setup.settings):
         try:
             read()
         except SettingsError as error:
             problems.append(str(error))
     if problems:
         raise Trouble(
-            "; ".join(problems), "Set it in the environment, or in .env in the current folder"
+            "; ".join(problems), "Correct this in the environment, or in .env in the current folder"
         )
     return setup.supabase.url
 
 
 def url_answers(setup: Setup) -> str:
-    """The URL is that of a Supabase project."""
+    """The URL belongs to a Supabase project."""
     answer = setup.ask("GET", "/rest/v1/")
     if answer.status in {502, 503, 504, 540}:
         raise Trouble(
-            f"{setup.supabase.url} answers {answer.status}: the project is paused or starting",
-            "Wake it up in the dashboard, or wait a minute",
+            f"{setup.supabase.url} returned status {answer.status}: the project is paused or "
+            f"starting",
+            "Restore the project in the dashboard, or wait a minute",
         )
     if answer.body is None or answer.status not in {200, 401, 403}:
         raise _not_a_project(setup, answer)
-    return "answers"
+    return "responds"
 
 
 def _not_a_project(setup: Setup, answer: Answer) -> Trouble:
     return Trouble(
-        f"{setup.supabase.url} answers, and not as a Supabase project does ({answer.status})",
-        "Set SUPABASE_URL to the project's API URL, https://<ref>.supabase.co, without any path, "
-        "and not to that of its dashboard",
+        f"{setup.supabase.url} is not a Supabase project (status {answer.status})",
+        "Set SUPABASE_URL to the project's API URL, https://<ref>.supabase.co, without a path. "
+        "The URL of the dashboard does not work",
     )
 
 
 def key_is_service(setup: Setup) -> str:
-    """The key is one of the service role, and the project takes it."""
+    """The key belongs to the service role, and the project accepts it."""
     facts = read_key(setup.service_key)
     if facts.is_service is False:
         raise Trouble(f"the key that is set as the secret key is {facts.what}", GET_THE_KEY)
@@ -141,20 +142,20 @@ def key_is_service(setup: Setup) -> str:
     answer = setup.ask("GET", "/rest/v1/media_assets?select=path&limit=0", key=setup.service_key)
     if answer.status == 401:
         raise Trouble(
-            f"{setup.supabase.url} does not take the key, which is {facts.what}: {answer.message}",
-            f"{GET_THE_KEY}. It has to be of this very project, and not revoked",
+            f"{setup.supabase.url} rejected the key, which is {facts.what}: {answer.message}",
+            f"{GET_THE_KEY}. It must belong to this project and must not be revoked",
         )
     if answer.status == 404 and answer.code not in _NO_SUCH_TABLE:
         raise _not_a_project(setup, answer)
     if answer.status >= 500:
-        _expect(answer, "asking with the secret key")
+        _expect(answer, "a request with the secret key")
     if facts.is_service is None:
         raise Trouble(f"the key that is set as the secret key is {facts.what}", GET_THE_KEY)
     return f"accepted: {facts.what}"
 
 
 def tables_exist(setup: Setup) -> str:
-    """Both tables are there, with every column that a run writes, for the service role to use."""
+    """Both tables exist with every column that runs write, and the service role may use them."""
     for table, columns in TABLES.items():
         answer = setup.ask(
             "GET",
@@ -165,18 +166,18 @@ def tables_exist(setup: Setup) -> str:
         if answer.code in _NO_SUCH_TABLE:
             raise Trouble(f"there is no table public.{table}", MIGRATE)
         if answer.code in _NO_SUCH_COLUMN:
-            raise Trouble(f"the table is older than this program: {answer.message}", MIGRATE)
+            raise Trouble(f"the table public.{table} is out of date: {answer.message}", MIGRATE)
         if answer.code == _NOT_ALLOWED:
             raise Trouble(
                 f"the service role may not read public.{table}: {answer.message}",
-                f"{MIGRATE}. It grants what is needed",
+                f"{MIGRATE}. The migrations grant the right",
             )
         _expect(answer, f"reading public.{table}")
     return ", ".join(TABLES)
 
 
 def functions_work(setup: Setup) -> str:
-    """All functions of the pipeline are there, and the service role may call them."""
+    """All internal functions exist, and the service role may call them."""
     for function, arguments in FUNCTIONS.items():
         answer = setup.ask(
             "GET", f"/rest/v1/rpc/{function}", key=setup.service_key, params=arguments
@@ -184,12 +185,14 @@ def functions_work(setup: Setup) -> str:
         if answer.code in _NO_SUCH_FUNCTION:
             raise Trouble(
                 f"there is no function public.{function} with the arguments of this version",
-                f"{MIGRATE}. If that was done a moment ago, PostgREST has not noticed yet: "
-                "`notify pgrst, 'reload schema'`",
+                f"{MIGRATE}. If you have just done that, PostgREST still has the old schema: run "
+                f"the "
+                "SQL `notify pgrst, 'reload schema'`",
             )
         if answer.code == _NOT_ALLOWED:
             raise Trouble(
-                f"the service role may not call public.{function}", f"{MIGRATE}. It grants it"
+                f"the service role may not call public.{function}",
+                f"{MIGRATE}. The migrations grant the right",
             )
         if answer.status >= 500:
             _expect(answer, f"calling public.{function}")
@@ -197,16 +200,17 @@ def functions_work(setup: Setup) -> str:
 
 
 def browsers_are_kept_out(setup: Setup) -> str:
-    """With the key that every browser has, nothing can be read, written or called."""
+    """The publishable key alone, without signing in, gives no access."""
     key = setup.anon_key
     if key is None:
         raise NothingToCheck("SUPABASE_PUBLISHABLE_KEY (or SUPABASE_ANON_KEY) is not set")
     facts = read_key(key)
     if facts.is_service:
         raise Trouble(
-            f"the key that is set for browsers is {facts.what}, which bypasses every rule",
-            "Revoke it if it ever left your servers, and set SUPABASE_PUBLISHABLE_KEY to the "
-            "publishable one",
+            f"the key that is set as the publishable key is {facts.what}, which bypasses every "
+            f"rule",
+            "Set SUPABASE_PUBLISHABLE_KEY to the publishable key. If the other key was ever in a "
+            "browser, revoke it",
         )
     for table in TABLES:
         _expect_kept_out(setup, key, table)
@@ -216,13 +220,17 @@ def browsers_are_kept_out(setup: Setup) -> str:
             _refuse_bad_key(answer)
             raise Trouble(
                 f"anyone may call public.{function} with the publishable key",
-                f"`revoke execute on function public.{function} from public, anon, authenticated`",
+                f"Run the SQL `revoke execute on function public.{function} from public, anon, "
+                "authenticated`",
             )
     return "without signing in, nothing can be read, written or called"
 
 
 def _expect_kept_out(setup: Setup, key: str, table: str) -> None:
-    """Reading gives no row, and changing or deleting one, of an id that none has, is refused."""
+    """Require that reading returns no row, and that changing or deleting is refused.
+
+    The changes name an id that does not exist.
+    """
     of_none = {"id": f"eq.{_NO_ID}"}
     attempts = {
         "read": setup.ask("GET", f"/rest/v1/{table}?select=id&limit=1", key=key),
@@ -238,33 +246,33 @@ def _expect_kept_out(setup: Setup, key: str, table: str) -> None:
         _refuse_bad_key(answer)
         raise Trouble(
             f"anyone may {verb} public.{table} with the publishable key",
-            f"`revoke all on public.{table} from anon`, and keep row level security on",
+            f"Run the SQL `revoke all on public.{table} from anon`, and keep row level security on",
         )
 
 
 def _refuse_bad_key(answer: Answer) -> None:
     if answer.status == 401:
         raise Trouble(
-            f"the project does not take the key that is set for browsers: {answer.message}",
-            "Set SUPABASE_PUBLISHABLE_KEY to the publishable key of this very project",
+            f"the project rejected the publishable key: {answer.message}",
+            "Set SUPABASE_PUBLISHABLE_KEY to the publishable key of this project",
         )
     if answer.status >= 500:
-        _expect(answer, "asking with the publishable key")
+        _expect(answer, "a request with the publishable key")
 
 
 def bucket_lists(setup: Setup) -> str:
-    """The bucket is there and can be listed; without a name, Storage answers at all."""
+    """The bucket exists and can be listed; without a bucket, Storage responds."""
     if setup.bucket is None:
         answer = setup.ask("GET", "/storage/v1/bucket", key=setup.service_key)
         _expect(answer, "listing the buckets")
-        return f"Storage answers; it has {len(answer.body)} buckets (name one with --bucket)"
+        return f"Storage responds; it has {len(answer.body)} buckets (check one with --bucket NAME)"
     answer = describe_bucket(setup, setup.bucket)
     if answer.status == 404:
         raise Trouble(
             f"there is no bucket {setup.bucket!r}",
             "Check its name (it is case-sensitive), or create it in the dashboard under Storage",
         )
-    _expect(answer, f"asking for the bucket {setup.bucket!r}")
+    _expect(answer, f"reading the bucket {setup.bucket!r}")
     listing = setup.ask(
         "POST",
         bucket_url("", setup.bucket).replace("/bucket/", "/object/list/"),
@@ -277,15 +285,15 @@ def bucket_lists(setup: Setup) -> str:
 
 
 def describe_bucket(setup: Setup, name: str) -> Answer:
-    """What Storage says of a bucket; status 404 if there is none."""
+    """What Storage says about a bucket; status 404 if it does not exist."""
     return setup.ask("GET", bucket_url("", name), key=setup.service_key)
 
 
 def _expect(answer: Answer, doing: str) -> None:
     if not answer.is_ok:
         raise Trouble(
-            f"{doing} gave {answer.status} {answer.code}: {answer.message}".strip(": "),
-            "Look at the project's logs in the dashboard, and try again",
+            f"{doing} returned status {answer.status} {answer.code}: {answer.message}".strip(": "),
+            "Check the project's logs in the dashboard, and try again",
         )
 
 

@@ -1,4 +1,4 @@
-"""Where a run's batches end, kept for the run that has to go on if this one is interrupted."""
+"""The bounds of a run's batches, stored for the run that continues if this one is interrupted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from media_enricher.orchestration import resources
 
 
 class Cuts:
-    """The bounds of batches that are written in part, until they are written whole."""
+    """The bounds of batches that are written in part, until they are written completely."""
 
     def __init__(self) -> None:
-        """Nothing is known yet, nor asked."""
+        """Start empty; nothing is read from the database."""
         self._bucket = ""
         self._new: set[str] = set()
         self._open: dict[tuple[str, str], set[str]] = {}
@@ -18,7 +18,7 @@ class Cuts:
         self._done_next: set[str] = set()
 
     def follow(self, batch: Batch, rest: Batch | None) -> None:
-        """Take note of what is left of a batch of which some is about to be written."""
+        """Remember the bounds of a batch if only some of it is about to be written."""
         bounds = (batch.after, batch.until)
         if rest is None:
             self._done_next |= self._open.pop(bounds, set())
@@ -28,15 +28,15 @@ class Cuts:
             self._new |= batch.bounds()
 
     def note(self) -> None:
-        """Put it where the next run finds it: before the batches are written in part.
+        """Store the bounds for the next run. Call this before the batches are written in part.
 
-        Those that are whole are forgotten one call later, when their last members are written.
+        Bounds of complete batches are deleted one call later, when their last members are written.
 
         Raises:
-            SupabaseError: the database does not take it, after retries.
+            SupabaseError: the database did not accept them, after retries.
         """
-        kept = set().union(*self._open.values())
-        done = self._done - kept
+        still_open = set().union(*self._open.values())
+        done = self._done - still_open
         if self._new or done:
             resources.asset_table().note_cuts(self._bucket, self._new, done)
         self._new = set()

@@ -1,4 +1,4 @@
-"""The final state of a run: cancelled by somebody, or else what its figures say."""
+"""The final state of a run: cancelled, or completed or failed according to its counters."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from media_enricher.orchestration.interruption import interruption, outside, unt
 
 
 class Concludable(Protocol):
-    """A run under way, as far as its end is concerned.
+    """What `FinalState` needs of a run under way.
 
     Attributes:
-        id: that of the Prefect flow run.
+        id: the id of the Prefect flow run.
     """
 
     id: str
@@ -26,13 +26,13 @@ class Concludable(Protocol):
         """What the run did, for people."""
 
     def failure_reason(self) -> str | None:
-        """Why the run is to end failed, or None."""
+        """Why the run must end as failed; None if it need not."""
 
 
 class FinalState:
-    """A context manager around the work of a run; once left, it knows the run's final state.
+    """A context manager around the work of a run; afterwards it knows the run's final state.
 
-    It takes a KeyboardInterrupt for what it is, a person's wish, and lets every error through.
+    It turns a KeyboardInterrupt into a cancellation, and lets every error through.
     """
 
     def __init__(self, run: Concludable) -> None:
@@ -53,7 +53,7 @@ class FinalState:
         traceback: TracebackType | None,
     ) -> bool:
         if stop := interruption():
-            stop.hear()  # what the run did is done: a wish that comes now is too late
+            stop.hear()  # the work is done: an interruption that comes now is too late
         self._signals.__exit__(kind, error, traceback)
         self._was_interrupted = kind is KeyboardInterrupt
         return self._was_interrupted
@@ -62,7 +62,7 @@ class FinalState:
         """The final state for the flow to return; its message says what the run did.
 
         Raises:
-            SupabaseError: the run table does not take a cancellation.
+            SupabaseError: the run table did not accept the cancellation.
         """
         did = self._run.summary()
         if self._was_interrupted:
@@ -72,6 +72,6 @@ class FinalState:
         return Completed(message=did)
 
     def _cancelled(self, message: str) -> State[Any]:
-        # A run that stops by itself may have no supervisor that would call a hook for it.
+        # Without a supervisor, no hook is called for a run that cancels itself.
         resources.run_table().record(self._run.id, status=RunStatus.CANCELLED, error=message)
         return Cancelled(message=message)

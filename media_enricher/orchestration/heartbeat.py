@@ -1,4 +1,4 @@
-"""The heartbeat of a run under way: it tells a run that is slow from one that is gone."""
+"""The heartbeat of a run under way, which distinguishes a slow run from a dead one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from media_enricher.supabase.errors import SupabaseError
 
 @contextmanager
 def heartbeat(run_id: str) -> Iterator[None]:
-    """Stamp `heartbeat_at` of the run every `MEDIA_ENRICHER_HEARTBEAT_SECONDS`.
+    """Update `heartbeat_at` of the run every `MEDIA_ENRICHER_HEARTBEAT_SECONDS`.
 
-    A stamp that Supabase does not take is logged and tried again at the next beat: the run itself
-    finds out by its writes.
+    A failed update is logged and tried again at the next beat. It does not end the run, whose own
+    writes fail if Supabase stays away.
     """
     logger = get_run_logger()
     left = threading.Event()
@@ -32,7 +32,7 @@ def heartbeat(run_id: str) -> Iterator[None]:
                     run_id, status=RunStatus.RUNNING, heartbeat_at=datetime.now(UTC)
                 )
             except SupabaseError as error:
-                logger.warning("no heartbeat this time: %s", error)
+                logger.warning("could not record the heartbeat: %s", error)
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()

@@ -1,6 +1,6 @@
-"""A person's wish that a run stop: SIGINT for `python -m flows`, Prefect's SIGTERM for a worker's.
+"""Requests to stop a run: SIGINT for `python -m flows`, Prefect's SIGTERM under a worker.
 
-Both become an exception in the flow's own code, and come again until that has heard them.
+Both become an exception in the flow's own code, and are repeated until the flow has received it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Place = Callable[[FrameType | None], bool]
 
 
 def nowhere(_: FrameType | None) -> bool:
-    """In no place: an interruption waits for the work of the run, which can be cancelled."""
+    """Nowhere: an interruption waits until the run's work begins, which can be cancelled."""
     return False
 
 
@@ -43,16 +43,16 @@ def _is_executed(code: CodeType, frame: FrameType | None) -> bool:
 
 
 def interruption() -> Interruption | None:
-    """What handles SIGINT in this process, if it is ours: under a worker there is none."""
+    """Our handler of SIGINT in this process; None under a worker."""
     handler = signal.getsignal(signal.SIGINT)
     return handler if isinstance(handler, Interruption) else None
 
 
 def until_heard() -> Repeater:
-    """While it is open, Prefect's SIGTERM comes again until the flow's code has heard it.
+    """Repeat Prefect's SIGTERM, while open, until the flow's code has received it.
 
     Prefect's handler raises `TerminationSignal` wherever Python is, which may be where exceptions
-    are ignored. The handler stays Prefect's: a supervisor asks whether it is in place.
+    are ignored. The handler stays Prefect's, because a supervisor checks that it is installed.
     """
     main_thread = threading.main_thread().ident
 
@@ -67,14 +67,14 @@ def until_heard() -> Repeater:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """See to it that a KeyboardInterrupt leaves as one.
+    """Make sure that a KeyboardInterrupt leaves as a KeyboardInterrupt.
 
-    A library that is interrupted while it calls back into Python may make an error of its own of
-    it, as Pydantic's serializer does, or a cancellation, as an event loop; what was asked for would
-    then look like a failure or a crash.
+    A library that is interrupted while it calls back into Python may turn it into an error of its
+    own, as Pydantic's serializer does, or into a cancellation, as an event loop does. The requested
+    stop would then look like a failure or a crash.
 
     Raises:
-        KeyboardInterrupt: in place of whatever left while the flow was being stopped.
+        KeyboardInterrupt: in place of any exception while the flow is being stopped.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The buckets that runs themselves write to: told to the database, and never worked on."""
+"""The buckets that runs write to: registered in the database, and never processed."""
 
 from __future__ import annotations
 
@@ -19,36 +19,35 @@ _OUR_BLOCKS = f"block:{SupabaseBucket.get_block_type_slug()}/"
 
 
 def own_buckets() -> frozenset[str]:
-    """All of them; the database is told those of this process's settings and block.
+    """The names of all of them. Registers those of this process's settings and block.
 
     Raises:
-        SupabaseError: the database does not answer.
+        SupabaseError: the database does not respond.
     """
-    ours = settings()
-    configured = configured_buckets(ours) | _bucket_of_results(ours.result_storage)
+    configured = configured_buckets(settings()) | _bucket_of_results(settings().result_storage)
     return OwnBuckets(resources.supabase(), configured).names()
 
 
 def refuse_own_bucket(bucket: str) -> None:
-    """Let no run work on what runs store. To be called before the run stores anything.
+    """Refuse a bucket that runs write to. Call this before the run writes anything.
 
     Raises:
-        OwnBucketError: the bucket is one of our own.
-        SupabaseError: the database does not answer.
+        OwnBucketError: runs write to this bucket.
+        SupabaseError: the database does not respond.
     """
     if bucket in own_buckets():
         raise OwnBucketError(refusal(bucket))
 
 
 def _bucket_of_results(place: str | None) -> dict[str, Purpose]:
-    """The bucket in which a block keeps results, whatever its name.
+    """The bucket in which a block stores results, whatever its name.
 
-    In whichever project: the address by which a block knows this one may be another than ours.
+    The project is not compared: the block may have another address of the same project.
     """
     if place is None or not place.startswith(_OUR_BLOCKS):
         return {}
     try:
         block = cast("SupabaseBucket", SupabaseBucket.load(place.removeprefix(_OUR_BLOCKS)))
-    except ValueError:  # there is no such block: nothing is stored, and the task cache says why
+    except ValueError:  # there is no such block: nothing is stored, and the task cache reports it
         return {}
     return {block.bucket: Purpose.RESULTS}

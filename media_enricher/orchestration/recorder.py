@@ -1,12 +1,12 @@
-"""Making outcomes durable such that rows, snapshot and counters agree, whenever a run is killed.
+"""Record outcomes so that rows, snapshot and counters agree, whenever a run is killed.
 
-A part of the snapshot is written first, under a name that readers do not take. Then one transaction
-records its rows, counts them, and notes the part as recorded. Then the part gets its name.
+A part of the snapshot is written first, under a name that readers ignore. Then one transaction
+stores its rows, adds to the counters, and marks the part as recorded. Then the part is renamed.
 
-Killed before the transaction, the run leaves a file that nobody reads: `settling`, or the next
-attempt at the run, deletes it once the run is known to be over, and the next run finds its objects
-still to be done. Killed after it, the run leaves a part that the database knows as recorded: the
-same two give it its name, at once, for that is right whether the run is over or not.
+A run that is killed before the transaction leaves a file that readers ignore: `settling`, or the
+next attempt at the run, deletes it once the run has ended, and its objects are still pending. A run
+that is killed after the transaction leaves a part that the database has as recorded: the same two
+rename it at once, which is right whether the run has ended or not.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from media_enricher.supabase.ledgers import PART_ROWS
 
 
 class Recorded(NamedTuple):
-    """A part of a snapshot that counts.
+    """A recorded part of a snapshot.
 
     Attributes:
-        outcomes: what is in it.
-        gone: the paths among them that have no row, because their object was deleted meanwhile.
-        address: of the file.
-        run: the row of the run, this part counted.
+        outcomes: the outcomes in the part.
+        gone: the paths that got no row, because the object was deleted meanwhile.
+        address: the address of the file.
+        run: the row of the run, including this part.
     """
 
     outcomes: Sequence[Outcome]
@@ -38,7 +38,7 @@ class Recorded(NamedTuple):
 
 
 class Recorder:
-    """What records the outcomes of one attempt at a run."""
+    """Records the outcomes of one attempt at a run."""
 
     def __init__(self, run_id: str, bucket: str, snapshot: SnapshotWriter) -> None:
         self._run_id = run_id
@@ -47,13 +47,13 @@ class Recorder:
         self._part: int | None = None
 
     def open(self) -> None:
-        """Make sure that parts can be written, and that none is left that was never recorded.
+        """Check that parts can be written, and delete parts that were never recorded.
 
-        Neither by an attempt before at this run, nor by another run on the bucket that is over.
+        Those are left by earlier attempts at this run and by ended runs on the bucket.
 
         Raises:
-            SnapshotError: there is nowhere to put the snapshot.
-            SupabaseError: Supabase does not answer.
+            SnapshotError: the snapshot cannot be written.
+            SupabaseError: Supabase does not respond.
         """
         if self._part is None:
             settle_snapshots(self._bucket)
@@ -63,8 +63,8 @@ class Recorder:
         """Write outcomes in parts of at most `PART_ROWS`, and yield each once it is durable.
 
         Raises:
-            SnapshotError: the snapshot can't be written; nothing of the part was recorded.
-            SupabaseError: the database or Storage did not take it, after retries.
+            SnapshotError: the snapshot cannot be written; nothing of the part was recorded.
+            SupabaseError: the database or Storage did not accept it, after retries.
         """
         for start in range(0, len(outcomes), PART_ROWS):
             yield self._record(outcomes[start : start + PART_ROWS])
@@ -73,14 +73,14 @@ class Recorder:
         ledger = resources.snapshot_ledger()
         while True:
             part = self._open() if self._part is None else self._part
-            self._part = None  # whatever fails from here on, what it left is settled by `_open`
+            self._part = None  # if anything fails from here on, `_open` cleans it up
             self._snapshot.write(part, outcomes)
             recorded = ledger.record(self._run_id, part, self._bucket, outcomes)
             if recorded is not None:
                 address = self._snapshot.publish(part)
                 self._part = recorded.next_part
                 return Recorded(outcomes, frozenset(recorded.gone), address, recorded.run)
-            # We were silent for so long that we were taken for dead, and the part was given up.
+            # The run was silent for too long, counted as dead, and the part was given up.
             self._snapshot.delete([part])
 
     def _open(self) -> int:

@@ -1,4 +1,4 @@
-"""Asking for runs from within a flow, as the gateway does: one per flow, bucket and prefix."""
+"""Request runs from within a flow, as the gateway does: one per flow, bucket and prefix."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from media_enricher.settings import settings
 
 
 def request_run(flow: FlowName, bucket: str, prefix: str = "") -> str | None:
-    """Start a run, unless one is under way: anywhere in the bucket, if it is a backfill.
+    """Start a run, unless one is under way; for a backfill, anywhere in the bucket.
 
-    A run that a gateway reserved and did not come to start is started.
+    A run that a gateway reserved but did not start is started.
 
     Args:
-        flow: of the run.
-        bucket: to work on.
-        prefix: of the objects, literally.
+        flow: the flow to run.
+        bucket: the bucket to process.
+        prefix: only objects whose path starts with this text.
 
     Returns:
-        The id of the run, if this started it.
+        The id of the run; None if no run was started.
 
     Raises:
-        SupabaseError: the database did not answer.
+        SupabaseError: the database did not respond.
         UnknownDeploymentError: Prefect has no deployment of the flow.
         PrefectApiError: Prefect is away. The next one to ask starts what is reserved now.
         NoRunReservedError: runs end as fast as they are reserved.

@@ -1,4 +1,4 @@
-"""What the steps of a run share in one process, wired in this one place, made at first use."""
+"""The objects that the steps of a run share in one process, created here at first use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from media_enricher.supabase.requests import RunRequests
 from media_enricher.supabase.runs import RunTable
 
 _IDLE_SECONDS = 5.0
-_opening_engine = threading.RLock()  # a signal's handler may close while this thread opens
+_opening_engine = (
+    threading.RLock()
+)  # a signal handler may close the engine while this thread opens it
 
 
 @lru_cache
@@ -30,7 +32,7 @@ def supabase() -> Client:
 
 
 def asset_table() -> AssetTable:
-    """The table of assets and the planning of what is missing from it."""
+    """The table of assets, and the planning of pending objects."""
     return AssetTable(supabase())
 
 
@@ -41,12 +43,12 @@ def run_table() -> RunTable:
 
 @lru_cache
 def metrics() -> Metrics:
-    """The process's counters; what was counted is sent when the process ends, too."""
+    """The process's metrics; they are also sent when the process ends."""
     return Metrics()
 
 
 def snapshot_ledger() -> SnapshotLedger:
-    """Which parts of snapshots count."""
+    """The record of which parts of snapshots are recorded."""
     return SnapshotLedger(supabase())
 
 
@@ -56,7 +58,7 @@ def run_requests() -> RunRequests:
 
 
 def requested_objects(bucket: str, prefix: str) -> RequestedObjects:
-    """The objects that somebody asked to have enriched."""
+    """The single objects that were requested."""
     return RequestedObjects(supabase(), bucket, prefix)
 
 
@@ -73,11 +75,11 @@ def engine_options() -> EngineOptions:
     process that runs tasks has one engine worker: a process more, so that an object that kills its
     decoder costs one row.
     """
-    ours = settings()
-    if ours.task_runner is not TaskRunnerName.THREADS:
-        share = max(16, ours.memory_mb // ours.engine_workers)
-        ours = ours.model_copy(update={"engine_workers": 1, "memory_mb": share})
-    return EngineOptions.from_settings(ours, supabase_settings())
+    configured = settings()
+    if configured.task_runner is not TaskRunnerName.THREADS:
+        share = max(16, configured.memory_mb // configured.engine_workers)
+        configured = configured.model_copy(update={"engine_workers": 1, "memory_mb": share})
+    return EngineOptions.from_settings(configured, supabase_settings())
 
 
 def engine() -> EnrichPool:
@@ -97,14 +99,14 @@ def close_engine() -> None:
 @lru_cache
 def _engine() -> EnrichPool:
     is_in_cluster = settings().task_runner in (TaskRunnerName.DASK, TaskRunnerName.RAY)
-    sandbox.hide_from_others()  # this process holds the key, and its decoders work for strangers
+    sandbox.hide_from_others()  # this process holds the key, and its decoders read untrusted files
     collect_seldom()
-    # A worker of a cluster outlives the run, and nobody tells it that the run has ended.
+    # A worker of a cluster outlives the run, and is not notified when the run ends.
     return EnrichPool(engine_options(), idle_seconds=_IDLE_SECONDS if is_in_cluster else None)
 
 
 def forget() -> None:
-    """Close and drop everything, so that the next use follows the settings as they are then."""
+    """Close and drop everything, so that the next use reads the settings again."""
     close_engine()
     engine_options.cache_clear()
     supabase.cache_clear()

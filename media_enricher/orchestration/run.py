@@ -1,4 +1,4 @@
-"""A run under way: its id, what it was asked, its figures and its snapshot."""
+"""A run under way: its id, its selection, its counters and its snapshot."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from media_enricher.snapshot.writer import SnapshotWriter
 
 
 class Run:
-    """What the steps of one flow run share.
+    """The state that the steps of one flow run share.
 
     Attributes:
-        id: that of the Prefect flow run, in the table and in the snapshot's path too.
-        limit: the most objects that are still to be done, or None.
+        id: the id of the Prefect flow run, also used in the table and in the snapshot's path.
+        limit: the maximum number of objects still to process; None for no limit.
     """
 
     def __init__(self, run_id: str, selection: Selection, limit: int | None = None) -> None:
-        """Open the run, or open it again where Prefect retries it: what was done then counts.
+        """Open the run. If Prefect retries it, continue from its stored counters.
 
         Raises:
-            SupabaseError: the run table does not answer.
+            SupabaseError: the run table does not respond.
         """
         before = resources.run_table().get(run_id)
         started_at = (before and before.started_at) or datetime.now(UTC)
@@ -40,13 +40,13 @@ class Run:
         self.recorder = Recorder(run_id, selection.bucket, self.snapshot)
 
     def expect(self, objects: int) -> None:
-        """Take note of how many more objects there are to do, where those who watch can see it.
+        """Add to the run's total of objects, in its row too.
 
         Raises:
-            SnapshotError: there is nowhere to put the snapshot.
-            SupabaseError: Supabase does not answer.
+            SnapshotError: the snapshot cannot be written.
+            SupabaseError: Supabase does not respond.
         """
-        self.recorder.open()  # here, and not after the first batch, if it can't be used
+        self.recorder.open()  # an unusable snapshot target fails here, not after the first batch
         self.stats.expect(objects)
         resources.run_table().record(
             self.id, snapshot_path=self.snapshot.path, total_files=self.stats.total
@@ -57,17 +57,16 @@ class Run:
         return self.stats.summary()
 
     def failure_reason(self) -> str | None:
-        """Why the run is to end failed, or None."""
-        ours = settings()
+        """Why the run must end as failed; None if it need not."""
         return self.stats.failure_reason(
-            threshold=ours.failure_threshold,
-            minimum=ours.failure_threshold_minimum,
+            threshold=settings().failure_threshold,
+            minimum=settings().failure_threshold_minimum,
             seen_so_far=self._seen_so_far,
         )
 
     def _seen_so_far(self) -> int:
-        """The objects of the selection that this run or another has dealt with."""
+        """The number of objects of the selection that any run has processed."""
         assets = resources.asset_table()
-        everything = msgspec.structs.replace(self.selection, mode=Mode.ALL)
+        all_objects = msgspec.structs.replace(self.selection, mode=Mode.ALL)
         unseen = msgspec.structs.replace(self.selection, mode=Mode.MISSING)
-        return assets.count_pending(everything).objects - assets.count_pending(unseen).objects
+        return assets.count_pending(all_objects).objects - assets.count_pending(unseen).objects

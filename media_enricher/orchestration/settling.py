@@ -1,12 +1,12 @@
-"""Settling snapshots: what is recorded can be read, and what runs never recorded is deleted.
+"""Clean up snapshots: recorded parts become readable, parts that were never recorded are deleted.
 
-A run that was killed between a part of its snapshot and the rows of it leaves a file that counts
-nowhere, and that no reader takes for a part. Its objects have no rows, so the next run does them,
-from the task cache; the file is deleted once the run has ended, or is taken for dead.
+A run that was killed after it wrote a part of its snapshot, but before it recorded the rows, leaves
+a file that readers ignore. Its objects have no rows, so the next run processes them, from the task
+cache. The file is deleted once the run has ended or counts as dead.
 
-A run that was killed between the rows of a part and the part's name leaves a recorded part that
-nobody can read. That is mended at once, of runs that look alive, too: the database says that it is
-recorded, so it does not matter who gives it its name.
+A run that was killed after it recorded the rows, but before it renamed the part, leaves a recorded
+part that readers ignore. It is renamed at once, even if the run looks alive: the database says that
+the part is recorded, so any process may rename it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from media_enricher.supabase.ledgers import Unsettled
 
 
 def settle_snapshots(bucket: str | None = None) -> None:
-    """Settle the snapshots of runs on a bucket; on all if none is named.
+    """Clean up the snapshots of runs on a bucket, or on all buckets if none is given.
 
-    Parts that were never recorded are deleted where the run has ended, or is taken for dead.
-
-    One that can't be reached is logged, and left for the next time.
+    Parts that were never recorded are deleted if their run has ended or counts as dead. A snapshot
+    that cannot be reached is logged, and tried again next time.
 
     Raises:
-        SupabaseError: the database did not answer.
+        SupabaseError: the database did not respond.
     """
     ledger = resources.snapshot_ledger()
     for run in ledger.give_up(bucket, settings().dead_after_seconds):
@@ -38,9 +37,9 @@ def settle_snapshots(bucket: str | None = None) -> None:
             is_settled = _settle(run)
         except (SnapshotError, SupabaseError) as error:
             get_run_logger().warning(
-                "the snapshot of run %s is not settled: its last recorded part is %s, and parts %s "
-                "were never recorded; the next run on the bucket, or the next sweep, tries again: "
-                "%s",
+                "could not clean up the snapshot of run %s (last recorded part: %s; parts to "
+                "delete: "
+                "%s): %s. The next run on the bucket, or the next sweep, tries again.",
                 *(run.run_id, run.recorded, run.parts, error),
             )
             continue
@@ -55,5 +54,5 @@ def _settle(run: Unsettled) -> bool:
         return settle_parts(run.snapshot_path, run.recorded, run.parts, resources.bucket)
     except SupabaseError as error:
         if error.code is ErrorCode.NOT_FOUND:
-            return True  # with its bucket
+            return True  # the bucket is gone, and the snapshot with it
         raise

@@ -1,4 +1,4 @@
-"""A run that has others do the work: it starts them, watches them, and adds them up."""
+"""A sharded run: it starts shards, watches them, and adds up their counters."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ _AWAY = (httpx.HTTPError, PrefectException, SupabaseError)
 class ShardedRun:
     """A sharded run under way. A context manager: left by a cancellation, it cancels its shards.
 
-    Whatever else ends it, they go on, and a retry of the same run finds them again.
+    If anything else ends it, the shards continue, and a retry of the run finds them.
 
     Attributes:
-        id: that of the Prefect flow run.
-        stats: what the shards have done.
-        shards: in the order of their ranges, as Prefect had them at the last look.
+        id: the id of the Prefect flow run.
+        stats: the sums of the shards' counters.
+        shards: the shards in the order of their ranges, as Prefect last reported them.
     """
 
     def __init__(
-        self, run_id: str, selection: Selection, told: Mapping[str, str], *, attempt: int
+        self, run_id: str, selection: Selection, inherited: Mapping[str, str], *, attempt: int
     ) -> None:
-        """Nothing is started yet.
+        """Create the run; start nothing yet.
 
         Args:
-            run_id: of the Prefect flow run.
-            selection: what is to be done.
-            told: the labels that the shards inherit.
-            attempt: how often Prefect has run this run, this time included.
+            run_id: the id of the Prefect flow run.
+            selection: the objects to process.
+            inherited: the labels that the shards inherit.
+            attempt: the number of this attempt at the run, from 1.
         """
         self.id = run_id
         self.selection = selection
         self.stats = ShardStats()
         self.shards: list[Shard] = []
-        self._told = told
+        self._labels = inherited
         self._attempt = attempt
 
     def __enter__(self) -> Self:
@@ -70,22 +70,22 @@ class ShardedRun:
         if kind is None or issubclass(kind, Exception):
             return
         try:
-            # A supervisor cancels by a signal that may as well mean the end of the machine.
+            # The signal of a cancellation may also mean a shutdown of the machine: ask Prefect.
             if kind is KeyboardInterrupt or is_being_cancelled(self.id):
                 cancel_shards(self.id)
         except _AWAY as error:
-            get_run_logger().error("not all shards could be cancelled: %s", error)
+            get_run_logger().error("could not cancel all shards: %s", error)
 
     def resume(self) -> Selection | None:
-        """Find the shards that an earlier attempt has started, and start again those that failed.
+        """Find the shards that an earlier attempt started, and restart those that failed.
 
         Returns:
-            What no shard is at yet; None if the shards there are have it all.
+            The part of the selection that no shard covers yet; None if the shards cover it all.
 
         Raises:
             UnknownDeploymentError: there is no deployment to start.
-            httpx.HTTPError, PrefectApiError: Prefect is away.
-            SupabaseError: Supabase does not answer.
+            httpx.HTTPError, PrefectApiError: Prefect does not respond.
+            SupabaseError: Supabase does not respond.
         """
         self.shards = [self._again(shard) for shard in find_shards(self.id)]
         if not self.shards:
@@ -96,16 +96,16 @@ class ShardedRun:
         return msgspec.structs.replace(self.selection, after=after)
 
     def start(self, rest: Selection, shares: Sequence[Share]) -> None:
-        """Start a shard on each share of the rest.
+        """Start one shard for each share of the rest.
 
         Args:
-            rest: what `resume` has returned.
-            shares: of it, in the order of their paths.
+            rest: what `resume` returned.
+            shares: the shares of it, in the order of their paths.
 
         Raises:
             UnknownDeploymentError: there is no deployment to start.
-            PrefectApiError: Prefect is away.
-            SupabaseError: Supabase does not answer.
+            PrefectApiError: Prefect does not respond.
+            SupabaseError: Supabase does not respond.
         """
         started, after = len(self.shards), rest.after
         for number, share in enumerate(shares, start=started + 1):
@@ -136,7 +136,7 @@ class ShardedRun:
         return self.stats.summary()
 
     def failure_reason(self) -> str | None:
-        """Which shards did not complete, and why; None if all did."""
+        """The shards that did not complete, and why; None if all completed."""
         lost = [shard for shard in self.shards if not shard.has_completed]
         if not lost:
             return None
@@ -152,10 +152,10 @@ class ShardedRun:
 
     def _start(self, number: int, after: str, until: str) -> Shard:
         in_range = msgspec.structs.replace(self.selection, after=after, until=until)
-        return start_shard(self.id, number, in_range, self._told, attempt=self._attempt)
+        return start_shard(self.id, number, in_range, self._labels, attempt=self._attempt)
 
     def _look(self) -> None:
-        """See how the shards get on; what does not answer now may do so at the next look."""
+        """Update shards and counters. An error is logged, and the next call tries again."""
         runs = resources.run_table()
         try:
             self.shards = find_shards(self.id)
@@ -167,11 +167,11 @@ class ShardedRun:
                 if row.status is RunStatus.QUEUED and row.id in ended:
                     self._settle(ended[row.id])
         except _AWAY as error:
-            get_run_logger().warning("cannot see how the shards get on: %s", error)
+            get_run_logger().warning("could not read the progress of the shards: %s", error)
 
     @staticmethod
     def _settle(shard: Shard) -> None:
-        """Record the end of a shard that ended before it began, as no hook does."""
+        """Record the end of a shard that never began running, because no hook does."""
         if state := shard.flow_run.state:
             resources.run_table().record(
                 str(shard.flow_run.id),

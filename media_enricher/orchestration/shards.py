@@ -1,7 +1,7 @@
-"""The shards of a run, as Prefect has them: other runs of `backfill`, each on a range of the paths.
+"""The shards of a run: other runs of `backfill` in Prefect, each on a range of paths.
 
-Prefect finds them by a tag that names their parent, so it does not matter which process, of which
-attempt at the parent, has started them.
+A tag with the parent's id identifies them, so it does not matter which process, in which attempt at
+the parent, started them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from media_enricher.settings import settings
 
 
 class Shard(NamedTuple):
-    """A range of the paths, and the latest run that works on it.
+    """A range of paths, and the latest run that processes it.
 
     Attributes:
         number: from 1, in the order of the ranges.
-        after: the path that it begins after; empty for the first of all.
-        until: the last path; empty for the last of all.
-        flow_run: as Prefect had it when it was asked last.
+        after: the path before the range (exclusive); empty for the first shard.
+        until: the last path of the range (inclusive); empty for the last shard.
+        flow_run: the run as Prefect last reported it.
     """
 
     number: int
@@ -42,18 +42,18 @@ class Shard(NamedTuple):
 
     @classmethod
     def of(cls, number: int, flow_run: FlowRun) -> Self:
-        """The shard that a run of `backfill` works on."""
+        """The shard that a run of `backfill` processes."""
         parameters = flow_run.parameters
         return cls(number, parameters["after"], parameters["until"], flow_run)
 
     @property
     def has_ended(self) -> bool:
-        """Whether its run is over, one way or another."""
+        """Whether its run has ended, in whatever state."""
         return self.flow_run.state is not None and self.flow_run.state.is_final()
 
     @property
     def has_completed(self) -> bool:
-        """Whether its range is done."""
+        """Whether its range is processed."""
         return self.flow_run.state is not None and self.flow_run.state.is_completed()
 
     @property
@@ -61,15 +61,15 @@ class Shard(NamedTuple):
         """For people: `failed (none of 12 objects could be read)`."""
         state = self.flow_run.state
         if state is None:
-            return "without a state"
+            return "has no state"
         return f"{state.type.value.lower()} ({state.message or 'no message'})"
 
 
 def find_shards(parent_id: str) -> list[Shard]:
-    """The shards of a run that were started so far, by any attempt at it.
+    """The shards of a run that any attempt at it has started so far.
 
     Raises:
-        httpx.HTTPError: Prefect is away.
+        httpx.HTTPError: Prefect does not respond.
     """
     with get_client(sync_client=True) as prefect:
         latest = {run.parameters["after"]: run for run in _runs_of(prefect, parent_id)}
@@ -78,21 +78,21 @@ def find_shards(parent_id: str) -> list[Shard]:
 
 
 def start_shard(
-    parent_id: str, number: int, selection: Selection, told: Mapping[str, str], *, attempt: int
+    parent_id: str, number: int, selection: Selection, inherited: Mapping[str, str], *, attempt: int
 ) -> Shard:
-    """Start a run on the range of a selection, and make its row.
+    """Start a run on the range of a selection, and create its row.
 
     Args:
-        parent_id: of the sharded run.
-        number: of the shard.
-        selection: what it is to do.
-        told: labels that it inherits.
-        attempt: at the parent; each may start a shard once.
+        parent_id: the id of the sharded run.
+        number: the number of the shard.
+        selection: the range to process.
+        inherited: the labels that the shard takes over from its parent.
+        attempt: the number of the attempt at the parent; each may start a shard once.
 
     Raises:
-        UnknownDeploymentError: there is no such deployment as the settings name.
-        PrefectApiError: Prefect is away.
-        SupabaseError: the run table does not take the row.
+        UnknownDeploymentError: there is no deployment of the name in the settings.
+        PrefectApiError: Prefect does not respond.
+        SupabaseError: the run table did not accept the row.
     """
     parameters: dict[str, Any] = {
         "bucket": selection.bucket,
@@ -106,7 +106,7 @@ def start_shard(
         settings().backfill_deployment,
         parameters,
         idempotency_key=f"{parent_id}/{attempt}/{number}",
-        labels={**told, labels.PARENT_RUN_ID: parent_id},
+        labels={**inherited, labels.PARENT_RUN_ID: parent_id},
         tags=[_tag(parent_id), f"shard {number}"],
     )
     resources.run_table().record(
@@ -116,20 +116,20 @@ def start_shard(
         prefix=selection.prefix,
         mode=selection.mode,
         depth=selection.depth,
-        trigger=told.get(labels.TRIGGER),
-        requested_by=told.get(labels.REQUESTED_BY),
-        tenant_id=told.get(labels.TENANT_ID),
+        trigger=inherited.get(labels.TRIGGER),
+        requested_by=inherited.get(labels.REQUESTED_BY),
+        tenant_id=inherited.get(labels.TENANT_ID),
         parent_run_id=parent_id,
     )
     return Shard.of(number, flow_run)
 
 
 def cancel_shards(parent_id: str) -> None:
-    """Ask Prefect to cancel those that are under way, as its UI does.
+    """Ask Prefect to cancel the shards that are under way, as its UI does.
 
     Raises:
-        httpx.HTTPError: Prefect is away.
-        SupabaseError: the run table does not take the end of one.
+        httpx.HTTPError: Prefect does not respond.
+        SupabaseError: the run table did not accept the end of a shard.
     """
     with get_client(sync_client=True) as prefect:
         for flow_run in _runs_of(prefect, parent_id):
@@ -137,17 +137,17 @@ def cancel_shards(parent_id: str) -> None:
             if state and (state.is_final() or state.is_cancelling()):
                 continue
             now: State[Any] | None = prefect.set_flow_run_state(flow_run.id, Cancelling()).state
-            if now and now.is_cancelled():  # nobody had taken it up, so no hook will tell
+            if now and now.is_cancelled():  # no worker had started it, so no hook records its end
                 resources.run_table().record(
                     str(flow_run.id), status=RunStatus.CANCELLED, error=now.message
                 )
 
 
 def is_being_cancelled(run_id: str) -> bool:
-    """Whether somebody asked Prefect to cancel a run.
+    """Whether Prefect was asked to cancel a run.
 
     Raises:
-        httpx.HTTPError: Prefect is away.
+        httpx.HTTPError: Prefect does not respond.
     """
     with get_client(sync_client=True) as prefect:
         state = prefect.read_flow_run(UUID(run_id)).state
@@ -155,7 +155,7 @@ def is_being_cancelled(run_id: str) -> bool:
 
 
 def _runs_of(prefect: SyncPrefectClient, parent_id: str) -> list[FlowRun]:
-    """All runs that were started as shards, the oldest first."""
+    """All runs that were started as shards of a run, oldest first."""
     with_tag = FlowRunFilter(tags=FlowRunFilterTags(all_=[_tag(parent_id)]))
     found: list[FlowRun] = []
     while page := prefect.read_flow_runs(

@@ -1,8 +1,8 @@
-"""The storage behind the task cache: what it gives back is signed by us, and is a batch's outcomes.
+"""The storage of the task cache: it returns only signed records that are outcomes of a batch.
 
-Prefect runs what a stored record says (it unpickles a pickle), and whoever may write to a shared
-folder is not thereby allowed to run code here. So records in a folder, or in another maker's block,
-are sealed as `SupabaseBucket` seals its own.
+Prefect trusts a stored record: it unpickles a pickle, which can run any code. Write access to a
+shared folder must not be enough to run code here. So records in a folder, or in a block of another
+type, are signed as `SupabaseBucket` signs its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from media_enricher.blocks.records import seal, signing_key, unseal
 from media_enricher.settings import supabase_settings
 
 _PURPOSE = "task cache"
-"""A record is good under its key wherever the folder is mounted: the key names all that matters."""
+"""The signed place: a record is valid wherever the folder is mounted, as its key identifies it."""
 
 
 class _Record(msgspec.Struct):
@@ -42,9 +42,9 @@ _looked = msgspec.json.Decoder(Looked)
 
 
 class SignedResults(WritableFileSystem):
-    """Where the results of `enrich` are kept, checked as they are read. Never saved as a block.
+    """Stores the results of `enrich`, and checks them on reading. Never saved as a block.
 
-    Whatever cannot be used is a miss: Prefect takes an error of the first read for one.
+    A record that cannot be used is a cache miss: Prefect treats an error of the first read as one.
     """
 
     _block_type_name = "Media Enricher Signed Results"

@@ -26,7 +26,7 @@ from media_enricher.supabase.errors import SupabaseError
 
 
 def on_running(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Make the row, or take over the one that the HTTP trigger made; again on a retry."""
+    """Create the row, or take over the one that the gateway created; also on a retry."""
     _record(
         flow,
         flow_run,
@@ -38,31 +38,31 @@ def on_running(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> No
 
 
 def on_completion(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """The run did what it was asked to."""
+    """Record that the run completed."""
     _record(flow, flow_run, status=RunStatus.COMPLETED)
 
 
 def on_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """The run failed, or too much of it did."""
+    """Record that the run failed."""
     _record(flow, flow_run, status=RunStatus.FAILED, error=state.message)
 
 
 def on_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Somebody stopped the run."""
+    """Record that the run was cancelled."""
     _record(flow, flow_run, status=RunStatus.CANCELLED, error=state.message)
 
 
 def on_crashed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """The process of the run went away."""
+    """Record that the run crashed."""
     _record(flow, flow_run, status=RunStatus.CRASHED, error=state.message)
 
 
 def cancel_its_shards(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Cancel the shards of a sharded run, in case its own process did not live to do so."""
+    """Cancel the shards of a sharded run, in case its own process ended before it did."""
     try:
         cancel_shards(str(flow_run.id))
     except (httpx.HTTPError, PrefectException, SupabaseError, SettingsError) as error:
-        flow_run_logger(flow_run, flow).error("not all shards could be cancelled: %s", error)
+        flow_run_logger(flow_run, flow).error("could not cancel all shards: %s", error)
 
 
 class StateHooks(TypedDict):
@@ -82,14 +82,14 @@ ALL = StateHooks(
     on_cancellation=[on_cancellation],
     on_crashed=[on_crashed],
 )
-"""What keeps the row of a run true, for every flow that has one: `@flow(…, **hooks.ALL)`."""
+"""The hooks that keep the row of a run up to date: `@flow(…, **state_hooks.ALL)`."""
 
 OF_SHARDED: StateHooks = {**ALL, "on_cancellation": [cancel_its_shards, on_cancellation]}
-"""The same for a run that has others do the work."""
+"""The hooks of a sharded run."""
 
 
 def _plain(moment: datetime | None) -> datetime | None:
-    """A moment without what Prefect adds to it on a retry, which no encoder knows."""
+    """A plain datetime: on a retry, Prefect's is of a class that the encoder rejects."""
     return moment and datetime.fromtimestamp(moment.timestamp(), UTC)
 
 
@@ -98,7 +98,7 @@ def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
     if parameters.get("dry_run"):
         return  # a dry run leaves no trace
     try:
-        # What was asked goes along each time, for any hook may be the first to tell of the run.
+        # Parameters are sent each time, because any hook may be the first to record the run.
         resources.run_table().record(
             str(flow_run.id),
             flow=flow.name,
@@ -115,15 +115,15 @@ def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
         )
     except (SupabaseError, SettingsError) as error:
         flow_run_logger(flow_run, flow).error(
-            "the run table does not know that this run is %s: %s", changes["status"], error
+            "could not record run status %s: %s", changes["status"], error
         )
 
 
 def trigger_of(flow_run: FlowRun) -> Trigger:
-    """What started the run: what the gateway says in a label, or else what Prefect can tell."""
-    told = flow_run.labels.get(labels.TRIGGER)
-    if told in list(Trigger):
-        return Trigger(told)
+    """What started the run: the label if there is one, or else what Prefect reports."""
+    label = flow_run.labels.get(labels.TRIGGER)
+    if label in list(Trigger):
+        return Trigger(label)
     if flow_run.auto_scheduled:
         return Trigger.SCHEDULE
     if flow_run.created_by and flow_run.created_by.type == "AUTOMATION":

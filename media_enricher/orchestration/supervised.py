@@ -1,4 +1,4 @@
-"""A flow that is run in this process and supervised by it."""
+"""Run a flow in this process, and supervise it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from process_control.signals import Interruption
 
 LISTEN_SECONDS = 2.0
 _stops: list[Interruption] = []
-"""What stops the run of this process; kept here, for the hooks, with their flow, are sent to other
-processes, and this can't be."""
+"""What stops the run of this process. It is a global because hooks are sent to other processes with
+their flow, and this object cannot be pickled."""
 EXIT_CODES = {StateType.COMPLETED: 0, StateType.CANCELLED: 130}
 
 
@@ -33,11 +33,11 @@ def run(flow: Flow[..., Any], parameters: Mapping[str, object], stop: Interrupti
 
     Args:
         flow: the flow.
-        parameters: of the flow.
-        stop: open; once the run has begun, it stops the run's own work alone.
+        parameters: the parameters of the flow.
+        stop: an open `Interruption`; once the run has begun, it interrupts only the run's own work.
     """
     _stops.append(stop)
-    # While Prefect begins a run, and calls its hooks, an interruption would make it a crashed one.
+    # An interruption while Prefect begins a run and calls its hooks would make the run crash.
     stop.when = outside(FlowRunEngine.begin_run)
     supervised = flow.with_options(on_running=[*flow.on_running_hooks, _announce, _listen])
     try:
@@ -47,7 +47,7 @@ def run(flow: Flow[..., Any], parameters: Mapping[str, object], stop: Interrupti
         _print(state="FAILED", message=str(error))
         return 1
     except (httpx.HTTPError, OSError, PrefectException, RuntimeError) as error:
-        # The flow's own errors are in its state: these are of Prefect, or on the way to it.
+        # Errors of the flow are in its state; these are errors of Prefect or of the connection.
         _print(state="CRASHED", message=_unreachable(error))
         return 1
     _print(state=state.type.value, message=state.message)
@@ -55,28 +55,30 @@ def run(flow: Flow[..., Any], parameters: Mapping[str, object], stop: Interrupti
 
 
 def _unreachable(error: Exception) -> str:
-    """What became of the talk with Prefect's server, and what to do, in one sentence."""
-    said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    """Say that Prefect's server cannot be used, why, and what to do."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     url = get_current_settings().api.url
     if url:
         return (
-            f"The Prefect server at {url} could not be used ({said}): check PREFECT_API_URL and "
-            "PREFECT_API_AUTH_STRING, and that the server runs."
+            f"Cannot use the Prefect server at {url} ({reason}). Check PREFECT_API_URL and "
+            "PREFECT_API_AUTH_STRING, and that the server is running."
         )
     return (
-        f"No Prefect server could be used ({said}): PREFECT_API_URL names none, and one for this "
-        "run alone did not start; run `prefect server start` and name it, or try again."
+        f"Cannot use a Prefect server ({reason}). PREFECT_API_URL is not set, and a temporary "
+        f"server "
+        "did not start. Try again, or start one with `prefect server start` and set "
+        "PREFECT_API_URL."
     )
 
 
 def _announce(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    # From here on, its `FinalState` lets it be stopped. A dry run has none, and no row either.
+    # From here on, `FinalState` allows interruptions. A dry run has none, and no row either.
     _stops[-1].when = inside(flow.fn) if flow_run.parameters.get("dry_run") else nowhere
     _print(run_id=str(flow_run.id))
 
 
 def _listen(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Interrupt the run once Prefect is asked to cancel it."""
+    """Interrupt the run once Prefect has been asked to cancel it."""
     logger = flow_run_logger(flow_run, flow)
     stop = _stops[-1]
 
@@ -87,7 +89,9 @@ def _listen(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
                 try:
                     state = client.read_flow_run(run_id).state
                 except (httpx.HTTPError, PrefectException) as error:
-                    logger.warning("cannot ask Prefect whether to cancel: %s", error)
+                    logger.warning(
+                        "could not ask Prefect whether the run is being cancelled: %s", error
+                    )
                     continue
                 if state and state.type is StateType.CANCELLING:
                     stop.ask()

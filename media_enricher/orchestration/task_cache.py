@@ -1,6 +1,7 @@
-"""The task cache: where the results of batches are kept from run to run, and when they are dropped.
+"""The task cache: where results of batches are stored from run to run, and when they are deleted.
 
-A folder of this machine, or a Prefect block. Results hold EXIF, and Prefect never deletes one.
+It is a folder of this machine, or a Prefect block. Results contain EXIF data, and Prefect never
+deletes them.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from media_enricher.settings import settings
 from media_enricher.supabase.errors import SupabaseError
 
 _OUR_FILES = re.compile(r"[0-9a-f]{64}(\..+)?")
-"""A key of `batch_cache_key`, and what a kill left of one being written."""
+"""A key of `batch_cache_key`, or a file that was left when a write was killed."""
 
 
 class TaskCache:
-    """The task cache that the settings name, as one run uses it."""
+    """The task cache of the settings, as one run uses it."""
 
     def __init__(self) -> None:
-        """Find it, and see that it may be used.
+        """Find the cache, and check that it may be used.
 
         Raises:
             ValueError: there is no such block.
             ResultBucketError: the block's bucket is missing or public.
-            SupabaseError: Storage does not answer, after retries.
+            SupabaseError: Storage does not respond, after retries.
         """
         configured = settings().result_storage
         self._block: WritableFileSystem | None = None
@@ -48,8 +49,8 @@ class TaskCache:
     def for_task(self) -> SignedResults:
         """The `result_storage` of a task.
 
-        A block is loaded once for all threads, and by its name in other processes: it holds keys,
-        which are not to be sent around.
+        A block is loaded once for all threads. Other processes load it by its name: it holds keys,
+        which must not be sent to other processes.
         """
         if self._block is None:
             return SignedResults(folder=Path(self._place))
@@ -58,9 +59,9 @@ class TaskCache:
         return results
 
     def sweep(self) -> None:
-        """Delete results that are too old to be used. Blocks of other makers see to it themselves.
+        """Delete expired results. Blocks of other types must do so themselves.
 
-        A run sweeps as it starts: it costs one request where there is nothing to sweep.
+        Each run does this when it starts; it costs one request if nothing has expired.
         """
         age = timedelta(days=settings().cache_days)
         swept = 0
@@ -70,13 +71,15 @@ class TaskCache:
             try:
                 swept = self._block.sweep(age)
             except SupabaseError as error:
-                get_run_logger().warning("could not sweep the task cache for now: %s", error)
+                get_run_logger().warning(
+                    "could not delete expired results of the task cache: %s", error
+                )
         if swept:
-            get_run_logger().info("swept %s expired results of the task cache", f"{swept:,}")
+            get_run_logger().info("deleted %s expired results of the task cache", f"{swept:,}")
 
 
 def _load(name: str) -> WritableFileSystem:
-    """A block by its `type/name`, which may be used."""
+    """Load a block by its `type/name`, and check that it may be used."""
     block = load_block(name)
     if isinstance(block, SupabaseBucket):
         block.require_private()
@@ -90,8 +93,8 @@ def _sweep_folder(folder: Path, age: timedelta) -> int:
     swept = 0
     for file in folder.iterdir():
         if not _OUR_FILES.fullmatch(file.name):
-            continue  # somebody's, who keeps other things in the folder
-        with suppress(OSError):  # another run sweeps too; and what is no file stays
+            continue  # another program's file
+        with suppress(OSError):  # another run may delete it first; a folder stays
             if file.stat().st_mtime < oldest_kept:
                 file.unlink()
                 swept += 1

@@ -14,36 +14,36 @@ from process_control.processes import follow_parent
 LOOPBACK = "127.0.0.1"
 
 
-def _threads(ours: Settings) -> TaskRunner[Any]:
-    # A thread only waits for its batch to come back from the engine workers.
-    return ThreadPoolTaskRunner(max_workers=ours.batches_in_flight)
+def _threads(configured: Settings) -> TaskRunner[Any]:
+    # A thread only waits until the engine workers have processed its batch.
+    return ThreadPoolTaskRunner(max_workers=configured.batches_in_flight)
 
 
-def _processes(ours: Settings) -> TaskRunner[Any]:
-    return ProcessPoolTaskRunner(max_workers=ours.engine_workers, initializer=follow_parent)
+def _processes(configured: Settings) -> TaskRunner[Any]:
+    return ProcessPoolTaskRunner(max_workers=configured.engine_workers, initializer=follow_parent)
 
 
-def _dask(ours: Settings) -> TaskRunner[Any]:
+def _dask(configured: Settings) -> TaskRunner[Any]:
     from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - slow, and an extra
 
-    if ours.dask_address:
-        return DaskTaskRunner(address=ours.dask_address)
+    if configured.dask_address:
+        return DaskTaskRunner(address=configured.dask_address)
     return DaskTaskRunner(
         cluster_kwargs={
-            "n_workers": ours.engine_workers,
-            "threads_per_worker": 2,  # while one hands a batch back, the engine worker has the next
-            "dashboard_address": f"{LOOPBACK}:0",  # by default, anybody could look at it
+            "n_workers": configured.engine_workers,
+            "threads_per_worker": 2,  # one returns a batch, the other has the next
+            "dashboard_address": f"{LOOPBACK}:0",  # the default is reachable from other machines
         }
     )
 
 
-def _ray(ours: Settings) -> TaskRunner[Any]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a run tells nobody that it runs
+def _ray(configured: Settings) -> TaskRunner[Any]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
     from prefect_ray.task_runners import RayTaskRunner  # noqa: PLC0415 - slow, and an extra
 
-    here = {"num_cpus": ours.engine_workers, "include_dashboard": False}
+    here = {"num_cpus": configured.engine_workers, "include_dashboard": False}
     runner: TaskRunner[Any] = RayTaskRunner(
-        address=ours.ray_address, init_kwargs=None if ours.ray_address else here
+        address=configured.ray_address, init_kwargs=None if configured.ray_address else here
     )
     return runner
 
@@ -62,10 +62,10 @@ def task_runner() -> TaskRunner[Any]:
     Raises:
         SettingsError: a setting is invalid, or the runner is not installed.
     """
-    ours = settings()
-    name = ours.task_runner
+    configured = settings()
+    name = configured.task_runner
     try:
-        return _RUNNERS[name](ours)
+        return _RUNNERS[name](configured)
     except ModuleNotFoundError as missing:
         raise SettingsError(
             f"MEDIA_ENRICHER_TASK_RUNNER = {name.value!r} needs {missing.name}, which is not "

@@ -1,8 +1,8 @@
 """The environment, read once.
 
-There are five groups, so that a command needs only what it uses: `SupabaseSettings` (where the
-project is, and its keys), `DatabaseSettings` (for migrations), `Settings` (how runs work; under
-`MEDIA_ENRICHER_`, with defaults), `GatewaySettings` (the same, for the HTTP trigger) and
+There are five groups, so that a command needs only the settings it uses: `SupabaseSettings` (the
+project's URL and keys), `DatabaseSettings` (for migrations), `Settings` (how runs work, prefix
+`MEDIA_ENRICHER_`, each with a default), `GatewaySettings` (for the HTTP trigger) and
 `SetupSettings` (for `setup`). All are also read from `.env` in the current folder.
 """
 

@@ -13,7 +13,7 @@ from media_enricher.settings.reading import FromEnvironment
 from media_enricher.settings.values import CommaSeparated, Deployment
 
 SILENT_HEARTBEATS = 6
-"""A run that misses so many heartbeats in a row may be dead."""
+"""After so many missed heartbeats in a row, a run counts as dead."""
 
 DEFAULT_EXIF_TAGS = (
     "Make",
@@ -53,26 +53,26 @@ class Settings(FromEnvironment):
 
     task_runner: TaskRunnerName = Field(
         default=TaskRunnerName.THREADS,
-        description="Where tasks run: `threads` or `processes` of one machine, or a `dask` or "
-        "`ray` cluster.",
+        description="Where batches are processed: `threads` or `processes` of one machine, or a "
+        "`dask` or `ray` cluster.",
     )
     dask_address: str | None = Field(
         default=None,
-        description="The address of the Dask scheduler, as `tcp://scheduler:8786`. Default: each "
-        "run starts a cluster of processes on its own machine, and ends it.",
+        description="The address of the Dask scheduler, for example `tcp://scheduler:8786`. "
+        "Default: a temporary cluster of processes on the run's machine.",
     )
     ray_address: str | None = Field(
         default=None,
-        description="The address of the Ray cluster, as `ray://head:10001`. Default: each run "
-        "starts a cluster on its own machine, and ends it.",
+        description="The address of the Ray cluster, for example `ray://head:10001`. Default: a "
+        "temporary one on the run's machine.",
     )
     engine_workers: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
         le=256,
         validation_alias=AliasChoices("MEDIA_ENRICHER_ENGINE_WORKERS", "MEDIA_ENRICHER_LANES"),
-        description="Processes that download, each with a decoder process beside it. Default: one "
-        "per processor.",
+        description="The number of processes that download, each with a decoder process beside it. "
+        "Default: the number of processors.",
     )
     downloads_per_engine_worker: int = Field(
         default=32,
@@ -81,75 +81,83 @@ class Settings(FromEnvironment):
         validation_alias=AliasChoices(
             "MEDIA_ENRICHER_DOWNLOADS_PER_ENGINE_WORKER", "MEDIA_ENRICHER_DOWNLOADS_PER_LANE"
         ),
-        description="The most downloads at once in an engine worker.",
+        description="The maximum number of concurrent downloads per engine worker.",
     )
     memory_mb: int = Field(
         default=256,
         ge=16,
-        description="Bytes of objects that all engine workers together hold in memory, in MiB.",
+        description="The memory for downloaded objects, of all engine workers together, in MiB.",
     )
     request_timeout_seconds: float = Field(
         default=30.0,
         gt=0,
-        description="The longest wait for the next bytes of an answer of Supabase.",
+        description="How long to wait for data while Supabase responds, in seconds.",
     )
     retries: int = Field(
-        default=3, ge=0, le=10, description="Retries of a transient failure within a run."
+        default=3, ge=0, le=10, description="How often a run retries a temporary failure."
     )
     retry_delay_seconds: float = Field(
-        default=1.0, ge=0, description="The delay before the first retry; it doubles from there."
+        default=1.0,
+        ge=0,
+        description="The delay before the first retry, in seconds. Each "
+        "further delay is twice as long.",
     )
     max_attempts: int = Field(
         default=3,
         ge=1,
-        description="The most runs that try an object whose failure is transient.",
+        description="The number of runs that try an object with a temporary failure. After that, "
+        "only mode `failed` or `all` tries it again.",
     )
     max_pixels: int = Field(
         default=100_000_000,
         ge=1,
         description=(
-            "Images with more pixels than this are not decoded. Nor are images that need more than "
-            "360 MB of memory, whatever this setting says."
+            "Images with more pixels are not decoded. Regardless of this limit, images that would "
+            "need more than 360 MB of memory are not decoded."
         ),
     )
     failure_threshold: float = Field(
         default=0.1,
         ge=0,
         le=1,
-        description="A run ends failed if more than this share of its objects failed, of those "
-        "looked at so far.",
+        description="A run ends as failed if a larger share of the processed objects failed.",
     )
     failure_threshold_minimum: int = Field(
-        default=10, ge=1, description="Fewer failures than this never fail a run."
+        default=10,
+        ge=1,
+        description="A run with fewer failed objects than this never ends as failed.",
     )
     heartbeat_seconds: float = Field(
-        default=10.0, gt=0, description="How often a run stamps `heartbeat_at`."
+        default=10.0,
+        gt=0,
+        description="The interval in seconds at which a run updates `heartbeat_at`.",
     )
     silence_seconds: float = Field(
         default=60.0,
         gt=0,
-        description="A run without a sign of life for this long counts as dead, but not before it "
-        "missed six heartbeats.",
+        description="A run counts as dead after so many seconds without a heartbeat, but not "
+        "before "
+        "six heartbeats are missing.",
     )
     buckets: CommaSeparated = Field(
         default=(),
-        description="The buckets that sweeps and webhooks keep up to date, separated by commas. "
-        "Default: sweeps look at none; webhooks are taken from all but the buckets of results and "
-        "snapshots.",
+        description="The buckets that sweeps and webhooks process, separated by commas. Default: "
+        "sweeps process none, webhooks all except those for results and snapshots.",
     )
     backfill_deployment: Deployment = Field(
         default="backfill/backfill",
-        description="The Prefect deployment that works on a bucket, as `FLOW/DEPLOYMENT`.",
+        description="The Prefect deployment that processes a bucket, as `FLOW/DEPLOYMENT`.",
     )
     object_deployment: Deployment = Field(
         default="enrich-object/enrich-object",
-        description="The Prefect deployment that works on single objects.",
+        description="The Prefect deployment that processes single objects, as `FLOW/DEPLOYMENT`.",
     )
     keep_days: float = Field(
         default=90.0,
         gt=0,
-        description="The audit of requests to start runs, and all else that is stored about them, "
-        "is deleted after so many days.",
+        description="The audit log of requests to start runs, and other records of them, are "
+        "deleted "
+        "after so many days.",
     )
     snapshot: str = Field(
         default="bucket:media-enricher-snapshots",
@@ -157,29 +165,29 @@ class Settings(FromEnvironment):
     )
     result_storage: str | None = Field(
         default=None,
-        description="Where the task cache is: a folder, or a Prefect block as "
-        "`block:supabase-bucket/media-enricher-results`. Default: `media-enricher` under Prefect's "
-        "own local storage.",
+        description="Where the task cache is stored: a folder, or a Prefect block such as "
+        "`block:supabase-bucket/media-enricher-results`. Default: the folder `media-enricher` in "
+        "Prefect's local storage.",
     )
     cache_days: float = Field(
-        default=7.0, gt=0, description="Cached results older than this are deleted."
+        default=7.0, gt=0, description="Cached results are deleted after so many days."
     )
     location: bool = Field(
-        default=False, description="Whether latitude and longitude are stored (privacy)."
+        default=False, description="Store latitude and longitude. Off by default, for privacy."
     )
     exif_tags: CommaSeparated = Field(
         default=DEFAULT_EXIF_TAGS,
-        description="The EXIF tags stored in `exif`, separated by commas.",
+        description="The EXIF tags that are stored in `exif`, separated by commas.",
     )
 
     @property
     def batches_in_flight(self) -> int:
-        """Batches in work at once: enough that no engine worker waits while others are written."""
+        """Batches in flight at once, so that no engine worker waits while results are written."""
         return self.engine_workers + 2
 
     @property
     def dead_after_seconds(self) -> float:
-        """A run without a sign of life for this long counts as dead."""
+        """After so many seconds without a heartbeat, a run counts as dead."""
         return max(self.silence_seconds, SILENT_HEARTBEATS * self.heartbeat_seconds)
 
     def deployment(self, flow: FlowName) -> str:

@@ -44,7 +44,7 @@ def read(group: type[_Group]) -> _Group:
     """Read a group, and log a warning for each old name that is in use.
 
     Raises:
-        SettingsError: a value of it is missing or invalid.
+        SettingsError: a value is missing or invalid.
     """
     for old, new in _old_names(group):
         if variable_in_use([old]):

@@ -1,4 +1,4 @@
-"""Where the Supabase project is: its API, its keys, its database."""
+"""Settings of the Supabase project: its API, its keys, its database."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from media_enricher.settings.values import BareUrl
 
 
 class SupabaseSettings(FromEnvironment):
-    """Where the Supabase project is, and its keys."""
+    """The URL and the keys of the Supabase project."""
 
-    # With `SUPABASE_SECRET_KEY=`, the other name counts.
+    # With `SUPABASE_SECRET_KEY=` the other name still counts.
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
     url: BareUrl = Field(
         validation_alias=AliasChoices("SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"),
-        description="The project's URL, as `https://<ref>.supabase.co`.",
+        description="The project's URL, for example `https://<ref>.supabase.co`.",
     )
     service_key: SecretStr = Field(
         validation_alias=AliasChoices("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"),
@@ -36,9 +36,10 @@ class SupabaseSettings(FromEnvironment):
 
 
 class DatabaseSettings(FromEnvironment):
-    """A direct connection to the project's Postgres, which only migrations need."""
+    """A direct connection to the project's Postgres. Only migrations need it."""
 
     database_url: SecretStr = Field(
         validation_alias="DATABASE_URL",
-        description="`postgresql://…` of the direct or session-pooled connection (port 5432).",
+        description="The URL `postgresql://…` of the direct or session-pooled connection (port "
+        "5432).",
     )

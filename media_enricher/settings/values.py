@@ -1,4 +1,4 @@
-"""The kinds of values that settings may have."""
+"""Types of the values of environment variables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def _secret_url(secret: SecretStr | None) -> SecretStr | None:
 
 def _origin(value: str) -> str:
     if value != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", value):
-        raise ValueError(f"an origin looks like https://app.example.com, without a path: {value!r}")
+        raise ValueError(
+            f"an origin looks like https://app.example.com, without a path; got {value!r}"
+        )
     return value
 
 
@@ -40,14 +42,14 @@ def _proxy(value: str) -> str:
             ipaddress.ip_network(value)
         except ValueError:
             raise ValueError(
-                f"a proxy is an address or a network, as 10.0.0.0/8, or *: {value!r}"
+                f"a proxy is an address, a network such as 10.0.0.0/8, or *; got {value!r}"
             ) from None
     return value
 
 
 def _long_enough(secret: SecretStr | None) -> SecretStr | None:
     if secret is not None and len(secret) < 32:
-        raise ValueError("shorter than 32 characters, so it could be guessed")
+        raise ValueError("must have at least 32 characters, so that it cannot be guessed")
     return secret
 
 

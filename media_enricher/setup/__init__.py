@@ -1,5 +1,5 @@
-"""What a Prefect server has to know before a run can start, made as code and found again.
+"""Create what a Prefect server needs before a run can start.
 
-Each module makes one kind of thing, and leaves alone what is there and right; `everything` has
+Each module makes one kind of resource, and leaves correct ones as they are; `setup_all` has
 their order. Beside `orchestration/` and `blocks/`, this is where `media_enricher` imports Prefect.
 """

@@ -1,7 +1,8 @@
-"""The automations of `deployments/automations/`, in the form of `prefect automation create`.
+"""Create the automations of `deployments/automations/`.
 
-But for one thing: where Prefect wants the id of a deployment or of a block, which differs from
-server to server, the file has its name, as `backfill/backfill` or `webhook/media-enricher-…`.
+The files have the format of `prefect automation create`, with one exception: instead of the id of a
+deployment or block, which differs between servers, they contain its name, such as
+`backfill/backfill` or `webhook/media-enricher-…`.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
-from media_enricher.setup.things import Outcome, SetupError, Thing
+from media_enricher.setup.resources import Outcome, Resource, SetupError
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "automations"
 
 
-async def make_automations(client: PrefectClient) -> AsyncIterator[Thing]:
-    """Make what the files describe, or find it; one that was switched off stays off.
+async def make_automations(client: PrefectClient) -> AsyncIterator[Resource]:
+    """Create or update the automations of the files. One that was switched off stays off.
 
     Raises:
-        SetupError: there are no such files here, or one of them is not valid.
+        SetupError: there are no files, or one of them is not valid.
     """
     files = sorted(FOLDER.glob("*.yaml"))
     if not files:
@@ -37,21 +38,21 @@ async def make_automations(client: PrefectClient) -> AsyncIterator[Thing]:
         yield await make_automation(client, msgspec.yaml.decode(file.read_bytes()))
 
 
-async def make_automation(client: PrefectClient, described: dict[str, Any]) -> Thing:
-    """Make one automation, bring it up to date, or find it; left out if what it needs is not there.
+async def make_automation(client: PrefectClient, described: dict[str, Any]) -> Resource:
+    """Create or update one automation. It is skipped if its deployment or block does not exist.
 
     Args:
-        client: of the Prefect API.
-        described: as in a file.
+        client: a client of the Prefect API.
+        described: the automation as in a file.
 
     Raises:
-        SetupError: Prefect takes no such description.
+        SetupError: Prefect rejects the automation.
     """
     name = described["name"]
     try:
         actions = [await _with_ids(client, action) for action in described["actions"]]
     except _MissingError as missing:
-        return Thing("automation", name, Outcome.LEFT_OUT, str(missing))
+        return Resource("automation", name, Outcome.SKIPPED, str(missing))
     try:
         wanted = AutomationCore.model_validate(described | {"actions": actions})
     except ValidationError as invalid:
@@ -59,13 +60,13 @@ async def make_automation(client: PrefectClient, described: dict[str, Any]) -> T
     found = await client.read_automations_by_name(name)
     if not found:
         await client.create_automation(wanted)
-        return Thing("automation", name, Outcome.MADE)
+        return Resource("automation", name, Outcome.CREATED)
     wanted = wanted.model_copy(update={"enabled": found[0].enabled})
     note = "" if wanted.enabled else "switched off"
     if _core(found[0]) == wanted:
-        return Thing("automation", name, Outcome.FOUND, note)
+        return Resource("automation", name, Outcome.UNCHANGED, note)
     await client.update_automation(found[0].id, _complete(wanted))
-    return Thing("automation", name, Outcome.UPDATED, note)
+    return Resource("automation", name, Outcome.UPDATED, note)
 
 
 class _MissingError(Exception):
@@ -73,7 +74,7 @@ class _MissingError(Exception):
 
 
 async def _with_ids(client: PrefectClient, action: dict[str, Any]) -> dict[str, Any]:
-    """An action with ids in the place of names."""
+    """An action with ids in place of names."""
     if "deployment_id" in action:
         return action | {"deployment_id": await _deployment_id(client, action["deployment_id"])}
     if "block_document_id" in action:
@@ -97,10 +98,10 @@ async def _block_id(client: PrefectClient, label: str) -> str:
 
 
 def _core(automation: Automation) -> AutomationCore:
-    """An automation as one would describe it."""
+    """An automation without its id."""
     return AutomationCore.model_validate(automation.model_dump(exclude={"id"}))
 
 
 def _complete(automation: AutomationCore) -> AutomationCore:
-    """The same with nothing left to defaults: an update sends only what was said."""
+    """The same with all defaults set explicitly: an update sends only fields that are set."""
     return AutomationCore.model_validate(automation.model_dump())

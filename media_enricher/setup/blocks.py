@@ -1,4 +1,4 @@
-"""The blocks: the project's keys, the bucket of task results, and where to send notifications."""
+"""Create the blocks: the project's keys, the bucket of task results, the webhook."""
 
 from __future__ import annotations
 
@@ -13,77 +13,80 @@ from pydantic import SecretStr
 
 from media_enricher.blocks import SupabaseBucket, SupabaseCredentials
 from media_enricher.settings import SupabaseSettings
-from media_enricher.setup.things import Outcome, Thing
+from media_enricher.setup.resources import Outcome, Resource
 
 CREDENTIALS = "media-enricher"
 RESULTS = "media-enricher-results"
-"""The bucket, and the block that stands for it."""
+"""The name of the bucket, and of its block."""
 NOTIFICATIONS = "media-enricher-notifications"
 
 _Kind = TypeVar("_Kind", bound=Block)
 
 
-async def make_project_blocks(project: SupabaseSettings) -> AsyncIterator[Thing]:
-    """Make the blocks of a Supabase project, and the private bucket of results.
+async def make_project_blocks(project: SupabaseSettings) -> AsyncIterator[Resource]:
+    """Create the blocks of a Supabase project, and the private bucket of results.
 
     Raises:
-        ResultBucketError: there is such a bucket, and it is public.
-        SupabaseError: Storage does not do what was asked.
+        ResultBucketError: the bucket exists and is public.
+        SupabaseError: Storage refused or failed a request.
     """
-    credentials, thing = await _make(
+    credentials, resource = await _make(
         SupabaseCredentials(
             url=project.url, service_key=project.service_key, anon_key=project.anon_key
         ),
         CREDENTIALS,
     )
-    yield thing
-    results, thing = await _make(SupabaseBucket(credentials=credentials, bucket=RESULTS), RESULTS)
-    yield thing
+    yield resource
+    results, resource = await _make(
+        SupabaseBucket(credentials=credentials, bucket=RESULTS), RESULTS
+    )
+    yield resource
     is_new = await asyncio.to_thread(results.create)
-    yield Thing("bucket", RESULTS, Outcome.MADE if is_new else Outcome.FOUND, "private")
+    yield Resource("bucket", RESULTS, Outcome.CREATED if is_new else Outcome.UNCHANGED, "private")
 
 
-async def make_notification_block(url: SecretStr | None) -> Thing:
-    """Make the block of a webhook that is told of failed runs; without a URL, leave it as it is."""
+async def make_notification_block(url: SecretStr | None) -> Resource:
+    """Create the block of the webhook for failed runs; without a URL, leave it as it is."""
     label = f"{Webhook.get_block_type_slug()}/{NOTIFICATIONS}"
     if url is None:
         if await _find(Webhook, NOTIFICATIONS):
-            return Thing("block", label, Outcome.FOUND)
-        untold = "nobody is told of failed runs: MEDIA_ENRICHER_NOTIFICATION_URL is not set"
-        return Thing("block", label, Outcome.LEFT_OUT, untold)
-    # Chat services refuse JSON that is not called that.
+            return Resource("block", label, Outcome.UNCHANGED)
+        note = "no notifications of failed runs: MEDIA_ENRICHER_NOTIFICATION_URL is not set"
+        return Resource("block", label, Outcome.SKIPPED, note)
+    # Chat services reject JSON without this header.
     headers = SecretDict({"content-type": "application/json"})
-    _, thing = await _make(Webhook(url=url, headers=headers), NOTIFICATIONS)
-    return thing
+    _, resource = await _make(Webhook(url=url, headers=headers), NOTIFICATIONS)
+    return resource
 
 
-async def _make(wanted: _Kind, name: str) -> tuple[_Kind, Thing]:
-    """Save a block under a name, unless the one of that name says the same already.
+async def _make(wanted: _Kind, name: str) -> tuple[_Kind, Resource]:
+    """Save a block under a name, unless it is saved with the same values already.
 
     Returns:
-        The block as it is saved, to be referred to by others, and what became of it.
+        The saved block, which other blocks can refer to, and its outcome.
     """
     label = f"{wanted.get_block_type_slug()}/{name}"
     found = await _find(type(wanted), name)
     if found is None:
         await wanted.asave(name)
-        return wanted, Thing("block", label, Outcome.MADE)
+        return wanted, Resource("block", label, Outcome.CREATED)
     if _values(found) == _values(wanted):
-        return found, Thing("block", label, Outcome.FOUND)
+        return found, Resource("block", label, Outcome.UNCHANGED)
     await wanted.asave(name, overwrite=True)
-    return wanted, Thing("block", label, Outcome.UPDATED)
+    return wanted, Resource("block", label, Outcome.UPDATED)
 
 
 async def _find(kind: type[_Kind], name: str) -> _Kind | None:
     try:
         return await kind.aload(name)
-    except ValueError:  # so Prefect says that there is none
+    except ValueError:  # Prefect's error for a missing block
         return None
 
 
 def _values(block: Block) -> dict[str, object]:
-    """What a block says, whether it was saved or not; secrets compare by their values."""
-    said = {name: getattr(block, name) for name in type(block).model_fields}
+    """The values of a block, whether it is saved or not; secrets compare by their values."""
+    values = {name: getattr(block, name) for name in type(block).model_fields}
     return {
-        name: _values(value) if isinstance(value, Block) else value for name, value in said.items()
+        name: _values(value) if isinstance(value, Block) else value
+        for name, value in values.items()
     }

@@ -1,8 +1,8 @@
-"""The deployments of `prefect.yaml`, made by Prefect's own program, and only where they changed.
+"""Create the deployments of `prefect.yaml` with `prefect deploy`, but only if they have changed.
 
-Each is given a version that names all that it was made from: the package's, and a digest of
-`prefect.yaml`, the code, and the variables that go into it. Where that is the version that Prefect
-has, nothing is to be done; one deployed by hand has the bare version, and is deployed anew.
+Each deployment gets a version that identifies its inputs: the version of the package, and a digest
+of `prefect.yaml`, the code, and the variables that it uses. If Prefect has this version already,
+nothing is deployed. A deployment made by hand has the plain version, and is deployed again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 
 from media_enricher.setup.nightly import BUCKET_VARIABLE
-from media_enricher.setup.things import Outcome, SetupError, Thing
+from media_enricher.setup.resources import Outcome, Resource, SetupError
 from process_control import parent_death
 
 _ROOT = Path(__file__).parents[2]
@@ -29,11 +29,11 @@ _CODE = ("flows", "media_enricher", "tasks")
 _LINES_SHOWN = 20
 
 
-async def make_deployments(client: PrefectClient) -> AsyncIterator[Thing]:
+async def make_deployments(client: PrefectClient) -> AsyncIterator[Resource]:
     """Deploy what `prefect.yaml` lists, if any of it is new or changed.
 
     Raises:
-        SetupError: there is no such file here, or Prefect's program failed.
+        SetupError: the file is missing, or `prefect deploy` failed.
     """
     file = _read()
     digest = await _digest(client)
@@ -46,10 +46,10 @@ async def make_deployments(client: PrefectClient) -> AsyncIterator[Thing]:
         await _deploy(file)
     for name, version in versions.items():
         if name not in there:
-            outcome = Outcome.MADE
+            outcome = Outcome.CREATED
         else:
-            outcome = Outcome.FOUND if there == versions else Outcome.UPDATED
-        yield Thing("deployment", name, outcome, f"version {version}")
+            outcome = Outcome.UNCHANGED if there == versions else Outcome.UPDATED
+        yield Resource("deployment", name, outcome, f"version {version}")
 
 
 def _read() -> dict[str, Any]:
@@ -61,12 +61,12 @@ def _read() -> dict[str, Any]:
             "Enricher, or in its image."
         ) from None
     except msgspec.DecodeError as error:
-        raise SetupError(f"{PREFECT_YAML} is no valid YAML: {error}") from None
+        raise SetupError(f"{PREFECT_YAML} is not valid YAML: {error}") from None
     return file
 
 
 async def _digest(client: PrefectClient) -> str:
-    """Of all that deployments are made from: parameters and descriptions come from the code."""
+    """A digest of all inputs of deployments: parameters and descriptions come from the code."""
     digest = hashlib.sha256(PREFECT_YAML.read_bytes())
     for module in sorted(file for part in _CODE for file in (_ROOT / part).rglob("*.py")):
         digest.update(module.read_bytes())
@@ -76,7 +76,7 @@ async def _digest(client: PrefectClient) -> str:
 
 
 async def _versions(client: PrefectClient, names: list[str]) -> dict[str, str | None]:
-    """The versions of those that Prefect has."""
+    """The versions of the deployments that Prefect has."""
     there = await client.read_deployments(
         deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=names))
     )
@@ -96,9 +96,9 @@ async def _deploy(file: dict[str, Any]) -> None:
             stderr=asyncio.subprocess.STDOUT,
             preexec_fn=parent_death.preexec(),
         )
-        said, _ = await program.communicate()
+        output, _ = await program.communicate()
     if program.returncode != 0:
-        last = "\n".join(said.decode(errors="replace").splitlines()[-_LINES_SHOWN:])
+        last = "\n".join(output.decode(errors="replace").splitlines()[-_LINES_SHOWN:])
         raise SetupError(
-            f"`prefect deploy --all` failed, with exit code {program.returncode}:\n{last}"
+            f"`prefect deploy --all` failed with exit code {program.returncode}:\n{last}"
         )

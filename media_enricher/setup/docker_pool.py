@@ -1,7 +1,7 @@
-"""The base job template of a Docker work pool: ours, and what was decided for this one.
+"""The base job template of a Docker work pool, with the changes that an operator made.
 
-The image and our settings are those of the last set-up, so that an upgrade, or the way back, is a
-set-up by another version. All else that an operator changed in the pool is kept.
+The image and the settings are those of the last set-up, so that an upgrade or a rollback is a
+set-up with another version. All other changes by an operator are kept.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from media_enricher.settings import run_environment, run_variables
-from media_enricher.setup.things import SetupError
+from media_enricher.setup.resources import SetupError
 
 _FILE = Path(__file__).parents[2] / "deployments" / "work_pools" / "docker.json"
 
@@ -22,23 +22,23 @@ def docker_template(there: Mapping[str, Any] | None, image: str | None) -> dict[
     """What the pool's base job template should be.
 
     Args:
-        there: what it is now; None for a new pool.
-        image: of runs; None for that of this version.
+        there: the current template; None for a new pool.
+        image: the image of runs; None for that of this version.
 
     Raises:
         SetupError: the file of the template is missing.
-        SettingsError: a setting of runs is invalid.
+        SettingsError: a setting for runs is invalid.
     """
     template = _read()
-    ours = _defaults(template)
-    kept = _defaults(there) if there and _is_ours(there) else {}
+    defaults = _defaults(template)
+    stored = _defaults(there) if there and _is_ours(there) else {}
     chosen = {
-        **kept,
-        "image": image or ours["image"],
-        "env": _without_settings(kept.get("env", {})) | ours["env"] | run_environment(),
+        **stored,
+        "image": image or defaults["image"],
+        "env": _without_settings(stored.get("env", {})) | defaults["env"] | run_environment(),
     }
     for name, variable in template["variables"]["properties"].items():
-        variable["default"] = chosen.get(name, ours[name])
+        variable["default"] = chosen.get(name, defaults[name])
     return template
 
 
@@ -48,14 +48,14 @@ def _defaults(template: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_settings(env: Mapping[str, str]) -> dict[str, str]:
-    """What is none of our settings; of those, one that was set before may be so no longer."""
+    """Drop the settings of runs: one that was set earlier may not be set any more."""
     return {name: value for name, value in env.items() if name not in run_variables()}
 
 
 def _is_ours(template: Mapping[str, Any]) -> bool:
-    """Whether it was made here; that of a worker which made its pool itself is not kept.
+    """Whether setup created the template; one that a worker created is replaced.
 
-    In ours the environment is a table, with some variables set; in Prefect's it is a placeholder.
+    In our template `env` is a table with some variables; in Prefect's it is a placeholder.
     """
     return isinstance(template["job_configuration"].get("env"), dict)
 

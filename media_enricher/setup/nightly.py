@@ -1,7 +1,7 @@
-"""Which bucket the nightly backfill works on: a build step of `prefect.yaml`.
+"""A build step of `prefect.yaml` that sets the bucket of the nightly backfill.
 
-A step, and no `{{ prefect.variables.… }}`, for that would be an empty name where there is no such
-variable, and a run that fails every night.
+It is a step instead of `{{ prefect.variables.… }}`, because that would be an empty name if the
+variable does not exist, and the run would fail every night.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ def choose_bucket() -> dict[str, Any]:
     """Read the Prefect variable, as `prefect deploy` runs.
 
     Returns:
-        `bucket`, unless there is no such variable; and `active`: false without a bucket, true when
-        there is one for the first time. Later it is left out, so that what is paused stays paused.
+        `bucket`, if the variable exists; and `active`: false without a bucket, true if the
+        deployment gets a bucket for the first time. Later `active` is missing, so that a paused
+        schedule stays paused.
     """
     with get_client(sync_client=True) as client:
         variable = client.read_variable_by_name(BUCKET_VARIABLE)
@@ -33,7 +34,7 @@ def choose_bucket() -> dict[str, Any]:
 
 
 def _has_bucket(client: SyncPrefectClient) -> bool:
-    """Whether the deployment, as it is now, has a bucket already."""
+    """Whether the deployment has a bucket already."""
     try:
         return "bucket" in client.read_deployment_by_name(DEPLOYMENT).parameters
     except ObjectNotFound:

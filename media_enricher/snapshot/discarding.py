@@ -1,8 +1,8 @@
-"""What becomes of a part that was written: recorded, it gets its name; never recorded, it goes.
+"""Rename written parts once they are recorded, and delete parts that were never recorded.
 
-A part is written under a name that readers do not take. Whoever learns from the database that it is
-recorded renames it, at any time and as often as they like: its writer, and where that was killed in
-between, the next attempt at the run, the next run on the bucket, or the sweep.
+A part is written under a name that readers ignore. Any process that learns from the database that
+it is recorded may rename it, at any time and repeatedly: its writer or, if that was killed, the
+next attempt at the run, the next run on the bucket, or the sweep.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from media_enricher.snapshot import layout
 from media_enricher.snapshot.targets import OpenBucket, Target, locate
 
 _LEVELS = 3
-"""Of folders between the place of all snapshots and the parts of one: bucket, date and run."""
+"""The number of folders between the place of all snapshots and a part: bucket, date and run."""
 
 
 def publish(target: Target, folder: str, number: int) -> None:
-    """Give a recorded part the name that readers look for. One that has it keeps it.
+    """Rename a recorded part to the name that readers look for, unless it already has it.
 
     Raises:
-        SnapshotError: a folder does not let it be renamed.
-        SupabaseError: Storage did not do it, after retries.
+        SnapshotError: the file cannot be renamed.
+        SupabaseError: Storage refused or failed a request, after retries.
     """
     target.move(*_names(folder, number))
 
 
 def discard(target: Target, folder: str, numbers: Iterable[int]) -> None:
-    """Delete parts that were never recorded, whole, half-written or not there at all.
+    """Delete parts that were never recorded: complete, partly written or missing ones.
 
-    By both names: workers of an older version wrote parts under the one that readers look for.
+    Both names are deleted, because older versions wrote parts under the name that readers look for.
 
     Raises:
-        SnapshotError: a folder does not let them go.
-        SupabaseError: Storage did not do it, after retries.
+        SnapshotError: a file cannot be deleted.
+        SupabaseError: Storage refused or failed a request, after retries.
     """
     target.delete([name for number in numbers for name in _names(folder, number)])
 
@@ -42,20 +42,20 @@ def discard(target: Target, folder: str, numbers: Iterable[int]) -> None:
 def settle_parts(
     address: str, recorded: int | None, given_up: Iterable[int], open_bucket: OpenBucket
 ) -> bool:
-    """Show readers the last recorded part of a snapshot, and delete those that were given up.
+    """Rename the last recorded part of a snapshot, and delete the parts that were given up.
 
     Args:
-        address: of the snapshot, as in `media_enrich_runs.snapshot_path`.
-        recorded: the last recorded part, if there is one; those before have their names.
+        address: the address of the snapshot, as in `media_enrich_runs.snapshot_path`.
+        recorded: the last recorded part, if any; earlier ones are renamed already.
         given_up: parts that were never recorded.
-        open_bucket: makes the Storage bucket of a name; asked only for a snapshot in one.
+        open_bucket: opens a Storage bucket by name; used only for a snapshot in a bucket.
 
     Returns:
-        Whether it is done. A folder of another machine can't be reached from here.
+        Whether it is done; False if the snapshot is in a folder of another machine.
 
     Raises:
-        SnapshotError: a folder does not let them be renamed, or go.
-        SupabaseError: Storage did not do it, after retries.
+        SnapshotError: a file cannot be renamed or deleted.
+        SupabaseError: Storage refused or failed a request, after retries.
     """
     target, folder = locate(address, open_bucket)
     if not folder and not Path(address).parents[_LEVELS - 1].is_dir():

@@ -1,4 +1,4 @@
-"""Where the parts of a snapshot lie: `bucket=…/date=YYYY-MM-DD/run_id=…/part-NNNNN.parquet`."""
+"""The paths of the parts of a snapshot: `bucket=…/date=YYYY-MM-DD/run_id=…/part-NNNNN.parquet`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a run's snapshot back, from a Storage bucket or a folder, into one table."""
+"""Read a run's snapshot, from a Storage bucket or a folder, into one table."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Snapshot:
         parts: the addresses of its files, in the order they were written.
         started_at: when the run began, aware, UTC.
         table: the rows as Arrow, columns as in `schema.SCHEMA` (and any that a newer version
-            added). An object that was touched again after the run was retried is there once, as
-            it was last.
+            added). An object that was processed again in a retry of the run is there once, with
+            its latest row.
     """
 
     def __init__(
@@ -60,18 +60,18 @@ def open_snapshot(address: str, open_bucket: OpenBucket) -> Snapshot:
 
     Args:
         address: `bucket:NAME/…` as in `media_enrich_runs.snapshot_path`, a folder, or one part.
-        open_bucket: makes the Storage bucket of a name; asked only for the first kind.
+        open_bucket: opens a Storage bucket by name; used only for the first kind.
 
     Raises:
-        SnapshotError: there are no parts, they are of several runs, or one can't be read.
-        SupabaseError: Storage did not answer, or not to this key.
+        SnapshotError: there are no parts, they belong to several runs, or one cannot be read.
+        SupabaseError: Storage did not respond, or rejected the key.
     """
     target, folder = locate(address, open_bucket)
     parts = [path for path in _files(target, folder) if _number(path) is not None]
     if not parts:
         raise SnapshotError(
-            f"there is no part-*.parquet under {address}. A run that touched no object has no "
-            "snapshot; otherwise check the address, and MEDIA_ENRICHER_SNAPSHOT"
+            f"there is no part-*.parquet under {address}. Check the address and "
+            "MEDIA_ENRICHER_SNAPSHOT. A run that processed no objects has no snapshot"
         )
     _refuse_several_runs(address, parts)
     parts.sort(key=lambda path: _number(path) or 0)
@@ -97,7 +97,7 @@ def _refuse_several_runs(address: str, parts: list[str]) -> None:
     folders = sorted({str(PurePosixPath(path).parent) for path in parts})
     if len(folders) > 1:
         raise SnapshotError(
-            f"{address} holds {len(folders)} runs. Name one of them: "
+            f"{address} contains {len(folders)} runs. Choose one of them: "
             + ", ".join(folders[:3])
             + (", …" if len(folders) > 3 else "")
         )
@@ -107,8 +107,10 @@ def _read(target: Target, path: str) -> pa.Table:
     data = target.read(path)
     try:
         return pq.read_table(pa.BufferReader(data))
-    except (pa.ArrowException, OSError) as error:  # OSError is what damaged pages raise
-        raise SnapshotError(f"{target.address(path)} is no Parquet file: {error}") from None
+    except (pa.ArrowException, OSError) as error:  # damaged pages raise OSError
+        raise SnapshotError(
+            f"{target.address(path)} is not a valid Parquet file: {error}"
+        ) from None
 
 
 def _started_at(part: pa.Table) -> datetime:
@@ -122,7 +124,7 @@ def _started_at(part: pa.Table) -> datetime:
 
 
 def _joined(tables: list[pa.Table]) -> pa.Table:
-    """All rows, with the columns that older versions did not write yet as nulls."""
+    """All rows; columns that older versions did not write are null."""
     bare = (table.replace_schema_metadata(None) for table in tables)
     return pa.concat_tables([SCHEMA.empty_table(), *bare], promote_options="default")
 

@@ -1,4 +1,4 @@
-"""A snapshot in figures: what was found, what failed and why, what is there twice."""
+"""Summarise a snapshot: formats, failures by reason, duplicates and look-alikes."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ class DuplicateGroup(msgspec.Struct, frozen=True):
 
     paths: list[str]
     wasted_bytes: int
-    """What would be saved by keeping one: for lookalikes, the largest."""
+    """The bytes that keeping only one would save: for lookalikes, the largest one."""
 
 
 class Duplicates(msgspec.Struct, frozen=True):
-    """All groups in figures, and those that waste the most by name."""
+    """The totals of all groups, and the groups that waste the most."""
 
     groups: int
     objects: int
-    """Members of the groups, the one to keep included."""
+    """All members of the groups, including the one to keep."""
     wasted_bytes: int
     worst: list[DuplicateGroup]
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """One run in figures. Times in seconds, sizes in bytes."""
+    """The figures of one run. Times in seconds, sizes in bytes."""
 
     run_id: str
     bucket: str
@@ -72,9 +72,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     objects: int
     objects_per_second: float
     size_bytes: int
-    """Of the objects."""
+    """The size of all objects."""
     bytes_read: int
-    """Over the network, which in header depth is far less."""
+    """Read over the network, which is far less in header depth."""
     median_download_seconds: float
     median_probe_seconds: float
     statuses: dict[str, int]
@@ -83,7 +83,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     formats: list[FormatCount]
     reasons: list[Reason]
     duplicates: Duplicates
-    """By sha256; known in full depth only."""
+    """By sha256, which is known only in full depth."""
     near_distance: int
     near_duplicates: Duplicates
     """By perceptual hash, at most `near_distance` bits apart from one member to the next; groups of
@@ -91,11 +91,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summarise(snapshot: Snapshot, *, near_distance: int = DEFAULT_DISTANCE) -> Summary:
-    """Count what a snapshot holds.
+    """Summarise a snapshot.
 
     Args:
-        snapshot: of one run.
-        near_distance: 0 to 15: the most bits by which the perceptual hashes of lookalikes differ.
+        snapshot: the snapshot of one run.
+        near_distance: 0 to 15, the maximum number of bits in which the perceptual hashes of
+            lookalikes differ.
 
     Raises:
         ValueError: near_distance is out of its range.
@@ -153,7 +154,7 @@ def _reasons(rows: pd.DataFrame) -> list[Reason]:
 
 
 def _example(alike: pd.DataFrame) -> tuple[str, str | None]:
-    """The path and the message of the first, and of one and the same object."""
+    """The path and the message of the first object."""
     path, message = alike[["path", "error_message"]].iloc[0]
     return str(path), message if isinstance(message, str) else None
 
@@ -174,7 +175,7 @@ def _near(rows: pd.DataFrame, distance: int) -> Duplicates:
 
 
 def _duplicates(members: pd.DataFrame, by: str) -> Duplicates:
-    """Groups of rows that have the same value of `by`, all of which have company."""
+    """The groups of rows with the same value of `by`; each has at least two members."""
     sizes = members.assign(size_bytes=members["size_bytes"].fillna(0)).groupby(by)["size_bytes"]
     wasted_bytes = (sizes.sum() - sizes.max()).sort_values(ascending=False, kind="stable")
     return Duplicates(

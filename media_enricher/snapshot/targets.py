@@ -1,4 +1,4 @@
-"""The two places a snapshot can be kept: a Storage bucket of its own, or a local folder."""
+"""The two places for snapshots: a Storage bucket of their own, or a local folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNFINISHED = ".unfinished"
 
 
 class SnapshotError(Exception):
-    """A snapshot can't be written or read as asked. The message says why and what to do."""
+    """A snapshot cannot be written or read. The message says why and what to do."""
 
 
 class StorageBucket(Protocol):
@@ -31,19 +31,19 @@ class StorageBucket(Protocol):
         """Whether anyone may read its objects without a key."""
 
     def create_private(self) -> None:
-        """Make it."""
+        """Create the bucket, readable only with a key."""
 
     def upload(self, path: str, data: bytes, content_type: str) -> None:
-        """Write an object, over an existing one too."""
+        """Write an object; overwrite an existing one."""
 
     def download(self, path: str) -> bytes:
         """Read an object."""
 
     def move(self, path: str, new_path: str) -> bool:
-        """Rename an object; whether there was one."""
+        """Rename an object; return whether it existed."""
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Delete objects, at most 1,000; those that are gone already, too."""
+        """Delete at most 1,000 objects; missing ones are no error."""
 
     def list(self, prefix: str) -> list[str]:
         """The paths of the objects under a folder, `folder/`, at any depth."""
@@ -56,25 +56,25 @@ class Target(Protocol):
     """A place for files, addressed by `/`-separated paths below it."""
 
     def address(self, path: str) -> str:
-        """A path of this place as users write it, for `open_snapshot` to find it again."""
+        """The address of a path, as users write it and `open_snapshot` reads it."""
 
     def escape(self, value: str) -> str:
-        """A partition's value as this place can hold it in a path."""
+        """The value of a partition, escaped for a path of this place."""
 
     def prepare(self) -> None:
-        """Make the place if it is missing, and refuse it if it is not fit."""
+        """Create the place if it is missing; raise SnapshotError if it is not suitable."""
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a file whole or not at all, over an existing one too."""
+        """Write a file atomically; overwrite an existing one."""
 
     def read(self, path: str) -> bytes:
         """The bytes of a file."""
 
     def move(self, path: str, new_path: str) -> bool:
-        """Rename a file; whether there was one."""
+        """Rename a file; return whether it existed."""
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Delete files, and what is left of writes of them that were cut short."""
+        """Delete files, and the temporary files of interrupted writes."""
 
     def list(self, folder: str) -> list[str]:
         """The paths of the files below a folder at any depth, in order; none if it is missing."""
@@ -99,8 +99,8 @@ class BucketTarget:
         """Create the bucket, private, if it is missing.
 
         Raises:
-            SnapshotError: it is public, so anyone could read what was found in private files.
-            SupabaseError: Storage did not answer, or not to this key.
+            SnapshotError: it is public, so that anyone could read the metadata of private files.
+            SupabaseError: Storage did not respond, or rejected the key.
         """
         if not self._bucket.exists():
             self._bucket.create_private()
@@ -108,11 +108,11 @@ class BucketTarget:
             raise SnapshotError(
                 f"the snapshot bucket {self.name!r} is public, so anyone could read the paths and "
                 "metadata of private files. Make it private, or set MEDIA_ENRICHER_SNAPSHOT to "
-                "another one (it is created if missing)"
+                "another bucket (it is created if missing)"
             )
 
     def write(self, path: str, data: bytes) -> None:
-        """Upload an object, over an existing one too."""
+        """Upload an object; overwrite an existing one."""
         self._bucket.upload(path, data, PARQUET)
 
     def read(self, path: str) -> bytes:
@@ -120,7 +120,7 @@ class BucketTarget:
         return self._bucket.download(path)
 
     def move(self, path: str, new_path: str) -> bool:
-        """Rename an object; whether there was one."""
+        """Rename an object; return whether it existed."""
         return self._bucket.move(path, new_path)
 
     def delete(self, paths: Sequence[str]) -> None:
@@ -148,10 +148,10 @@ class FolderTarget:
         return layout.escape_for_folder(value)
 
     def prepare(self) -> None:
-        """Make the folder if it is missing.
+        """Create the folder if it is missing.
 
         Raises:
-            SnapshotError: it can't be made or written.
+            SnapshotError: it cannot be created or written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -159,15 +159,15 @@ class FolderTarget:
                 pass
         except OSError as error:
             raise SnapshotError(
-                f"the snapshot folder {self.folder} can't be written: {error.strerror}. Set "
-                "MEDIA_ENRICHER_SNAPSHOT to a folder that can, or to bucket:NAME"
+                f"cannot write to the snapshot folder {self.folder}: {error.strerror}. Set "
+                "MEDIA_ENRICHER_SNAPSHOT to a writable folder, or to bucket:NAME"
             ) from None
 
     def write(self, path: str, data: bytes) -> None:
         """Write to a temporary name and rename it, so that a reader never sees half a part.
 
         Raises:
-            SnapshotError: the folder does not take it, as when its disk is full.
+            SnapshotError: the file cannot be written, for example because the disk is full.
         """
         whole = self.folder / path
         try:
@@ -175,8 +175,9 @@ class FolderTarget:
             self._write(whole, data)
         except OSError as error:
             raise SnapshotError(
-                f"{whole} can't be written: {error.strerror}. What was found is in the task cache: "
-                "make room, or set MEDIA_ENRICHER_SNAPSHOT to another place, and run it again"
+                f"cannot write {whole}: {error.strerror}. Free some disk space, or set "
+                "MEDIA_ENRICHER_SNAPSHOT to another place, and start the run again: it reuses the "
+                "results in the task cache"
             ) from error
 
     def _write(self, whole: Path, data: bytes) -> None:
@@ -187,7 +188,7 @@ class FolderTarget:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())  # its rows must not outlive it when the power goes
+                os.fsync(file.fileno())  # a power failure must not lose the part but keep its rows
             Path(unfinished).replace(whole)
         except BaseException:
             with suppress(FileNotFoundError):
@@ -199,10 +200,10 @@ class FolderTarget:
         return (self.folder / path).read_bytes()
 
     def move(self, path: str, new_path: str) -> bool:
-        """Rename a file; whether there was one.
+        """Rename a file; return whether it existed.
 
         Raises:
-            SnapshotError: the folder does not let it be renamed.
+            SnapshotError: the file cannot be renamed.
         """
         whole = self.folder / path
         try:
@@ -210,14 +211,14 @@ class FolderTarget:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise SnapshotError(f"{whole} can't be renamed: {error.strerror}") from error
+            raise SnapshotError(f"cannot rename {whole}: {error.strerror}") from error
         return True
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Delete files, and what is left of writes of them that were cut short.
+        """Delete files, and the temporary files of interrupted writes.
 
         Raises:
-            SnapshotError: the folder does not let them go.
+            SnapshotError: a file cannot be deleted.
         """
         for whole in (self.folder / path for path in paths):
             try:
@@ -225,7 +226,7 @@ class FolderTarget:
                 for unfinished in whole.parent.glob(f".{whole.name}.*{_UNFINISHED}"):
                     unfinished.unlink(missing_ok=True)
             except OSError as error:
-                raise SnapshotError(f"{whole} can't be deleted: {error.strerror}") from error
+                raise SnapshotError(f"cannot delete {whole}: {error.strerror}") from error
 
     def list(self, folder: str) -> list[str]:
         """The files below a folder."""
@@ -240,16 +241,19 @@ def bucket_name(setting: str) -> str | None:
     """The bucket that MEDIA_ENRICHER_SNAPSHOT names; None if it is a folder.
 
     Raises:
-        SnapshotError: the setting names nothing.
+        SnapshotError: the setting is not valid.
     """
     if not setting.strip():
-        raise SnapshotError("MEDIA_ENRICHER_SNAPSHOT is empty. Give bucket:NAME, or a folder")
+        raise SnapshotError(
+            "MEDIA_ENRICHER_SNAPSHOT is empty. Set it to bucket:NAME, or to a folder"
+        )
     if not setting.startswith(BUCKET_SCHEME):
         return None
     name = setting.removeprefix(BUCKET_SCHEME)
     if not name or "/" in name:
         raise SnapshotError(
-            f"MEDIA_ENRICHER_SNAPSHOT = {setting!r} names no bucket. Give bucket:NAME, or a folder"
+            f"MEDIA_ENRICHER_SNAPSHOT = {setting!r} is not valid. "
+            "Set it to bucket:NAME, or to a folder"
         )
     return name
 
@@ -258,16 +262,16 @@ def open_target(setting: str, open_bucket: OpenBucket) -> Target:
     """The place that MEDIA_ENRICHER_SNAPSHOT names: `bucket:NAME`, or a folder.
 
     Raises:
-        SnapshotError: the setting names nothing.
+        SnapshotError: the setting is not valid.
     """
     name = bucket_name(setting)
     return FolderTarget(Path(setting)) if name is None else BucketTarget(name, open_bucket)
 
 
 def locate(address: str, open_bucket: OpenBucket) -> tuple[Target, str]:
-    """The place that an address is in, and the path there: of a snapshot, or of one part.
+    """The place of an address, and the path in it, of a snapshot or of one part.
 
-    Of a folder that is the folder itself, and an empty path.
+    For a folder, this is the folder itself and an empty path.
     """
     if address.startswith(BUCKET_SCHEME):
         name, _, folder = address.removeprefix(BUCKET_SCHEME).partition("/")

@@ -1,4 +1,4 @@
-"""Writing a run's snapshot, one closed Parquet file at a time, as the run goes along."""
+"""Write a run's snapshot during the run, one complete Parquet file at a time."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from media_enricher.snapshot.schema import REPETITIVE, to_table
 from media_enricher.snapshot.targets import OpenBucket, open_target
 
 ROWS_PER_GROUP = 1_000
-"""The rows of one page of work."""
+"""The number of rows in a row group of a part."""
 
 STARTED_AT = b"media_enricher.started_at"
 """Key in the metadata of each part: when the run began, in ISO 8601."""
 
 
 class SnapshotWriter:
-    """The snapshot of one run. Each part is one more file, complete and readable by itself.
+    """The snapshot of one run. Each part is a file that is complete and readable by itself.
 
-    `write` leaves it under a name that readers do not take; `publish` gives it its own. Which
-    number a part has, and whether it counts, is for the caller to say: it knows what is recorded.
+    `write` writes it under a name that readers ignore; `publish` renames it. The caller decides on
+    the numbers of parts and on which of them count, because it knows what is recorded.
 
     Attributes:
         path: where the parts are, as `media_enrich_runs.snapshot_path` holds it.
@@ -35,17 +35,17 @@ class SnapshotWriter:
     def __init__(
         self, run_id: str, bucket: str, started_at: datetime, target: str, open_bucket: OpenBucket
     ) -> None:
-        """Name the snapshot; nothing is read or written yet.
+        """Determine the address of the snapshot; read and write nothing yet.
 
         Args:
             run_id: the Prefect flow run id.
-            bucket: the bucket that the run works on.
-            started_at: aware; of the run's first attempt, so that retries find the same folder.
+            bucket: the bucket that the run processes.
+            started_at: aware; the start of the first attempt, so that retries use the same folder.
             target: `bucket:NAME` or a folder, as in MEDIA_ENRICHER_SNAPSHOT.
-            open_bucket: makes the Storage bucket of a name; asked only for the first kind.
+            open_bucket: opens a Storage bucket by name; used only for the first kind.
 
         Raises:
-            SnapshotError: the target names nothing.
+            SnapshotError: the target is not valid.
         """
         self._run_id = run_id
         self._started_at = started_at.astimezone(UTC)
@@ -55,14 +55,14 @@ class SnapshotWriter:
         self.path = self._target.address(self._folder)
 
     def prepare(self) -> int:
-        """Make the target if it is missing; a target that can't be used fails here.
+        """Create the target if it is missing; fail if it cannot be used.
 
         Returns:
-            The number after that of the last part that is there, 0 if there is none.
+            The number after the last existing part; 0 if there is none.
 
         Raises:
-            SnapshotError: the target is not fit, as a public bucket is not.
-            SupabaseError: Storage did not do it, after retries.
+            SnapshotError: the target cannot be used, for example because it is a public bucket.
+            SupabaseError: Storage refused or failed a request, after retries.
         """
         self._target.prepare()
         names = (PurePosixPath(path).name for path in self._target.list(self._folder))
@@ -70,7 +70,7 @@ class SnapshotWriter:
         return max(numbers, default=-1) + 1
 
     def write(self, number: int, outcomes: Sequence[Outcome]) -> None:
-        """Make one part durable that readers do not see yet, over one of the same number.
+        """Write one part, which readers do not see yet; overwrite one of the same number.
 
         Raises:
             ValueError: there are no outcomes.
@@ -83,21 +83,21 @@ class SnapshotWriter:
         self._target.write(path, self._parquet(outcomes, datetime.now(UTC)))
 
     def publish(self, number: int) -> str:
-        """Show a part that is recorded to readers, if it is not yet; return its address.
+        """Make a recorded part visible to readers; return its address.
 
         Raises:
-            SnapshotError: a folder does not let it be renamed.
-            SupabaseError: Storage did not do it, after retries.
+            SnapshotError: the file cannot be renamed.
+            SupabaseError: Storage refused or failed a request, after retries.
         """
         publish(self._target, self._folder, number)
         return self._target.address(f"{self._folder}/{layout.part_name(number)}")
 
     def delete(self, numbers: Iterable[int]) -> None:
-        """Delete parts that are not to count, whole, half-written or not there at all.
+        """Delete parts that were never recorded: complete, partly written or missing ones.
 
         Raises:
-            SnapshotError: a folder does not let them go.
-            SupabaseError: Storage did not do it, after retries.
+            SnapshotError: a file cannot be deleted.
+            SupabaseError: Storage refused or failed a request, after retries.
         """
         discard(self._target, self._folder, numbers)
 

@@ -1,4 +1,4 @@
-"""The table of assets: what is left to do for a bucket, and what was found."""
+"""The table of assets: which objects of a bucket are pending, and what was found."""
 
 from __future__ import annotations
 
@@ -23,45 +23,45 @@ from media_enricher.supabase.retrying import call
 from media_enricher.supabase.rows import storable_text
 
 PAGE_ROWS = 1000
-"""The most rows in one answer or request: PostgREST cuts answers there unless told otherwise."""
+"""The maximum number of rows in one response or request: PostgREST's default limit."""
 
 
 class AssetTable:
-    """`public.media_assets`, through its functions. Every method may be called again safely.
+    """`public.media_assets`, through its functions. Every method is safe to repeat.
 
-    All methods raise SupabaseError when Supabase does not do what was asked, after retries.
+    All methods raise SupabaseError if Supabase refuses or fails a request, after retries.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def count_pending(self, selection: Selection, *, limit: int | None = None) -> PendingCount:
-        """How many objects are left to do, and their bytes: of all, or of the first `limit`."""
-        (counted,) = self._call("media_count_pending", _question(selection) | {"p_limit": limit})
+        """The number of pending objects and their bytes: of all, or of the first `limit`."""
+        (counted,) = self._call("media_count_pending", _selection(selection) | {"p_limit": limit})
         return msgspec.convert(counted, PendingCount)
 
     def pending_pages(
         self, selection: Selection, *, limit: int | None = None
     ) -> Iterator[list[StorageObject]]:
-        """Yield what is left to do, at most `limit` objects, in the byte order of their paths.
+        """Yield at most `limit` pending objects, in the byte order of their paths.
 
-        Each page begins after the last path of the one before, so rows may be written meanwhile.
+        Each page begins after the last path of the previous one, so rows may be written meanwhile.
 
         Yields:
             Pages of 1 to 1,000 objects.
         """
-        question = _question(selection)
+        parameters = _selection(selection)
         left, after = limit, selection.after
         while left is None or left > 0:
             rows = self._call(
                 "media_pending_objects",
-                question
+                parameters
                 | {
                     "p_after": after,
                     "p_limit": PAGE_ROWS if left is None else min(left, PAGE_ROWS),
                 },
             )
-            if not rows:  # a short page is no sign of the end: the server may cut answers shorter
+            if not rows:  # a short page is not the end: the server may have a lower limit
                 return
             page = [
                 msgspec.convert(each | {"bucket": selection.bucket}, StorageObject) for each in rows
@@ -71,39 +71,39 @@ class AssetTable:
             left = None if left is None else left - len(page)
 
     def split_pending(self, selection: Selection, shards: int) -> list[Share]:
-        """Cut what is left to do into shares of about the same work, in the order of their paths.
+        """Split the pending objects into ranges with about the same amount of work, in path order.
 
         Returns:
-            At most so many; fewer where there are few objects, or single large ones.
+            At most so many shares; fewer if there are few objects, or single large ones.
         """
-        shares = self._call("media_split_pending", _question(selection) | {"p_shards": shards})
+        shares = self._call("media_split_pending", _selection(selection) | {"p_shards": shards})
         return msgspec.convert(shares, list[Share])
 
     def cuts(self, bucket: str) -> list[str]:
-        """The bounds of batches that earlier runs have written in part."""
+        """The bounds of batches that earlier runs wrote only in part."""
         cuts: list[str] = self._call("media_cuts", {"p_bucket": bucket})
         return cuts
 
     def note_cuts(self, bucket: str, paths: Collection[str], done: Collection[str]) -> None:
-        """Take note of the bounds of batches that are being written in part.
+        """Store the bounds of batches that are being written in part.
 
         Args:
-            bucket: that they are of.
-            paths: the bounds.
-            done: bounds of batches that are written by now.
+            bucket: the bucket of the batches.
+            paths: the bounds to store.
+            done: the bounds of batches that are now complete, to delete.
         """
         arguments = {"p_bucket": bucket, "p_paths": list(paths), "p_done": list(done)}
         self._call("media_note_cuts", arguments)
 
     def mark_gone(self, selection: Selection) -> int:
-        """Stamp `gone_at` on the assets whose object was deleted; returns how many are new.
+        """Set `gone_at` on the assets whose object was deleted; return how many are new.
 
-        It is the bucket, the prefix and the range of the selection that count.
+        Only the bucket, the prefix and the range of the selection matter.
         """
         return int(self._call("media_mark_gone", _place(selection)))
 
     def failures_by_reason(self, run_id: str) -> list[FailureReason]:
-        """Why objects did not succeed in this run, the most frequent reason first.
+        """Why objects failed in this run, most frequent reason first.
 
         An object that was deleted before it was read counts as `gone`.
         """
@@ -120,17 +120,17 @@ class AssetTable:
         limit: int = 24,
         status: AssetStatus | None = None,
     ) -> list[dict[str, Any]]:
-        """What was found of the objects that were last worked on by this run.
+        """The rows of the objects that this run was the last to process.
 
         Args:
-            run_id: of the run.
-            columns: of the table, to be returned.
-            after: the path after which the page begins: the last one of the page before.
-            limit: the most rows, up to 1,000.
-            status: only those that ended like this.
+            run_id: the id of the run.
+            columns: the columns to return.
+            after: the last path of the previous page (exclusive).
+            limit: the maximum number of rows, up to 1,000.
+            status: only rows with this status.
 
         Returns:
-            In the byte order of their paths; empty after the last one.
+            The rows in the byte order of their paths; empty after the last one.
         """
 
         def select() -> Any:
@@ -152,7 +152,7 @@ class AssetTable:
 
 
 def _place(selection: Selection) -> dict[str, str]:
-    """Where in a bucket, as parameters."""
+    """The bucket, prefix and range as parameters of a function."""
     return {
         "p_bucket": selection.bucket,
         "p_prefix": selection.prefix,
@@ -161,8 +161,8 @@ def _place(selection: Selection) -> dict[str, str]:
     }
 
 
-def _question(selection: Selection) -> dict[str, Any]:
-    """What the planning functions are asked, as their parameters."""
+def _selection(selection: Selection) -> dict[str, Any]:
+    """The selection as parameters of the planning functions."""
     return _place(selection) | {
         "p_mode": selection.mode,
         "p_depth": selection.depth,

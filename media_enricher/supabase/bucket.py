@@ -1,6 +1,6 @@
 """One bucket of Supabase Storage: its own record, and small objects read and written whole.
 
-Not for the media that is enriched: that is read by `downloads`, many at a time and in ranges.
+Not for the media that is processed: `downloads` reads that, many objects at a time and in ranges.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def buckets(client: Client) -> list[str]:
     """The names of all buckets, in order.
 
     Raises:
-        SupabaseError: Storage does not do what was asked, after retries.
+        SupabaseError: Storage refuses or fails the request, after retries.
     """
     storage = _Storage(client)
     return sorted(each["id"] for each in storage.request("GET", buckets_url(storage.base)).json())
@@ -44,7 +44,7 @@ class _Storage:
 
     def __init__(self, client: Client) -> None:
         if client.options.httpx_client is None:
-            raise TypeError("Storage needs a client that supabase.client.connect made")
+            raise TypeError("Storage needs a client from supabase.client.connect")
         self.base = str(client.supabase_url).rstrip("/")
         self._headers = dict(client.options.headers)
         self._http: httpx.Client = client.options.httpx_client
@@ -61,9 +61,9 @@ class _Storage:
 
 
 class Bucket:
-    """A Storage bucket by its id. Every method may be called again safely.
+    """A Storage bucket by its id. Every method is safe to repeat.
 
-    All methods raise SupabaseError when Storage does not do what was asked, after retries.
+    All methods raise SupabaseError if Storage refuses or fails a request, after retries.
     """
 
     def __init__(self, client: Client, name: str) -> None:
@@ -74,11 +74,11 @@ class Bucket:
     def exists(self) -> bool:
         """Whether there is such a bucket.
 
-        It is asked for by name, for Storage lists a missing bucket as an empty one, to a key
-        that it does not know too.
+        It is looked up by name, because Storage lists a missing bucket as an empty one, even for an
+        unknown key.
 
         Raises:
-            SupabaseError: among others, the key is refused (`forbidden`).
+            SupabaseError: for example, the key is rejected (`forbidden`).
         """
         return self._record() is not None
 
@@ -88,7 +88,7 @@ class Bucket:
         return bool(record and record.get("public"))
 
     def create_private(self) -> None:
-        """Make the bucket, readable with a key only. One that is there stays as it is."""
+        """Create the bucket as a private one. An existing bucket stays as it is."""
         try:
             self._storage.request(
                 "POST",
@@ -100,7 +100,7 @@ class Bucket:
                 raise
 
     def upload(self, path: str, data: bytes, content_type: str) -> None:
-        """Write an object whole, over an existing one too."""
+        """Write an object; overwrite an existing one."""
         self._storage.request(
             "POST",
             object_url(self._base, self.name, path, route="upload"),
@@ -112,15 +112,15 @@ class Bucket:
         """The bytes of an object.
 
         Raises:
-            SupabaseError: among others, there is no such object (`not_found`).
+            SupabaseError: for example, there is no such object (`not_found`).
         """
         return self._storage.request("GET", object_url(self._base, self.name, path)).content
 
     def move(self, path: str, new_path: str) -> bool:
-        """Rename an object that is written once. If one has the new name already, that one stays.
+        """Rename an object that is written only once. If the new name exists, that object stays.
 
         Returns:
-            Whether it was renamed now, as far as is known: an answer can be lost.
+            Whether this call renamed it; may be False if a response was lost.
         """
         try:
             self._storage.request(
@@ -133,19 +133,19 @@ class Bucket:
                 return False
             if error.code is not ErrorCode.REJECTED or new_path not in self.list(new_path):
                 raise
-            self.delete([path])  # an upload whose answer was lost, and that arrived late
+            self.delete([path])  # a repeated upload that arrived after the rename
             return False
         return True
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Delete objects, at most 1,000; those that are gone already, too."""
+        """Delete at most 1,000 objects; missing ones are no error."""
         if paths:
             self._storage.request(
                 "DELETE", objects_url(self._base, self.name), json={"prefixes": list(paths)}
             )
 
     def sign(self, paths: Sequence[str], seconds: int) -> dict[str, str]:
-        """URLs by which anyone may read these objects for a while.
+        """URLs with which anyone can read these objects for a while.
 
         Returns:
             The absolute URL of each path; paths without an object are left out.
@@ -160,17 +160,18 @@ class Bucket:
         return {each["path"]: self._signed(each) for each in answer.json() if each["signedURL"]}
 
     def _signed(self, entry: dict[str, Any]) -> str:
-        # Storage does not encode the path that it answers with; we do, as everywhere.
+        # Storage does not encode the path in its response, so build the URL here.
         _, _, token = entry["signedURL"].rpartition("?token=")
         url = object_url(self._base, self.name, entry["path"], route="sign")
         return f"{url}?token={token}"
 
     def oldest(self, folder: str, limit: int) -> dict[str, datetime]:
-        """The objects of one folder, not of those below it, that were written longest ago.
+        """The oldest objects of one folder, without its subfolders.
 
         Args:
-            folder: its path, without a slash at its end; empty for the top of the bucket.
-            limit: at most so many, up to 1,000.
+            folder: the path of the folder, without a slash at its end; empty for the whole bucket's
+                top level.
+            limit: the maximum number of objects, up to 1,000.
 
         Returns:
             When each was written, by path, the oldest first.
@@ -198,18 +199,18 @@ class Bucket:
 
     def _listed(self, prefix: str) -> Iterator[str]:
         url = listing_url(self._base, self.name)
-        question: dict[str, Any] = {
+        request: dict[str, Any] = {
             "prefix": prefix,
             "limit": _LIST_ROWS,
             "with_delimiter": False,
         }
         while True:
-            answer = self._storage.request("POST", url, json=question).json()
+            answer = self._storage.request("POST", url, json=request).json()
             for entry in answer["objects"]:
                 yield entry.get("key") or entry["name"]
             if not answer.get("hasNext"):
                 return
-            question["cursor"] = answer["nextCursor"]
+            request["cursor"] = answer["nextCursor"]
 
     def _record(self) -> dict[str, Any] | None:
         try:

@@ -1,4 +1,4 @@
-"""The one place where a Supabase client is made."""
+"""The one place where a Supabase client is created."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ _CONNECTIONS = 16
 
 
 def connect(supabase: SupabaseSettings, *, answer_seconds: float | None = None) -> Client:
-    """A client with the service key, for many threads, whose requests end in time.
+    """A client with the service key, for use by many threads, with timeouts.
 
     Both kinds of key work: a secret one (`sb_secret_…`) and the legacy service_role JWT. Its
     requests raise `SupabaseError`, and are retried by `retrying.call` alone.
 
     Args:
         supabase: the project and its key.
-        answer_seconds: the longest silence in one try; by default the one of the settings.
+        answer_seconds: how long to wait for data in one attempt; default: the setting
+            MEDIA_ENRICHER_REQUEST_TIMEOUT_SECONDS.
     """
     silence = answer_seconds or settings().request_timeout_seconds
     http = httpx.Client(

@@ -1,7 +1,7 @@
-"""Objects from Supabase Storage: the first bytes of one, or all of it.
+"""Download objects from Supabase Storage: the first bytes of one, or all of it.
 
-It goes through aiohttp, for storage3 reads whole files into memory, knows no Range and mends paths.
-Whatever goes wrong is a `SupabaseError`. How many requests there are at once is the caller's.
+This uses aiohttp, because storage3 reads whole files into memory, does not support Range, and
+changes paths. Every failure is a `SupabaseError`. The caller limits concurrent requests.
 """
 
 from __future__ import annotations
@@ -22,38 +22,37 @@ import msgspec
 from yarl import URL
 
 from media_enricher.models import ErrorCode, StorageObject
-from media_enricher.supabase.answers import error_from_answer
-from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.errors import SupabaseError, error_from_response
 from media_enricher.supabase.trust import ObjectInfo, require_trusted
 from media_enricher.supabase.urls import object_url
 
 _PIECE_BYTES = 256 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
 _REST_WORTH_READING_BYTES = 256 * 1024
-"""Reading up to so much that nobody needs is cheaper than making a new connection."""
+"""Reading up to so many unneeded bytes is cheaper than opening a new connection."""
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _IDLE_SECONDS = 30.0
 _DNS_SECONDS = 300
 
 
 class Download(msgspec.Struct, kw_only=True):
-    """Bytes of an object, and what the answer said about it. A context manager: left, it is empty.
+    """Bytes of an object, and what the response said about it. A context manager that frees them.
 
-    What is too large for memory is in a file, and `data` is empty.
+    An object that is too large for memory is in a file, and `data` is empty.
     """
 
     data: bytes
     file: int | None = None
-    """The descriptor of a temporary file that holds the bytes."""
+    """The descriptor of a temporary file with the bytes."""
     length: int
-    """How many bytes there are."""
+    """The number of bytes."""
     size_bytes: int | None
-    """Of the whole object, where the server says it."""
+    """The size of the whole object; None if the server does not say it."""
     etag: str | None
-    """`W/` stripped, double quotes kept."""
+    """Without `W/`, with its double quotes."""
     content_type: str | None
     answer_seconds: float
-    """From the request to the answer's headers."""
+    """The time from the request to the headers of the response."""
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +66,7 @@ class Download(msgspec.Struct, kw_only=True):
         self.close()
 
     def close(self) -> None:
-        """Let go of the bytes."""
+        """Free the bytes."""
         self.data = b""
         if self.file is not None:
             os.close(self.file)
@@ -78,7 +77,9 @@ class ObjectChangedError(SupabaseError):
     """The object was overwritten between two requests for parts of it."""
 
     def __init__(self) -> None:
-        super().__init__(ErrorCode.UNAVAILABLE, "the object was overwritten while it was read")
+        super().__init__(
+            ErrorCode.UNAVAILABLE, "the object was overwritten while it was being read"
+        )
 
 
 class LargerThanExpectedError(Exception):
@@ -95,13 +96,13 @@ class Downloader:
     def __init__(
         self, supabase_url: str, service_key: str, *, silence_seconds: float, spool_bytes: int
     ) -> None:
-        """Prepare.
+        """Store the options.
 
         Args:
             supabase_url: the project's URL, without a slash at its end.
             service_key: a key that may read the objects.
-            silence_seconds: the longest wait for a connection, or for more bytes of an answer.
-            spool_bytes: an object above this size is kept in a temporary file.
+            silence_seconds: how long to wait for a connection, or for more bytes of a response.
+            spool_bytes: a larger object is stored in a temporary file.
         """
         self._base = supabase_url
         self._service_key = service_key
@@ -113,7 +114,7 @@ class Downloader:
             headers={
                 "apikey": self._service_key,
                 "Authorization": f"Bearer {self._service_key}",
-                # A CDN that compresses makes the etag weak, and a range one of compressed bytes.
+                # If a CDN compresses, the etag is weak, and a range counts compressed bytes.
                 "Accept-Encoding": "identity",
                 "User-Agent": "media-enricher",
             },
@@ -139,18 +140,18 @@ class Downloader:
     async def part(
         self, wanted: StorageObject, start: int, stop: int, *, of_etag: str | None = None
     ) -> Download:
-        """The bytes from `start` up to `stop`, or up to the object's end where that comes first.
+        """The bytes from `start` up to `stop`, or up to the end of the object.
 
         Args:
-            wanted: which object. A listed size of 0 asks without a Range, which the server would
-                refuse.
+            wanted: the object. With a listed size of 0, no Range is sent, because the server would
+                reject it.
             start: the first byte.
             stop: the byte after the last one.
-            of_etag: the version of the object that the part must be of, where that matters.
+            of_etag: the version that the part must belong to; None for any.
 
         Raises:
             ObjectChangedError: the object has another etag than `of_etag`, or ends before `start`.
-            SupabaseError: there is no such object, no answer, or one that is not the object.
+            SupabaseError: there is no such object, no response, or one that is not the object.
         """
         return await self._trusted(wanted, await self._part(wanted, start, stop, of_etag))
 
@@ -165,7 +166,7 @@ class Downloader:
                     return await answer.as_part(start, stop, answer.part_range)
                 if answer.status == 200:
                     return await answer.cut(start, stop)
-            # 416: it is empty by now. Or a range of compressed bytes, which is of no use.
+            # 416: the object is empty now. Otherwise: a range of compressed bytes; it is useless.
         async with self._get(wanted) as answer:
             if of_etag is not None and answer.etag != of_etag:
                 raise ObjectChangedError
@@ -175,12 +176,13 @@ class Downloader:
         """All of an object: in memory, or in a temporary file above `spool_bytes`.
 
         Args:
-            wanted: which object.
-            room: bytes of memory that the caller has set aside for it.
+            wanted: the object.
+            room: the bytes of memory that the caller has reserved for it.
 
         Raises:
             LargerThanExpectedError: it needs more memory than `room`.
-            SupabaseError: there is no such object, no answer, not all of it, or something else.
+            SupabaseError: there is no such object, no response, an incomplete one, or one that is
+                not the object.
         """
         return await self._trusted(wanted, await self._whole(wanted, room))
 
@@ -205,10 +207,10 @@ class Downloader:
         return download
 
     async def _info(self, wanted: StorageObject) -> ObjectInfo:
-        """What Storage says of an object now. It comes from the database, and not with the bytes.
+        """What Storage says about an object now. It comes from the database, not from the file.
 
         Raises:
-            SupabaseError: there is no such object, or no answer that can be understood.
+            SupabaseError: there is no such object, or no valid response.
         """
         async with self._get(wanted, route="info/authenticated") as answer:
             body = await answer.read_all()
@@ -216,7 +218,7 @@ class Downloader:
             info = msgspec.json.decode(body, type=ObjectInfo)
         except msgspec.DecodeError as error:
             raise SupabaseError(
-                ErrorCode.UNAVAILABLE, f"the object's info is none: {error}"
+                ErrorCode.UNAVAILABLE, f"the response for the object's info is not valid: {error}"
             ) from None
         return ObjectInfo(bare_etag(info.etag), info.size)
 
@@ -228,7 +230,7 @@ class Downloader:
         byte_range: str | None = None,
         route: Literal["authenticated", "info/authenticated"] = "authenticated",
     ) -> AsyncIterator[_Answer]:
-        """Ask for an object; errors of the connection become ours, whenever they come."""
+        """Request an object; turn all errors of the connection into SupabaseError."""
         url = URL(object_url(self._base, wanted.bucket, wanted.path, route=route), encoded=True)
         asked_at = time.perf_counter()
         try:
@@ -243,17 +245,17 @@ class Downloader:
                     raise await answer.refusal()
                 yield answer
             finally:
-                response.release()  # closes the connection if there is more to come
+                response.release()  # closes the connection if the body is not read completely
         except TimeoutError:
             raise SupabaseError(
-                ErrorCode.TIMEOUT, f"Storage was silent for {self._silence_seconds:g} seconds"
+                ErrorCode.TIMEOUT, f"Storage sent nothing for {self._silence_seconds:g} seconds"
             ) from None
         except (aiohttp.ClientError, OSError) as error:
             raise SupabaseError(ErrorCode.NETWORK, f"{type(error).__name__}: {error}") from error
 
 
 class _Answer:
-    """A success (200, 206) or an impossible range (416), its body still to be read."""
+    """A response with status 200, 206 or 416 (impossible range), whose body is not read yet."""
 
     def __init__(self, response: aiohttp.ClientResponse, seconds: float) -> None:
         self._response = response
@@ -267,7 +269,7 @@ class _Answer:
 
     @property
     def length(self) -> int | None:
-        """The size of the body, where the server says it."""
+        """The size of the body; None if the server does not say it."""
         return None if self._is_encoded else self._response.content_length
 
     def download(
@@ -285,26 +287,28 @@ class _Answer:
 
     async def refusal(self) -> SupabaseError:
         body = await self._response.content.read(_ERROR_BODY_BYTES)
-        return error_from_answer("download", self.status, self._response.headers, body)
+        return error_from_response("download", self.status, self._response.headers, body)
 
     async def read_all(self) -> bytes:
         """The body. aiohttp raises if it is shorter than announced."""
         return await self._response.read()
 
-    async def as_part(self, start: int, stop: int, told: tuple[int, int, int | None]) -> Download:
-        """The body of a 206, checked against what was asked for and what its headers told."""
-        first, end, size = told
+    async def as_part(
+        self, start: int, stop: int, part_range: tuple[int, int, int | None]
+    ) -> Download:
+        """The body of a 206, checked against the requested range and its headers."""
+        first, end, size = part_range
         data = await self.read_all()
         stops_early = size is not None and end != min(stop, size)
         if first != start or end > stop or stops_early or len(data) != end - first:
             raise SupabaseError(
                 ErrorCode.NETWORK,
-                f"asked for bytes {start}-{stop - 1}, got {len(data)} bytes of {first}-{end - 1}",
+                f"requested bytes {start}-{stop - 1}, got {len(data)} bytes of {first}-{end - 1}",
             )
         return self.download(data, size)
 
     async def cut(self, start: int, stop: int) -> Download:
-        """The part asked for, of a body that holds the whole object; the rest is left unread."""
+        """The requested part of a body with the whole object; the rest is not read."""
         length = self.length
         if length is not None and length <= stop + _REST_WORTH_READING_BYTES:
             stop_reading = length
@@ -338,8 +342,8 @@ def _write(file: IO[bytes], piece: bytes) -> None:
     except OSError as error:
         raise SupabaseError(
             ErrorCode.UNAVAILABLE,
-            f"cannot keep the object in {tempfile.gettempdir()}: {error.strerror}. "
-            "Make room, or set TMPDIR to a folder that has it.",
+            f"cannot store the object in {tempfile.gettempdir()}: {error.strerror}. "
+            "Free some disk space, or set TMPDIR to a folder with enough space.",
         ) from error
 
 
@@ -349,9 +353,9 @@ def bare_etag(etag: str | None) -> str | None:
 
 
 def content_range(header: str | None) -> tuple[int, int, int | None] | None:
-    """Where a part of an object starts, where it stops (exclusive), and the object's size.
+    """The start of a part, its end (exclusive), and the size of the object.
 
-    The size is None where the server does not know it; the answer None where there is no range.
+    The size is None if the server does not know it. The result is None if the header has no range.
     """
     match = _CONTENT_RANGE.fullmatch(header or "")
     if match is None:
@@ -360,7 +364,7 @@ def content_range(header: str | None) -> tuple[int, int, int | None] | None:
 
 
 def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for a URL. Looked up once: aiohttp does at each GET."""
+    """The proxy of the environment for a URL. Looked up once, which aiohttp does for each GET."""
     parts = urlsplit(url)
     if parts.hostname is None or proxy_bypass(parts.hostname):
         return None

@@ -13,7 +13,7 @@ from media_enricher.supabase.retrying import call
 from media_enricher.supabase.rows import encode_rows
 
 PART_ROWS = 2000
-"""The most outcomes of one part, which is one request and one transaction."""
+"""The maximum number of outcomes in one part, which is one request and one transaction."""
 
 
 class OpenPart(msgspec.Struct, frozen=True):
@@ -22,7 +22,7 @@ class OpenPart(msgspec.Struct, frozen=True):
     Attributes:
         part: its number.
         given_up: numbers of parts that were never recorded; their files are to be deleted.
-        recorded: the last recorded part, if any; its file may not have its name yet.
+        recorded: the last recorded part, if any; its file may not be renamed yet.
     """
 
     part: int
@@ -31,12 +31,12 @@ class OpenPart(msgspec.Struct, frozen=True):
 
 
 class RecordedPart(msgspec.Struct, frozen=True):
-    """What came of recording a part.
+    """The result of recording a part.
 
     Attributes:
-        gone: the paths that have no row, because their object was deleted meanwhile.
+        gone: the paths that got no row, because their object was deleted meanwhile.
         next_part: the number of the part that may be written next.
-        run: the run's row, this part counted.
+        run: the run's row, including this part.
     """
 
     gone: list[str]
@@ -45,13 +45,13 @@ class RecordedPart(msgspec.Struct, frozen=True):
 
 
 class Unsettled(msgspec.Struct, frozen=True):
-    """What may be left to do in the snapshot of a run.
+    """A snapshot of a run that may need to be cleaned up.
 
     Attributes:
-        run_id: of the run.
+        run_id: the id of the run.
         snapshot_path: the address of its snapshot.
-        parts: numbers of parts that were never recorded, if the run is over; not each has a file.
-        recorded: the last recorded part, if any; its file may not have its name yet.
+        parts: numbers of parts that were never recorded, if the run has ended; some have no file.
+        recorded: the last recorded part, if any; its file may not be renamed yet.
     """
 
     run_id: str
@@ -61,9 +61,9 @@ class Unsettled(msgspec.Struct, frozen=True):
 
 
 class SnapshotLedger:
-    """Which parts of which snapshots count. Every method may be called again safely.
+    """Which parts of which snapshots are recorded. Every method is safe to repeat.
 
-    All methods raise SupabaseError when Supabase does not do what was asked, after retries.
+    All methods raise SupabaseError if Supabase refuses or fails a request, after retries.
     """
 
     def __init__(self, client: Client) -> None:
@@ -72,11 +72,11 @@ class SnapshotLedger:
     def open(self, run_id: str, least: int) -> OpenPart:
         """Open a part, for the first write of an attempt at a run.
 
-        What an attempt before left open is given up.
+        Parts that an earlier attempt left open are given up.
 
         Args:
-            run_id: of a run that has a row.
-            least: the first number that is free where the snapshot is kept.
+            run_id: the id of a run that has a row.
+            least: the first number that has no file yet.
         """
         (opened,) = self._call("media_open_part", {"p_run_id": run_id, "p_least": least})
         return msgspec.convert(opened, OpenPart)
@@ -87,13 +87,13 @@ class SnapshotLedger:
         """Upsert the rows of a part that is written, count them, and open the next part.
 
         Args:
-            run_id: of the run.
+            run_id: the id of the run.
             part: the number of the part, which must be the open one.
-            bucket: that of all its outcomes.
-            outcomes: those in the part, at most `PART_ROWS`.
+            bucket: the bucket of all outcomes.
+            outcomes: the outcomes in the part, at most `PART_ROWS`.
 
         Returns:
-            None if nothing was recorded, for the part was given up meanwhile.
+            None if nothing was recorded, because the part was given up meanwhile.
         """
         arguments = {
             "p_run_id": run_id,
@@ -104,9 +104,9 @@ class SnapshotLedger:
             "p_bytes_read": sum(outcome.bytes_read for outcome in outcomes),
         }
         rest = self._client.postgrest
-        # Past the client's query builder, and with the arguments' names in the address: then the
-        # rows are encoded once, by msgspec, and PostgREST hands them on without reading them. All
-        # three together take a third of the processor time that they would otherwise.
+        # This bypasses the client's query builder, and puts the names of the arguments into the
+        # URL: then msgspec encodes the rows once, and PostgREST passes them on unparsed.
+        # Together this takes a third of the processor time.
         answer = call(
             "media_record_part",
             lambda: rest.session.post(
@@ -116,36 +116,36 @@ class SnapshotLedger:
                 content=msgspec.json.encode(arguments),
             ),
         )
-        (told,) = msgspec.json.decode(answer.content)
-        return msgspec.convert(told, RecordedPart) if told["is_recorded"] else None
+        (result,) = msgspec.json.decode(answer.content)
+        return msgspec.convert(result, RecordedPart) if result["is_recorded"] else None
 
     def give_up(self, bucket: str | None, silence_seconds: float) -> list[Unsettled]:
-        """Give up what runs left open that have ended, or were silent for so long.
+        """Give up the open parts of runs that have ended, or were silent for too long.
 
-        A run that may have been killed just now, and looks alive, keeps the part that it has open.
+        A run that looks alive keeps its open part, even if it was killed a moment ago.
 
         Args:
-            bucket: that of the runs; None for all.
-            silence_seconds: of a run that has not ended.
+            bucket: the bucket of the runs; None for all.
+            silence_seconds: after so long without a heartbeat, a run counts as dead.
 
         Returns:
-            Up to 1,000 runs that are over and have parts whose files are to be deleted, and as many
-            that look alive and have recorded parts.
+            Up to 1,000 ended runs with parts whose files must be deleted, and up to 1,000 runs that
+            look alive and have recorded parts.
         """
-        told = self._call(
+        unsettled = self._call(
             "media_give_up_parts", {"p_bucket": bucket, "p_silence_seconds": silence_seconds}
         )
-        return msgspec.convert(told, list[Unsettled])
+        return msgspec.convert(unsettled, list[Unsettled])
 
     def forget(self, run_id: str, parts: Sequence[int]) -> None:
-        """Take note that the files of these given up parts are deleted."""
+        """Record that the files of these given-up parts are deleted."""
         self._call("media_forget_parts", {"p_run_id": run_id, "p_parts": list(parts)})
 
     def purge(self, keep_days: float) -> int:
-        """Forget ledgers and failures of runs that ended longer ago.
+        """Delete the ledgers and failures of runs that ended earlier than that.
 
         Returns:
-            How many rows were deleted: 10,000 of each table at most, and the rest next time.
+            How many rows were deleted: 10,000 of each table at most; the rest next time.
         """
         return int(self._call("media_purge_run_records", {"p_keep_days": keep_days}))
 

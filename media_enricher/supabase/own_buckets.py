@@ -1,9 +1,9 @@
-"""The buckets that Media Enricher itself writes to, and so never works on. All ask here.
+"""The buckets that Media Enricher writes to, which it never processes.
 
-What a run stores is an upload as any other: followed, it would start the next run, without end. The
-database keeps their names (`media_enricher.own_buckets`), those of older settings too, and its own
-functions find nothing to do in them. A program tells it those it is set to use whenever it asks;
-a run does so before it stores anything, so a gateway need not know Prefect's blocks.
+What a run stores is an upload too, so processing it would start the next run, without end. The
+database stores their names (`media_enricher.own_buckets`), also those of earlier settings, and its
+functions report nothing as pending in them. Each program registers the buckets of its settings when
+it asks for the names. A run does so before it stores anything, so the gateway need not read blocks.
 """
 
 from __future__ import annotations
@@ -20,47 +20,48 @@ from media_enricher.supabase.retrying import call
 
 
 class Purpose(StrEnum):
-    """What one of our own buckets is for. Stored in the database."""
+    """What one of these buckets is for. Stored in the database."""
 
     RESULTS = "results"
     SNAPSHOTS = "snapshots"
 
 
 class OwnBucketError(Exception):
-    """Somebody asked for work in one of our own buckets. The message says so, and what to do."""
+    """A run was requested for one of these buckets. The message says what to do."""
 
 
 class OwnBuckets:
-    """Our own buckets, as the database knows them and these settings name them."""
+    """These buckets, as stored in the database and named by the settings."""
 
     def __init__(self, client: Client, configured: Mapping[str, Purpose]) -> None:
-        """Know them from the database, and tell it of those that are configured here."""
+        """Prepare to read them, and to register those that are configured here."""
         self._client = client
         self._configured = {name: purpose.value for name, purpose in configured.items()}
 
     def names(self) -> frozenset[str]:
-        """Those that are used now, and those that were used before.
+        """Register the configured buckets; return all that are or were used.
 
         Raises:
-            SupabaseError: the database does not answer, after retries.
+            SupabaseError: the database does not respond, after retries.
         """
-        told = {"p_buckets": self._configured}
+        payload = {"p_buckets": self._configured}
         rows: Any = call(
-            "media_own_buckets", lambda: self._client.rpc("media_own_buckets", told).execute().data
+            "media_own_buckets",
+            lambda: self._client.rpc("media_own_buckets", payload).execute().data,
         )
         return frozenset(rows)
 
 
-def configured_buckets(ours: Settings) -> dict[str, Purpose]:
-    """The buckets of our own that settings name by themselves; a block is for whoever loads it."""
-    name = bucket_name(ours.snapshot)
+def configured_buckets(settings: Settings) -> dict[str, Purpose]:
+    """The snapshot bucket of the settings, if any. The bucket of results is named by a block."""
+    name = bucket_name(settings.snapshot)
     return {name: Purpose.SNAPSHOTS} if name is not None else {}
 
 
 def refusal(bucket: str) -> str:
-    """Why nothing is done in a bucket of our own, in a sentence."""
+    """The error message for such a bucket."""
     return (
-        f"The bucket {bucket!r} holds what Media Enricher itself stores (results of tasks, or "
-        "snapshots), so it is not worked on. Name a bucket of media; keep results and snapshots in "
-        "buckets of their own."
+        f"Media Enricher stores its own task results or snapshots in the bucket {bucket!r}, so it "
+        "does not process this bucket. Choose a bucket of media, and use separate buckets for "
+        "results and snapshots."
     )

@@ -1,4 +1,4 @@
-"""The objects that somebody asked to have enriched, one by one, kept until that is done."""
+"""The queue of single objects that were requested."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from media_enricher.supabase.retrying import call
 
 
 class RequestedObjects:
-    """`media_enricher.requested_objects` of a bucket and prefix. Every method may be called again.
+    """`media_enricher.requested_objects` of a bucket and prefix. Every method is safe to repeat.
 
-    All methods raise SupabaseError when Supabase does not do what was asked, after retries.
+    All methods raise SupabaseError if Supabase refuses or fails a request, after retries.
     """
 
     def __init__(self, client: Client, bucket: str, prefix: str) -> None:
-        """Look at those that were asked for under exactly this prefix: '' or a tenant's folder."""
+        """Use the objects requested under exactly this prefix: '' or a tenant's folder."""
         self._client = client
         self._place = {"p_bucket": bucket, "p_prefix": prefix}
         self._bucket = bucket
 
     def page(self, depth: Depth) -> RequestedPage:
-        """The oldest 1,000; of those that were deleted, the assets are marked as gone."""
+        """The oldest 1,000 requested objects. Assets of deleted objects are marked as gone."""
         rows = self._call(
             "media_requested_objects",
             p_depth=depth,
@@ -46,31 +46,31 @@ class RequestedObjects:
             sequence=max((row["sequence"] for row in rows), default=0),
         )
 
-    def fulfil(self, page: RequestedPage, run_id: str) -> int:
-        """Take those of a page for done, but for those that were asked for again meanwhile.
+    def complete(self, page: RequestedPage, run_id: str) -> int:
+        """Remove the objects of a page from the queue, except those that were requested again.
 
-        Of those that do not exist, the run's failures tell.
+        Objects that do not exist are recorded among the run's failures.
 
         Returns:
-            How many are done.
+            How many were removed.
         """
-        fulfilled = self._call(
+        completed = self._call(
             "media_fulfil_requests",
             p_paths=page.paths,
             p_sequence=page.sequence,
             p_run_id=run_id,
             p_idle=sorted(set(page.paths).difference(each.path for each in page.pending)),
         )
-        return int(fulfilled)
+        return int(completed)
 
     def finish(self, run_id: str) -> bool:
-        """End the run that does them, if none is left: the next object asked for gets a new one.
+        """End the run if the queue is empty; the next requested object then gets a new run.
 
         Returns:
-            Whether it may end; False if there is more to do.
+            Whether the run may end; False if objects are still queued.
         """
         return bool(self._call("media_finish_requests", p_run_id=run_id))
 
     def _call(self, function: str, **arguments: Any) -> Any:
-        told = self._place | arguments
-        return call(function, lambda: self._client.rpc(function, told).execute().data)
+        payload = self._place | arguments
+        return call(function, lambda: self._client.rpc(function, payload).execute().data)

@@ -1,7 +1,7 @@
 """Requests to start runs: audited, limited and reserved in one call to the database.
 
-Several gateways may ask at once: the database lets one of them make the request for a bucket and
-prefix, and the others find it. Nothing is started here.
+If several gateways ask at once, the database creates one request for a bucket and prefix, and all
+of them get it. Nothing is started here.
 """
 
 from __future__ import annotations
@@ -19,52 +19,53 @@ from media_enricher.supabase.rows import storable
 
 
 class RunRequests:
-    """`media_enricher.run_requests`, through its functions. Every method may be called again
-    but `count_unauthenticated`.
+    """`media_enricher.run_requests`, through its functions.
 
-    All methods raise SupabaseError when Supabase does not do what was asked, after retries.
+    Every method except `count_unauthenticated` is safe to repeat.
+
+    All methods raise SupabaseError if Supabase refuses or fails a request, after retries.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def request(self, asked: Invocation, limits: RequestLimits) -> Reservation:
+    def request(self, invocation: Invocation, limits: RequestLimits) -> Reservation:
         """Audit a request to start a run, and reserve the run if it may start.
 
-        What it may come to is told by `Reservation.outcome`; a refused or limited request leaves
-        nothing but its row in the audit.
+        `Reservation.outcome` is the result. A refused or limited request leaves only its row in the
+        audit.
         """
         reserved = self._call(
             "media_request_run",
             {
-                "p_request": storable(msgspec.to_builtins(asked)),
+                "p_request": storable(msgspec.to_builtins(invocation)),
                 "p_limits": msgspec.to_builtins(limits),
             },
         )
         return msgspec.convert(reserved, Reservation)
 
     def count_unauthenticated(self, requests: Mapping[str, int]) -> None:
-        """Count requests without valid credentials in the audit: a row a minute and address.
+        """Count requests without valid credentials in the audit: one row per minute and address.
 
-        Unlike the others, it is not harmless to repeat: call it within `patience(0)`.
+        Unlike the others, this is not safe to repeat: call it within `patience(0)`.
 
         Args:
-            requests: how many by address, or network; '' for those of any.
+            requests: the number of requests by address or network; '' for all other addresses.
         """
         self._call("media_count_unauthenticated", {"p_requests": dict(requests)})
 
     def was_told(self, run_id: str, user_id: str) -> bool:
-        """Whether a request of a user's was answered with this run."""
-        told = self._call("media_was_told", {"p_run_id": run_id, "p_user_id": user_id})
-        return bool(told)
+        """Whether the response to a request of this user named this run."""
+        was_told = self._call("media_was_told", {"p_run_id": run_id, "p_user_id": user_id})
+        return bool(was_told)
 
     def start(self, request_id: str, run_id: str, invocation_id: str | None = None) -> EnrichRun:
-        """Say which flow run a request became, and make its row in the table of runs.
+        """Record the flow run of a request, and create its row in the table of runs.
 
         Args:
-            request_id: of the `RunRequest`.
-            run_id: of the Prefect flow run; of several that are told, the first one stays.
-            invocation_id: whose row in the audit is to name the run.
+            request_id: the id of the `RunRequest`.
+            run_id: the id of the Prefect flow run; if it is called with several, the first counts.
+            invocation_id: the row in the audit that gets the id of the run.
 
         Returns:
             The row of the run, which may have begun or ended meanwhile.
@@ -76,11 +77,11 @@ class RunRequests:
         return msgspec.convert(run, EnrichRun)
 
     def release(self, request_id: str) -> None:
-        """Give up a request whose run can't be started or has ended; the next one is new."""
+        """Give up a request whose run cannot be started or has ended; the next one is new."""
         self._call("media_release_request", {"p_request_id": request_id})
 
     def settle(self, invocation_id: str, http_status: int, reason: str) -> None:
-        """Correct the audit where the answer turned out otherwise, such as 503."""
+        """Correct the status in the audit if the response was another one, such as 503."""
         self._call(
             "media_settle_invocation",
             {
@@ -90,15 +91,15 @@ class RunRequests:
             },
         )
 
-    def undrained(self) -> list[Place]:
-        """Where single objects were asked for, and no run is under way that would do them."""
+    def places_without_run(self) -> list[Place]:
+        """The buckets and prefixes that have queued objects and no run under way."""
         return msgspec.convert(self._call("media_undrained_requests", {}), list[Place])
 
     def purge(self, keep_days: float) -> int:
-        """Forget what is older, the audit included, and what was asked of buckets that are no more.
+        """Delete older requests and audit rows, and all requests for deleted buckets.
 
         Returns:
-            How many rows were deleted: some 10,000 of each table at most, and the rest next time.
+            How many rows were deleted: about 10,000 of each table at most; the rest next time.
         """
         return int(self._call("media_purge_requests", {"p_keep_days": keep_days}))
 

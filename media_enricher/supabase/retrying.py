@@ -1,8 +1,8 @@
 """The one retry policy for calls to Supabase: tables, functions, and objects other than downloads.
 
 A call is retried if the same request may succeed later (`SupabaseError.is_transient`), after a
-delay that doubles, with jitter, or as long as the server asked. Every call that goes through here
-must be harmless to repeat: a lost answer is no proof that nothing was done.
+delay that doubles, with jitter, or as long as the server asks. Every call that goes through here
+must be safe to repeat: if a response is lost, the request may still have been carried out.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ import tenacity
 
 from media_enricher.models import ErrorCode
 from media_enricher.settings import settings
-from media_enricher.supabase.answers import error_from_answer
-from media_enricher.supabase.errors import SupabaseError
+from media_enricher.supabase.errors import SupabaseError, error_from_response
 
 LONGEST_WAIT_SECONDS = 60.0
-"""However long a server asks us to wait, and however often we tried."""
+"""The upper limit of every delay, also of one that a server asks for."""
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -32,13 +31,13 @@ _deadline: ContextVar[float | None] = ContextVar("_deadline", default=None)
 
 @contextmanager
 def patience(seconds: float) -> Iterator[None]:
-    """Within it, no call begins another try after so many seconds in all.
+    """Within this context, no call begins another attempt after so many seconds in total.
 
-    A try under way is not cut short: that is for the client's timeout (`client.connect`). What is
-    meant to answer in time itself, such as the gateway, rather fails than waits.
+    An attempt under way is not cut short; the client's timeout does that (`client.connect`). The
+    gateway uses this because it must respond in time, and rather fails than waits.
 
     Args:
-        seconds: from now on, for all calls together; 0 for no retry.
+        seconds: from now, for all calls together; 0 for no retries.
     """
     token = _deadline.set(monotonic() + seconds)
     try:
@@ -48,20 +47,19 @@ def patience(seconds: float) -> Iterator[None]:
 
 
 def call(what: str, request: Callable[[], _Result]) -> _Result:
-    """Make a request, again if need be, and return what it returns.
+    """Make a request, retry it if it may succeed later, and return its result.
 
     Args:
-        what: is asked for, to begin an error's message with: `media_count_pending`.
-        request: makes the request with a client of `client.connect`; harmless to repeat.
+        what: the name of the request, which begins error messages: `media_count_pending`.
+        request: makes the request with a client of `client.connect`; safe to repeat.
 
     Raises:
-        SupabaseError: it is of no use to try again, or every retry failed too.
+        SupabaseError: the error is permanent, or every retry failed.
     """
-    ours = settings()
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_transient),
-        stop=tenacity.stop_after_attempt(1 + ours.retries) | _Patience(),
-        wait=_Wait(ours.retry_delay_seconds),
+        stop=tenacity.stop_after_attempt(1 + settings().retries) | _Patience(),
+        wait=_Wait(settings().retry_delay_seconds),
         before_sleep=_log,
         reraise=True,
     )
@@ -70,18 +68,18 @@ def call(what: str, request: Callable[[], _Result]) -> _Result:
 
 
 def raise_for_error(response: httpx.Response) -> None:
-    """Raise what an answer with an error stands for. A response hook of every client we make.
+    """Raise the error of a response, if it is one. A response hook of every client we create.
 
-    In a hook, for postgrest and storage3 drop the status and `Retry-After` from what they raise.
+    It is a hook because the errors of postgrest and storage3 lack the status and `Retry-After`.
 
     Raises:
-        SupabaseError: the answer is an error.
+        SupabaseError: the status is 400 or more.
     """
     if response.status_code < 400:
         return
     response.read()
     request = response.request
-    raise error_from_answer(
+    raise error_from_response(
         f"{request.method} {request.url.path}",
         response.status_code,
         response.headers,
@@ -95,7 +93,7 @@ def _translated(what: str, request: Callable[[], _Result]) -> _Result:
     except httpx.TimeoutException as error:
         raise SupabaseError(
             ErrorCode.TIMEOUT,
-            f"{what}: no answer within {_allowed_seconds(error):g} s ({type(error).__name__})",
+            f"{what}: no response within {_allowed_seconds(error):g} s ({type(error).__name__})",
         ) from error
     except httpx.TransportError as error:
         reason = str(error) or type(error).__name__
@@ -103,13 +101,13 @@ def _translated(what: str, request: Callable[[], _Result]) -> _Result:
 
 
 def _allowed_seconds(error: httpx.TimeoutException) -> float:
-    """How long the client waited for what did not come."""
+    """How long the client waited."""
     timeout: dict[str, float] = error.request.extensions["timeout"]
     return timeout["connect" if isinstance(error, httpx.ConnectTimeout) else "read"]
 
 
 class _Patience(tenacity.stop.stop_base):
-    """Whether the next try would begin after the deadline of `patience`."""
+    """Whether the next attempt would begin after the deadline of `patience`."""
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
         deadline = _deadline.get()
@@ -124,8 +122,8 @@ class _Wait(tenacity.wait.wait_base):
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None
-        asked = error.retry_after if isinstance(error, SupabaseError) else None
-        return min(max(self._backoff(retry_state), asked or 0.0), LONGEST_WAIT_SECONDS)
+        requested = error.retry_after if isinstance(error, SupabaseError) else None
+        return min(max(self._backoff(retry_state), requested or 0.0), LONGEST_WAIT_SECONDS)
 
 
 def _is_transient(error: BaseException) -> bool:
@@ -136,5 +134,5 @@ def _log(retry_state: tenacity.RetryCallState) -> None:
     error = retry_state.outcome.exception() if retry_state.outcome else None
     wait = retry_state.next_action.sleep if retry_state.next_action else 0.0
     _logger.warning(
-        "try %d failed, the next is in %.1f s: %s", retry_state.attempt_number, wait, error
+        "attempt %d failed, next attempt in %.1f s: %s", retry_state.attempt_number, wait, error
     )

@@ -71,7 +71,7 @@ def storable(value: Any) -> Any:
 
 
 def _encode_row(asset: MediaAsset) -> bytes:
-    """One row; nearly all need no mending, which is told from the encoded form at little cost."""
+    """One row. Nearly all need no correction, which is quick to see in the encoded form."""
     if _is_in_bounds(asset):
         try:
             encoded = msgspec.json.encode(asset)

@@ -1,4 +1,4 @@
-"""The table of runs, which frontends poll."""
+"""The table of runs, which frontends read."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ _TABLE = "media_enrich_runs"
 
 
 class RunTable:
-    """`public.media_enrich_runs`. Every method may be called again safely.
+    """`public.media_enrich_runs`. Every method is safe to repeat.
 
-    All methods raise SupabaseError when Supabase does not do what was asked, after retries.
+    All methods raise SupabaseError if Supabase refuses or fails a request, after retries.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def record(self, run_id: str, **changes: Any) -> EnrichRun:
-        """Save what is known of a run, making its row if there is none.
+        """Save columns of a run, and create its row if there is none.
 
         Late and repeated calls are harmless: a status never moves backwards and counters only grow.
-        A crashed run that sends a newer `heartbeat_at` runs again, and so does any ended one with
-        `restart=True`.
+        A crashed run that sends a newer `heartbeat_at` counts as running again, and so does any
+        ended run with `restart=True`.
 
         Args:
-            run_id: of the Prefect flow run.
-            **changes: columns of the table; the first call must name the `bucket`. None changes
-                nothing.
+            run_id: the id of the Prefect flow run.
+            **changes: columns of the table; the first call must give the `bucket`. A value of None
+                changes nothing.
 
         Returns:
-            The row as it is now, which may differ from what was asked.
+            The row as it is now, which may differ from the changes.
         """
-        told = {"id": run_id, **msgspec.to_builtins(changes)}
-        told = {
+        changed = {"id": run_id, **msgspec.to_builtins(changes)}
+        payload = {
             name: storable_text(value) if isinstance(value, str) else value
-            for name, value in told.items()
+            for name, value in changed.items()
         }
         saved = call(
             "media_record_run",
-            lambda: self._client.rpc("media_record_run", {"p_run": told}).execute().data,
+            lambda: self._client.rpc("media_record_run", {"p_run": payload}).execute().data,
         )
         return msgspec.convert(saved, EnrichRun)
 
     def silent(self, seconds: float) -> list[EnrichRun]:
-        """Runs that look alive and gave no sign of life for so long, up to 1,000, oldest first."""
+        """Up to 1,000 runs that are not ended but were silent for so many seconds, oldest first."""
         rows = call(
             "media_silent_runs",
             lambda: (
@@ -63,18 +63,18 @@ class RunTable:
     def end_silent(
         self, run: EnrichRun, status: RunStatus, error: str | None, at: datetime | None = None
     ) -> bool:
-        """End a run that was silent, unless it has sent a heartbeat since, or has ended.
+        """End a silent run, unless it has sent a heartbeat since then, or has ended.
 
         Args:
-            run: its row as it was when it was found silent.
-            status: how it ended.
-            error: why, for people.
+            run: its row when it was found silent.
+            status: its final status.
+            error: why it ended, for people.
             at: when it ended; None for now.
 
         Returns:
-            Whether it was ended by this.
+            Whether this call ended it.
         """
-        told = {
+        payload = {
             "p_run_id": run.id,
             "p_heartbeat_at": run.heartbeat_at,
             "p_status": status,
@@ -84,7 +84,9 @@ class RunTable:
         ended = call(
             "media_end_silent_run",
             lambda: (
-                self._client.rpc("media_end_silent_run", msgspec.to_builtins(told)).execute().data
+                self._client.rpc("media_end_silent_run", msgspec.to_builtins(payload))
+                .execute()
+                .data
             ),
         )
         return bool(ended)
@@ -95,7 +97,7 @@ class RunTable:
         return rows[0] if rows else None
 
     def shards(self, parent_run_id: str) -> list[EnrichRun]:
-        """The runs that are parts of a sharded one."""
+        """The shards of a sharded run."""
         return self._select(lambda query: query.eq("parent_run_id", parent_run_id))
 
     def recent(
@@ -107,7 +109,7 @@ class RunTable:
         bucket: str | None = None,
         status: RunStatus | None = None,
     ) -> list[EnrichRun]:
-        """The newest runs, newest first: all of them, or those with the values that are given."""
+        """The newest runs, newest first, filtered by the values that are given."""
         wanted = {
             "tenant_id": tenant_id,
             "requested_by": requested_by,

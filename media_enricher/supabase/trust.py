@@ -1,9 +1,9 @@
-"""Whether an answer of Storage holds the object that was listed, or another thing with status 200.
+"""Check that a response of Storage with status 200 contains the object that was listed.
 
-A proxy's error page, or half a body with a Content-Length that fits, must not become a verdict on
-the object. What does not fit its listing is believed only with proof: the bytes have the MD5 that
-their etag names, or Storage, asked once more, describes the object as the answer does (it was
-overwritten since it was listed). All else is a transient failure.
+A proxy's error page, or half a body with a matching Content-Length, must not be taken for the
+object. A response that does not match the listing is accepted only with proof: the bytes have the
+MD5 of their etag, or a second request to Storage describes the object as the response does (it was
+overwritten since it was listed). Everything else is a temporary failure.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from media_enricher.supabase.errors import SupabaseError
 
 _MD5_ETAG = re.compile(r'"([0-9a-f]{32})"')
 _HASHED_BYTES = 16 * 1024 * 1024
-"""Larger objects have etags of multipart uploads, which are no MD5 of the bytes."""
+"""Larger objects have etags of multipart uploads, which are not an MD5 of the bytes."""
 
 
 class Answer(Protocol):
-    """What was read, as far as it is checked."""
+    """The parts of a response that are checked."""
 
     data: bytes
     size_bytes: int | None
@@ -32,28 +32,28 @@ class Answer(Protocol):
 
 
 class ObjectInfo(msgspec.Struct):
-    """What Storage says of an object when asked for no bytes."""
+    """What Storage says about an object without its bytes."""
 
     etag: str | None = None
-    """`W/` stripped."""
+    """Without `W/`."""
     size: int | None = None
 
 
 async def require_trusted(
     listed: StorageObject, answer: Answer, ask: Callable[[], Awaitable[ObjectInfo]]
 ) -> None:
-    """See to it that an answer holds the object, or its newer version.
+    """Require that a response contains the object, or a newer version of it.
 
-    A proxy that drops etags always must not make every object fail: without one, the size decides.
-    Where the bytes are those of the listing under a wrong etag, the answer gets the right one.
+    A proxy that always drops etags must not make every object fail: without one, the size decides.
+    If the bytes are those of the listing under a wrong etag, the response gets the right etag.
 
     Args:
         listed: the object as planning found it.
-        answer: what came.
-        ask: for what Storage says of the object now.
+        answer: the response.
+        ask: requests what Storage says about the object now.
 
     Raises:
-        SupabaseError: transient; it is something else, or nobody can tell.
+        SupabaseError: transient; the response is something else, or this cannot be determined.
     """
     if _fits(listed, answer):
         return
@@ -66,24 +66,24 @@ async def require_trusted(
         return
     raise SupabaseError(
         ErrorCode.UNAVAILABLE,
-        f"the answer is not the object: expected {_described(listed.size_bytes, listed.etag)}, "
+        f"the response is not the object: expected {_described(listed.size_bytes, listed.etag)}, "
         f"got {_described(answer.size_bytes, answer.etag)}",
     )
 
 
 def _fits(listed: StorageObject, answer: Answer) -> bool:
-    """Whether size and etag are those of the listing, as far as either is known."""
+    """Whether size and etag match the listing, as far as they are known."""
     if listed.size_bytes is not None and answer.size_bytes is not None:
         is_size_right = answer.size_bytes == listed.size_bytes
     else:
-        # Nothing but the etag can then show that it is the object.
+        # Then only the etag can show that it is the object.
         is_size_right = listed.etag is None or answer.etag is not None
     is_etag_right = None in (listed.etag, answer.etag) or answer.etag == listed.etag
     return is_size_right and is_etag_right
 
 
 def _etag_of_bytes(answer: Answer) -> str | None:
-    """The etag that the bytes would have; None where they are not the whole object, or too many."""
+    """The etag of the bytes; None if they are not the whole object, or too many."""
     if len(answer.data) != answer.size_bytes or answer.size_bytes > _HASHED_BYTES:
         return None
     if answer.etag is not None and not _MD5_ETAG.fullmatch(answer.etag):

@@ -63,7 +63,9 @@ def test_a_wrong_password_is_refused_in_a_sentence(admin_page: AdminPage) -> Non
     admin_page.refusals = {400}
     admin_page.open()
     admin_page.sign_in(admin_page.stack.users.admin, "not the password")
-    expect(admin_page.page.get_by_role("alert").first).to_contain_text("belong together")
+    expect(admin_page.page.get_by_role("alert").first).to_contain_text(
+        "Wrong e-mail address or password"
+    )
     expect(admin_page.page.get_by_label("Password")).to_be_focused()
     admin_page.screenshot("wrong-password")
 
@@ -115,7 +117,7 @@ def test_a_second_start_finds_the_run_under_way_which_can_be_cancelled(
     run_id = admin_page.start()
     page.get_by_role("log").get_by_role("button", name="Dismiss").click()
     assert admin_page.start() == run_id
-    expect(page.get_by_role("log")).to_contain_text("under way already")
+    expect(page.get_by_role("log")).to_contain_text("already under way")
     admin_page.screenshot("already-running")
 
     admin_page.follow_message()
@@ -142,9 +144,9 @@ def test_a_user_who_is_no_admin_is_told_so(admin_page: AdminPage) -> None:
     page = admin_page.page
     admin_page.open()
     admin_page.sign_in(admin_page.stack.users.ada)
-    expect(page.get_by_role("heading", name="Not for this account")).to_be_visible()
+    expect(page.get_by_role("heading", name="No access")).to_be_visible()
     expect(page.locator("#refused")).to_contain_text(
-        f"signed in as {admin_page.stack.users.ada.email}, and that account may not start"
+        f"signed in as {admin_page.stack.users.ada.email}. This account may not start"
     )
     expect(page.get_by_role("heading", name="Start a run")).to_be_hidden()
     admin_page.screenshot("refused-user")
@@ -316,9 +318,7 @@ def test_a_refused_token_is_refreshed_once_and_then_given_up(admin_page: AdminPa
     _spoil(page, "access_token", "refresh_token")
     page.reload()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    expect(page.locator("#sign-in-error")).to_have_text(
-        "Your session has ended. Sign in again to go on."
-    )
+    expect(page.locator("#sign-in-error")).to_have_text("Your session has expired. Sign in again.")
 
 
 def test_a_gateway_that_goes_away_is_said_and_waited_for(admin_page: AdminPage) -> None:
@@ -326,7 +326,7 @@ def test_a_gateway_that_goes_away_is_said_and_waited_for(admin_page: AdminPage) 
     admin_page.open_as_admin()
     page.route("**/runs?*", lambda route: route.abort())
     admin_page.look_again()
-    expect(page.locator("#trouble")).to_contain_text("be reached. Check")
+    expect(page.locator("#trouble")).to_contain_text("Cannot reach")
     admin_page.screenshot("gateway-away")
     page.unroute("**/runs?*")
     expect(page.locator("#trouble")).to_be_hidden()
@@ -375,7 +375,7 @@ def test_too_many_requests_are_held_back_for_as_long_as_was_asked(admin_page: Ad
     admin_page.ask_for(PHOTOGRAPHS)
     start = page.get_by_role("button", name="Start run")
     start.click()
-    expect(page.locator("#start-error")).to_contain_text("You can try again in")
+    expect(page.locator("#start-error")).to_contain_text("Try again in")
     expect(start).to_have_attribute("aria-disabled", "true")
     admin_page.screenshot("too-many")
     expect(start).not_to_have_attribute("aria-disabled", "true")

@@ -44,7 +44,7 @@ def test_a_run_is_started_through_its_form_and_its_artifacts_are_seen(
     page.locator(deployment).get_by_text("backfill", exact=True).click()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Custom run").click()
-    expect(page.get_by_text("The Storage bucket to work on.")).to_be_visible()
+    expect(page.get_by_text("The Storage bucket to process.")).to_be_visible()
     page.get_by_role("textbox", name="bucket").fill(PHOTOGRAPHS)
     page.get_by_role("textbox", name="prefix").fill(PREFIX)
     page.get_by_role("button", name="Select mode").click()
@@ -61,7 +61,7 @@ def test_a_run_is_started_through_its_form_and_its_artifacts_are_seen(
     run_page = page.url
     artifacts.get_by_role("link", name="media-enricher-summary").click()
     page.locator('a[href*="/artifacts/artifact/"]').first.click()  # the latest of that name
-    expect(page.get_by_role("listitem").filter(has_text="objects a second")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="objects/s")).to_be_visible()
     screenshot(page, "prefect-summary")
 
     dark = open_prefect(color_scheme="dark")

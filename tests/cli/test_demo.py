@@ -84,9 +84,7 @@ def kept(pictures: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
         output += line
         if "Running until Ctrl-C" in line:
             break
-    told = re.search(
-        r"Sign in to Prefect at its address, with prefect:\S+ in the one field", output
-    )
+    told = re.search(r"To sign in to Prefect, open its address and enter prefect:\S+\.", output)
     assert told, output
     yield process
     process.kill()
@@ -104,7 +102,7 @@ def test_kept_running_it_stops_whole_with_ctrl_c(
     another = start(pictures, folder)
     output, _ = another.communicate(timeout=PATIENCE_SECONDS)
     assert another.returncode == 2
-    assert "is running in" in output
+    assert "is already running in" in output
 
     kept.send_signal(signal.SIGINT)
     assert kept.wait(timeout=PATIENCE_SECONDS) == 0

@@ -146,7 +146,7 @@ class TestTheKey:
 
         assert result.exit_code == 1
         assert "✗ Secret key" in result.stdout
-        assert "does not take the key" in result.stdout
+        assert "rejected the key" in result.stdout
         assert "sb_secret_of_another_project" not in result.stdout + result.stderr
 
     def test_a_service_key_given_to_browsers_is_an_alarm(
@@ -158,7 +158,7 @@ class TestTheKey:
 
         assert found["verdict"] == "failed"
         assert "bypasses every rule" in found["found"]
-        assert "Revoke it" in found["remedy"]
+        assert "revoke it" in found["remedy"]
 
     def test_no_key_is_ever_shown(self, migrated_stack: LocalStack) -> None:
         secrets = {
@@ -348,7 +348,7 @@ class TestTheServer:
 
         failed = [each for each in diagnoses().values() if each["verdict"] == "failed"]
 
-        assert "not as a Supabase project does" in failed[0]["found"]
+        assert "is not a Supabase project" in failed[0]["found"]
         assert "https://<ref>.supabase.co" in failed[0]["remedy"]
 
     def test_missing_settings_are_named_in_one_go(

@@ -36,7 +36,7 @@ def test_what_a_server_needs_is_there() -> None:
     shown = call("serve", "--help")
 
     assert shown.returncode == 0, shown.stderr
-    assert "HTTP trigger" in shown.stdout
+    assert "HTTP API that starts runs" in shown.stdout
 
 
 @pytest.mark.parametrize("command", [("up",), ("demo",), ("local", "up")])

@@ -34,7 +34,7 @@ def test_a_detached_stack_is_found_described_and_stopped(tmp_path: Path) -> None
     up = local("up", "--detach", *folder)
     try:
         assert up.returncode == 0, up.stderr
-        assert "demo, development and tests" in up.stderr.replace("\n", " ")
+        assert "demos, development and tests only" in up.stderr.replace("\n", " ")
         environment = dict(
             line.split("=", 1) for line in local("env", "--dotenv", *folder).stdout.splitlines()
         )
@@ -49,7 +49,7 @@ def test_a_detached_stack_is_found_described_and_stopped(tmp_path: Path) -> None
         down = local("down", *folder)
     assert "Stopped" in down.stdout
     assert local("status", *folder).returncode == 1
-    assert "No stack runs" in local("down", *folder).stdout
+    assert "No stack is running" in local("down", *folder).stdout
 
 
 def test_ctrl_c_stops_a_stack_in_the_foreground(tmp_path: Path) -> None:

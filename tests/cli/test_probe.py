@@ -38,7 +38,7 @@ def test_many_files_are_a_line_each_and_a_missing_one_is_a_sentence(tmp_path: Pa
     assert ran.exit_code == 2
     rows = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [row["content_type"] for row in rows] == ["image/png", "image/webp"]
-    assert f"{paths[1]} can't be read: No such file or directory." in ran.stderr
+    assert f"Cannot read {paths[1]}: No such file or directory." in ran.stderr
     assert "Is a directory" in ran.stderr
     assert "Traceback" not in ran.output
 

@@ -119,8 +119,8 @@ def test_failures_of_a_run_are_counted_by_reason_with_an_example(
 
     shown = runs(run_id).stdout
 
-    assert re.search(r"corrupt 2, as b \(1\)\.jpg \(bad \[Huffman\] code\) *\n", shown)
-    assert shown.index("corrupt 2") < shown.index("timeout 1, as a.jpg")
+    assert re.search(r"corrupt 2, for example b \(1\)\.jpg \(bad \[Huffman\] code\) *\n", shown)
+    assert shown.index("corrupt 2") < shown.index("timeout 1, for example a.jpg")
     assert "empty" not in shown
 
 

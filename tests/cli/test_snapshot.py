@@ -53,7 +53,7 @@ def test_it_prints_formats_failures_copies_and_lookalikes(folder: str) -> None:
     assert "jpeg" in result.stdout
     for literal in ("corrupt", "[red]b.jpg", "bad [Huffman] code", "copy of a.jpg", "small a.jpg"):
         assert literal in result.stdout
-    assert "Copies (same sha256): 2 objects in 1 group" in result.stdout
+    assert "Duplicates (same sha256): 2 objects in 1 group" in result.stdout
     assert "within 6 bits): 3 objects in 1 group" in result.stdout
 
 
@@ -83,7 +83,7 @@ def test_a_run_that_is_not_there_and_one_without_a_snapshot_are_told_apart() -> 
 
     assert (unknown.exit_code, without.exit_code) == (1, 1)
     assert "there is no run" in unknown.stderr
-    assert "(queued) has written no snapshot" in without.stderr
+    assert "(queued) has no snapshot" in without.stderr
 
 
 def test_a_folder_is_read_without_any_supabase(

@@ -131,7 +131,7 @@ def wait_until_at_work(stack: LocalStack, run_id: str) -> None:
 
 def test_it_says_where_everything_is(running: Up, stack: LocalStack) -> None:
     password = running.said["Prefect's password"]
-    assert f"Sign in to Prefect at its address, with {password} in the one field" in running.output
+    assert f"To sign in to Prefect, open its address and enter {password}" in running.output
     page = httpx.get(running.said["admin page"])
     assert page.status_code == 200
     assert "text/html" in page.headers["content-type"]
@@ -238,7 +238,7 @@ def test_what_the_environment_names_is_used_as_it_is_and_a_server_that_ends_is_n
     gateway.kill()
     output, _ = up.process.communicate(timeout=PATIENCE_SECONDS)
     assert up.process.returncode == 1
-    assert "the gateway ended by itself" in output
+    assert "the gateway ended unexpectedly" in output
     assert "gateway.log" in output
     wait_until_gone(members)
 

@@ -25,7 +25,7 @@ from media_enricher.settings import (
     SupabaseSettings,
 )
 from media_enricher.setup.blocks import CREDENTIALS, RESULTS
-from media_enricher.setup.things import POOL
+from media_enricher.setup.resources import POOL
 from tests.docker.conftest import IMAGE
 from tests.docker.podman import ROOT
 from tests.docker.stand_ins import COMPOSE, DOCKERFILE

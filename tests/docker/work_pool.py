@@ -176,7 +176,7 @@ def test_a_second_set_up_finds_all_and_keeps_what_an_operator_chose(
         "media-enricher", WorkPoolUpdate(base_job_template=pool.base_job_template)
     )
     said = composed.run("setup")
-    assert "made" not in said
+    assert "created" not in said
     assert "updated" not in said
     now = runs.prefect.read_work_pool("media-enricher").base_job_template
     assert now["variables"]["properties"]["mem_limit"]["default"] == "3g"

@@ -88,7 +88,7 @@ def test_missing_or_wrong_credentials_are_told_from_an_absent_server(
     if auth:
         monkeypatch.setenv("PREFECT_API_AUTH_STRING", auth)
 
-    with pytest.raises(Trouble, match="wants credentials") as caught:
+    with pytest.raises(Trouble, match="rejected the credentials") as caught:
         look()
 
     assert "PREFECT_API_AUTH_STRING" in caught.value.remedy
@@ -101,7 +101,7 @@ def test_the_url_of_the_ui_is_not_that_of_the_api(
     monkeypatch.setenv("PREFECT_API_URL", server.removesuffix("/api"))
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "doctor:secret")
 
-    with pytest.raises(Trouble, match="no Prefect API") as caught:
+    with pytest.raises(Trouble, match="not a Prefect API") as caught:
         look()
 
     assert "/api" in caught.value.remedy
@@ -120,5 +120,5 @@ def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_without_a_url_it_says_what_runs_will_do() -> None:
-    with pytest.raises(NothingToCheck, match="temporary server"):
+    with pytest.raises(NothingToCheck, match="temporary Prefect server"):
         look()

@@ -149,14 +149,14 @@ def test_what_is_asked_for_meanwhile_is_done_by_the_same_run(
 ) -> None:
     bucket.fill(3)
     later = iter(["photos/00002.jpg", "photos/00003.jpg"])
-    fulfil = RequestedObjects.fulfil
+    complete = RequestedObjects.complete
 
-    def ask_then_fulfil(self: RequestedObjects, page: RequestedPage, run_id: str) -> int:
+    def ask_then_complete(self: RequestedObjects, page: RequestedPage, run_id: str) -> int:
         if path := next(later, None):
             assert not ask(bucket, path).is_new
-        return fulfil(self, page, run_id)
+        return complete(self, page, run_id)
 
-    monkeypatch.setattr(RequestedObjects, "fulfil", ask_then_fulfil)
+    monkeypatch.setattr(RequestedObjects, "complete", ask_then_complete)
     ask(bucket, "photos/00001.jpg")
     assert (run(bucket).message or "").startswith("3 enriched of 3")
     assert len(bucket.rows()) == 3
@@ -167,16 +167,16 @@ def test_an_object_that_changes_while_it_is_done_is_done_again(
     bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put("a.jpg", photo(1))
-    fulfil = RequestedObjects.fulfil
+    complete = RequestedObjects.complete
     changes = iter([photo(2, (80, 20))])
 
-    def change_then_fulfil(self: RequestedObjects, page: RequestedPage, run_id: str) -> int:
+    def change_then_complete(self: RequestedObjects, page: RequestedPage, run_id: str) -> int:
         if change := next(changes, None):
             bucket.put("a.jpg", change)
             ask(bucket, "a.jpg")
-        return fulfil(self, page, run_id)
+        return complete(self, page, run_id)
 
-    monkeypatch.setattr(RequestedObjects, "fulfil", change_then_fulfil)
+    monkeypatch.setattr(RequestedObjects, "complete", change_then_complete)
     ask(bucket, "a.jpg")
     assert run(bucket).is_completed()
     assert bucket.rows()["a.jpg"]["width"] == 80

@@ -147,7 +147,7 @@ def test_a_run_over_one_fails_with_a_sentence(
     for own in stores:
         state = start(own)
         assert state.is_failed()
-        assert f"The bucket '{own}' holds what Media Enricher itself stores" in (
+        assert f"stores its own task results or snapshots in the bucket '{own}'" in (
             state.message or ""
         )
 
@@ -161,7 +161,7 @@ def test_a_sweep_leaves_them_alone_and_does_the_rest(
     bucket.fill(1, folder="new")
     state = cast("State[Any]", sweep([*stores, bucket.name], return_state=True))
     assert state.is_completed()
-    assert f"enriches what is missing from {bucket.name}" in (state.message or "")
+    assert f"enriches the missing objects of {bucket.name}" in (state.message or "")
     assert asked_for(bucket) - others == {bucket.name}
 
 

@@ -167,7 +167,7 @@ def test_a_silent_run_ends_as_prefect_says_or_is_given_up_or_waits(
             assert flow_run.state
             assert row["finished_at"] == flow_run.state.timestamp
     lost = bucket.run(unknown)
-    assert (lost["status"], lost["error"]) == ("crashed", "Prefect does not know this run")
+    assert (lost["status"], lost["error"]) == ("crashed", "Prefect has no flow run with this id")
 
 
 def test_one_that_a_worker_does_not_come_to_start_is_given_up_in_the_end(
@@ -242,7 +242,7 @@ def test_what_is_missing_from_a_bucket_gets_one_run(
     assert swept(bucket).message == "Nothing to do"
     resources.run_table().record(elsewhere_in_it, status="completed")
 
-    assert "enriches what is missing" in str(swept(bucket).message)
+    assert "enriches the missing objects" in str(swept(bucket).message)
     (started,) = deployments.started()
     assert started.parameters == {
         "bucket": bucket.name, "prefix": "", "depth": "full", "limit": None, "mode": "missing",
@@ -286,7 +286,7 @@ def test_what_left_a_bucket_is_gone_and_nothing_else_is_left_behind(
     before = bucket.query(kept)
     assert swept().message == "Nothing to do"
     bucket.delete("photos/00001.jpg")
-    assert swept().message == f"1 assets of {bucket.name} are gone"
+    assert swept().message == f"marked 1 asset of {bucket.name} as gone"
     assert bucket.rows()["photos/00001.jpg"]["gone_at"]
     assert bucket.query(kept) == before
     assert deployments.started() == []

@@ -14,7 +14,7 @@ import pytest
 
 from media_enricher.dev.environment import DevEnvironment
 from media_enricher.setup.automations import FOLDER, make_automation
-from media_enricher.setup.things import Thing
+from media_enricher.setup.resources import Resource
 from tests.prefect_api import PrefectApi
 from tests.setup.conftest import Operator
 from tests.waiting import wait_for
@@ -139,11 +139,11 @@ def test_a_zombie_is_called_crashed_and_a_run_that_ended_or_waits_is_not(
     prefect.set_state(waiting, type="CANCELLED")
 
 
-def make(described: dict[str, Any], site: DevEnvironment) -> Thing:
+def make(described: dict[str, Any], site: DevEnvironment) -> Resource:
     from prefect import get_client
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    async def make_it() -> Thing:
+    async def make_it() -> Resource:
         async with get_client() as client:
             return await make_automation(client, described)
 

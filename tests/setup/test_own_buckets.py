@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from media_enricher.settings import settings
-from media_enricher.setup.things import SetupError
+from media_enricher.setup.resources import SetupError
 from media_enricher.setup.variables import make_nightly_bucket
 
 
@@ -20,7 +20,9 @@ def test_a_bucket_of_our_own_is_refused_before_prefect_is_asked(
     settings.cache_clear()
     client = Mock()
     try:
-        with pytest.raises(SetupError, match=f"'{bucket}' holds what Media Enricher itself stores"):
+        with pytest.raises(
+            SetupError, match=f"its own task results or snapshots in the bucket '{bucket}'"
+        ):
             asyncio.run(make_nightly_bucket(client, bucket))
     finally:
         settings.cache_clear()

@@ -27,10 +27,10 @@ AUTOMATIONS = {"media-enricher-backfill-on-request", "media-enricher-crash-zombi
 def outcomes(said: str) -> dict[str, str]:
     """What became of each thing, as the command printed it."""
     lines = [line for line in said.splitlines() if line and not line.startswith("--- started ")]
-    return {" ".join(line[9:].split("  ")[0].split()): line[:9].strip() for line in lines}
+    return {" ".join(line[10:].split("  ")[0].split()): line[:10].strip() for line in lines}
 
 
-def things(prefect: PrefectApi) -> dict[str, Any]:
+def resources(prefect: PrefectApi) -> dict[str, Any]:
     """All that a set-up makes: ids, and when each was last changed."""
     found = [
         prefect.ask("GET", "/work_pools/media-enricher"),
@@ -46,10 +46,10 @@ def things(prefect: PrefectApi) -> dict[str, Any]:
 def test_on_an_empty_server_all_of_it_is_made(site: DevEnvironment, prefect: PrefectApi) -> None:
     made = outcomes((site.logs / "setup.log").read_text())
 
-    assert made.pop("block webhook/media-enricher-notifications") == "left out"
-    assert made.pop("automation media-enricher-notify-of-failures") == "left out"
-    assert made.pop("variable media_enricher_nightly_bucket") == "left out"
-    assert set(made.values()) == {"made"}
+    assert made.pop("block webhook/media-enricher-notifications") == "skipped"
+    assert made.pop("automation media-enricher-notify-of-failures") == "skipped"
+    assert made.pop("variable media_enricher_nightly_bucket") == "skipped"
+    assert set(made.values()) == {"created"}
     assert {f"deployment {name.partition('/')[2]}" for name in DEPLOYMENTS} <= set(made)
     assert {f"automation {name}" for name in AUTOMATIONS} <= set(made)
     for name, queue in DEPLOYMENTS.items():
@@ -68,12 +68,12 @@ def test_the_second_time_all_of_it_is_found_and_nothing_changes(
     operator: Operator, prefect: PrefectApi
 ) -> None:
     operator.run("media-enricher", "setup")  # for other tests may have changed something
-    before = things(prefect)
+    before = resources(prefect)
 
     again = outcomes(operator.run("media-enricher", "setup"))
 
-    assert set(again.values()) <= {"found", "left out"}
-    assert things(prefect) == before
+    assert set(again.values()) <= {"unchanged", "skipped"}
+    assert resources(prefect) == before
 
 
 def test_keys_are_shown_to_nobody(
@@ -130,7 +130,7 @@ def test_a_pool_of_another_type_is_not_touched(operator: Operator) -> None:
     code, said = operator.try_to_run("media-enricher", "setup", "--work-pool", "docker")
 
     assert code == 1
-    assert "is of type process" in said
+    assert "has the type process" in said
     assert "prefect work-pool delete media-enricher" in said
 
 
@@ -138,7 +138,7 @@ def test_a_pool_of_another_type_is_not_touched(operator: Operator) -> None:
     ("environment", "complaint", "code"),
     [
         ({"PREFECT_API_AUTH_STRING": "prefect:wrong"}, "PREFECT_API_AUTH_STRING", 1),
-        ({"PREFECT_API_URL": "http://127.0.0.1:{free}/api"}, "does not answer", 1),
+        ({"PREFECT_API_URL": "http://127.0.0.1:{free}/api"}, "does not respond", 1),
         ({"PREFECT_API_URL": "", "PREFECT_HOME": "{folder}"}, "PREFECT_API_URL is not set", 1),
         (
             {"SUPABASE_SECRET_KEY": "", "SUPABASE_SERVICE_ROLE_KEY": ""},
@@ -169,7 +169,7 @@ def test_a_docker_pool_has_our_template_and_gets_the_next_one(
     from prefect.client.schemas.actions import WorkPoolUpdate
 
     from media_enricher.setup import work_pool
-    from media_enricher.setup.things import PoolType
+    from media_enricher.setup.resources import PoolType
 
     monkeypatch.setattr(work_pool, "POOL", "of-docker")
 
@@ -183,4 +183,4 @@ def test_a_docker_pool_has_our_template_and_gets_the_next_one(
             updated = await work_pool.make_work_pool(client, None)
             return [made.outcome, found.outcome, updated.outcome]
 
-    assert asyncio.run(make_three_times()) == ["made", "found", "updated"]
+    assert asyncio.run(make_three_times()) == ["created", "unchanged", "updated"]

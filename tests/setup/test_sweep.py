@@ -20,5 +20,5 @@ def test_it_starts_a_run_for_what_is_missing_and_the_worker_takes_it_up(
             break
     assert state["type"] == "COMPLETED", state
     row = operator.wait_for_row(f"bucket=eq.{bucket}&status=eq.completed")
-    assert state["message"] == f"run {row['id']} enriches what is missing from {bucket}"
+    assert state["message"] == f"run {row['id']} enriches the missing objects of {bucket}"
     assert (row["trigger"], row["succeeded"]) == ("schedule", 2)

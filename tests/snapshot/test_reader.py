@@ -127,7 +127,7 @@ def test_several_runs_are_refused_with_their_names(tmp_path: Path) -> None:
     add(writer(tmp_path, "one"), [outcome("a.jpg")])
     add(writer(tmp_path, "two"), [outcome("a.jpg")])
 
-    with pytest.raises(SnapshotError, match=r"holds 2 runs.*run_id=one, .*run_id=two"):
+    with pytest.raises(SnapshotError, match=r"contains 2 runs.*run_id=one, .*run_id=two"):
         read(tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_part_is_named(damage: Callable[[bytes], bytes], tmp_path: Pat
     part = Path(add(target, [outcome("b.jpg")]))
     part.write_bytes(damage(part.read_bytes()))
 
-    with pytest.raises(SnapshotError, match=r"part-00001.parquet is no Parquet file"):
+    with pytest.raises(SnapshotError, match=r"part-00001.parquet is not a valid Parquet file"):
         read(target.path)
 
 

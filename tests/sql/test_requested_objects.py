@@ -56,7 +56,7 @@ class Lane:
     def pending(self, **question: Any) -> list[str]:
         return [row["path"] for row in self.page(**question) if row["is_pending"]]
 
-    def fulfil(self, page: list[Row], run_id: str | None = None) -> int:
+    def complete(self, page: list[Row], run_id: str | None = None) -> int:
         fulfilled = self._database.value(
             "select public.media_fulfil_requests($1, $2, $3, $4, $5, $6)",
             *self.place,
@@ -107,7 +107,7 @@ def test_what_is_asked_for_is_planned_oldest_first_until_it_is_done(
         }
     ]
     assert lane.pending() == ["c.jpg", "a.jpg", "b.jpg"]
-    assert lane.fulfil(lane.page(limit=1)) == 1
+    assert lane.complete(lane.page(limit=1)) == 1
     assert lane.pending() == ["a.jpg", "b.jpg"]
 
 
@@ -137,7 +137,7 @@ def test_what_is_up_to_date_is_done_again_only_if_it_is_forced(
     assert page["changed.jpg"]["previous_etag"] == etag_of("content")
     assert page["failed.jpg"]["attempts"] == 1
     assert "shallow.jpg" not in lane.pending(depth="header")
-    assert lane.fulfil(list(page.values())) == 5  # what there was nothing to do for, too
+    assert lane.complete(list(page.values())) == 5  # what there was nothing to do for, too
 
 
 def test_a_request_that_is_forced_stays_so_when_it_is_repeated(
@@ -167,7 +167,7 @@ def test_the_asset_of_a_deleted_object_is_marked_as_gone(
     assert pipeline.asset("deleted.jpg")["gone_at"] is not None
     assert pipeline.asset("kept.jpg")["gone_at"] is None
     assert pipeline.asset("unasked.jpg")["gone_at"] is None
-    assert lane.fulfil(lane.page()) == 3
+    assert lane.complete(lane.page()) == 3
     objects.put("deleted.jpg")
     lane.ask("deleted.jpg")
     assert lane.pending() == ["deleted.jpg"]
@@ -180,14 +180,14 @@ def test_what_is_asked_for_again_while_it_is_being_done_is_done_again(
     lane.ask("a.jpg", "b.jpg")
     page = lane.page()
     lane.ask("a.jpg")
-    assert lane.fulfil(page) == 1
+    assert lane.complete(page) == 1
     assert [row["path"] for row in lane.page()] == ["a.jpg"]
 
 
 def test_only_what_was_done_is_taken_for_done(lane: Lane) -> None:
     lane.ask("older.jpg")
     lane.ask("newer.jpg")
-    assert lane.fulfil([row for row in lane.page() if row["path"] == "newer.jpg"]) == 1
+    assert lane.complete([row for row in lane.page() if row["path"] == "newer.jpg"]) == 1
     assert [row["path"] for row in lane.page()] == ["older.jpg"]
 
 
@@ -198,7 +198,7 @@ def test_prefixes_are_drained_apart(database: Database, objects: Objects, lane: 
     assert lane.ask("a.jpg")["is_new"]
     assert other.ask(f"{tenant}b.jpg")["is_new"]
     assert (lane.pending(), other.pending()) == (["a.jpg"], [f"{tenant}b.jpg"])
-    lane.fulfil(lane.page())
+    lane.complete(lane.page())
     assert lane.finish()
     assert not other.finish()
 
@@ -224,9 +224,9 @@ def test_a_run_ends_only_when_nothing_is_left_and_the_next_request_gets_a_new_on
     page = lane.page()
     assert not lane.finish()
     lane.ask("b.jpg")
-    lane.fulfil(page)
+    lane.complete(page)
     assert not lane.finish()
-    lane.fulfil(lane.page())
+    lane.complete(lane.page())
     assert lane.finish()
     assert lane.finish()  # its answer may have been lost
     assert lane.ask("a.jpg")["is_new"]
@@ -237,7 +237,7 @@ def test_a_run_that_ends_before_its_start_was_confirmed_takes_nothing_with_it(
 ) -> None:
     """Prefect was quick, and the gateway slow: what is asked for after must find no dead run."""
     answer = lane.ask("a.jpg")
-    lane.fulfil(lane.page())
+    lane.complete(lane.page())
     assert lane.finish()
     lane.start(answer)
     assert lane.ask("b.jpg")["is_new"]
@@ -245,11 +245,11 @@ def test_a_run_that_ends_before_its_start_was_confirmed_takes_nothing_with_it(
 
 def test_the_end_of_one_run_does_not_release_the_next(database: Database, lane: Lane) -> None:
     lane.start(lane.ask("a.jpg"))
-    lane.fulfil(lane.page())
+    lane.complete(lane.page())
     assert lane.finish()
     following = Lane(database, *lane.place)
     following.start(following.ask("b.jpg"))
-    following.fulfil(following.page())
+    following.complete(following.page())
     assert lane.finish()
     assert following.ask("c.jpg")["outcome"] == "under_way"
 
@@ -264,7 +264,7 @@ def test_a_request_that_races_with_the_end_of_a_run_is_never_lost(
         assert answer["is_new"]
         lane.run_id = str(uuid4())
         lane.start(answer)
-        lane.fulfil(lane.page())
+        lane.complete(lane.page())
         other = Lane(asking, *lane.place)
         late: list[Row] = []
         start = threading.Barrier(2)
@@ -283,7 +283,7 @@ def test_a_request_that_races_with_the_end_of_a_run_is_never_lost(
             lane.run_id = str(uuid4())
             lane.start(late[0])
         assert [row["path"] for row in lane.page()] == [f"{number}.jpg"]
-        lane.fulfil(lane.page())
+        lane.complete(lane.page())
         assert lane.finish()
     asking.close()
 
@@ -293,7 +293,7 @@ def test_a_request_waits_for_a_run_that_is_just_ending(
 ) -> None:
     """The race, step by step: the end is not committed yet when the request comes."""
     lane.start(lane.ask("a.jpg"))
-    lane.fulfil(lane.page())
+    lane.complete(lane.page())
     answers: list[Row] = []
     database.run("begin")
     try:

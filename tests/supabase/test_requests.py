@@ -184,12 +184,12 @@ def test_single_objects_from_the_request_to_the_end_of_their_run(
     assert set(page.paths) == {"new.jpg", "known.jpg", "gone.jpg", "forced.jpg"}
     assert not requested.finish(run_id)
     run_requests.request(enrich(bucket, "new.jpg"), LIMITS)
-    assert requested.fulfil(page, run_id) == 3
+    assert requested.complete(page, run_id) == 3
     page = requested.page(Depth.FULL)
     assert page.paths == ["new.jpg"]
-    assert requested.fulfil(page, run_id) == 1
+    assert requested.complete(page, run_id) == 1
     empty = requested.page(Depth.FULL)
     assert (empty.pending, empty.paths) == ([], [])
-    assert requested.fulfil(empty, run_id) == 0
+    assert requested.complete(empty, run_id) == 0
     assert requested.finish(run_id)
     assert run_requests.request(enrich(bucket, "new.jpg"), LIMITS).is_new

@@ -9,7 +9,7 @@ const PATIENCE_SECONDS = [1, 2, 4];
 /** @typedef {"queued"|"running"|"completed"|"failed"|"cancelled"|"crashed"} RunStatus */
 
 /**
- * @typedef {object} Run What is null may also be nobody's business but the requester's.
+ * @typedef {object} Run A field can also be null because the reader may not see it.
  * @property {string} id
  * @property {string | null} flow
  * @property {string | null} bucket
@@ -69,7 +69,7 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string | null} picture_url
  */
 
-/** @typedef {{ bucket: string, prefix?: string, limit?: number, mode: string, depth: string }} Asked */
+/** @typedef {{ bucket: string, prefix?: string, limit?: number, mode: string, depth: string }} RunRequest */
 
 /** @typedef {{ role: string, user_id: string | null, tenant_id: string | null, may_trigger: boolean }} Me */
 
@@ -95,7 +95,7 @@ export class ApiError extends Error {
 /** The page's addresses, its key and what it offers first. */
 export async function readConfig() {
   const answer = await fetch(new URL("config.json", import.meta.url)).catch(() => null);
-  if (!answer?.ok) throw new ApiError("The gateway does not answer. Load this page again soon.");
+  if (!answer?.ok) throw new ApiError("The gateway does not respond. Reload this page in a minute.");
   return answer.json();
 }
 
@@ -118,24 +118,24 @@ export class Api {
 
   /**
    * What a run would work on; nothing is started.
-   * @param {Asked} asked
+   * @param {RunRequest} request
    * @returns {Promise<{ objects: number, size_bytes: number }>}
    */
-  count(asked) {
-    return this._post("backfill", { ...asked, dry_run: true });
+  count(request) {
+    return this._post("backfill", { ...request, dry_run: true });
   }
 
   /**
    * Asks again if the answer is lost; the key makes that the same request.
-   * @param {Asked} asked
+   * @param {RunRequest} request
    * @param {(error: ApiError, seconds: number) => void} onWait
    * @returns {Promise<{ run_id: string, already_running?: boolean }>}
    */
-  async start(asked, onWait) {
+  async start(request, onWait) {
     const headers = { "idempotency-key": newKey() };
     for (const seconds of PATIENCE_SECONDS) {
       try {
-        return await this._post("backfill", asked, headers);
+        return await this._post("backfill", request, headers);
       } catch (error) {
         if (!(error instanceof ApiError && error.isPassing)) throw error;
         const pause = Math.max(seconds, error.retryAfter ?? 0);
@@ -143,7 +143,7 @@ export class Api {
         await new Promise((resolve) => setTimeout(resolve, pause * 1000));
       }
     }
-    return this._post("backfill", asked, headers);
+    return this._post("backfill", request, headers);
   }
 
   /**
@@ -230,7 +230,7 @@ export class Api {
     }
     const said = await answer.json().catch(() => null);
     if (answer.ok && said !== null) return said;
-    throw new ApiError(said?.error ?? `The gateway answers with status ${answer.status}.`, {
+    throw new ApiError(said?.error ?? `The gateway returned status ${answer.status}.`, {
       status: answer.status,
       field: said?.field ?? null,
       retryAfter: secondsIn(answer.headers.get("retry-after")),
@@ -258,7 +258,7 @@ export class Api {
     } catch (error) {
       if (!(error instanceof TypeError)) throw error; // what fetch throws without an answer
       throw new ApiError(
-        "The gateway can’t be reached. Check your connection, and that the gateway is running.",
+        "Cannot reach the gateway. Check your connection, and that the gateway is running.",
       );
     }
   }

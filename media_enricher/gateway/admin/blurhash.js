@@ -8,7 +8,7 @@ const DIGITS =
   "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~";
 
 /**
- * Fills a canvas, whatever its size; false if the text is no BlurHash.
+ * Fills a canvas, whatever its size; false if the text is not a BlurHash.
  * @param {HTMLCanvasElement} canvas
  * @param {string} hash
  */

@@ -8,17 +8,17 @@ import { SignedOutError } from "./session.js";
 import { toast } from "./toasts.js";
 
 const MODES = {
-  missing: "New and changed ones, and those that a passing error left out.",
-  failed: "Those that failed, once more.",
-  stale: "Those that an older version of the enricher described.",
-  all: "Every one, described already or not.",
+  missing: "Objects that are new or changed, or failed for a temporary reason.",
+  failed: "All failed objects.",
+  stale: "Objects whose metadata is from an older version of the enricher.",
+  all: "Every object, also those with current metadata.",
 };
 const DEPTHS = {
-  full: "Reads each once: placeholder, colours and hashes too.",
-  header: "Reads the first bytes: type, dimensions, capture data.",
+  full: "Reads whole objects: all metadata, with placeholder, colours and hashes.",
+  header: "Reads only the start of each object: type, dimensions, capture data.",
 };
-const PREFIX_HINT = "Only objects whose names start so.";
-const TENANT_HINT = "You administer one tenant: a run stays in its folder, so keep this start.";
+const PREFIX_HINT = "Only objects whose path starts with this text.";
+const TENANT_HINT = "You are an admin of one tenant: the prefix must start with its folder.";
 
 export class StartForm {
   /**
@@ -69,27 +69,27 @@ export class StartForm {
   }
 
   async _count() {
-    const asked = this._asked();
-    if (!asked) return;
+    const request = this._request();
+    if (!request) return;
     this.countsAsked += 1;
     const turn = this.countsAsked;
     await this._busy(this.countButton, "Counting…", async () => {
-      const { objects, size_bytes: bytes } = await this.api.count(asked);
+      const { objects, size_bytes: bytes } = await this.api.count(request);
       if (turn === this.countsAsked) this.counted.textContent = answer(objects, bytes);
     });
   }
 
   async _start() {
-    const asked = this._asked();
-    if (!asked) return;
+    const request = this._request();
+    if (!request) return;
     await this._busy(this.startButton, "Starting…", async () => {
       const { run_id: id, already_running: wasRunning } = await this.api.start(
-        asked,
+        request,
         (error, seconds) => this._showError(`${error.message} Trying again in ${seconds} s.`),
       );
       this._forgetAnswers();
-      const place = asked.prefix ? `${asked.bucket}/${asked.prefix}` : asked.bucket;
-      toast(wasRunning ? `A run of ${place} is under way already.` : `A run of ${place} starts.`, {
+      const place = request.prefix ? `${request.bucket}/${request.prefix}` : request.bucket;
+      toast(wasRunning ? `A run of ${place} is already under way.` : `Started a run of ${place}.`, {
         link: { text: "See the run", href: `#/runs/${id}` },
       });
       this.onStarted();
@@ -97,13 +97,13 @@ export class StartForm {
   }
 
   /** What the form asks for, or null if it says what is wrong with it. */
-  _asked() {
+  _request() {
     this._forgetAnswers();
     const limit = this._field("limit");
     const bucket = this._field("bucket").value.trim();
-    if (!bucket) return this._refuse("bucket", "Name the bucket whose objects to enrich.");
+    if (!bucket) return this._refuse("bucket", "Enter the name of a bucket.");
     if (!limit.validity.valid) {
-      return this._refuse("limit", "The limit is a whole number of objects, 1 or more.");
+      return this._refuse("limit", "Enter a whole number of at least 1, or leave the limit empty.");
     }
     const prefix = this._field("prefix").value;
     return {
@@ -150,7 +150,7 @@ export class StartForm {
     else this._showError(error.message);
     if (error.status !== 429) return;
     for (let seconds = Math.ceil(error.retryAfter ?? 0); seconds > 0; seconds -= 1) {
-      this._showError(`${error.message} You can try again in ${seconds} s.`);
+      this._showError(`${error.message} Try again in ${seconds} s.`);
       await new Promise((resolve) => setTimeout(resolve, 1000));
     }
     this._showError("");
@@ -175,7 +175,7 @@ export class StartForm {
     this.error.textContent = sentence;
   }
 
-  /** A count and a refusal are of what was asked, so they go when the question changes. */
+  /** The count and the error belong to a request, so they disappear when the form changes. */
   _forgetAnswers() {
     this.countsAsked += 1;
     this.counted.textContent = "";
@@ -203,6 +203,6 @@ export class StartForm {
  * @param {number} bytes
  */
 function answer(objects, bytes) {
-  if (objects === 0) return "Nothing to do: no object is left to enrich.";
+  if (objects === 0) return "Nothing to do: no objects are pending.";
   return `${counted(objects, "object")}, ${size(bytes)}`;
 }

@@ -127,15 +127,15 @@ export class Gallery {
     this.list.show(assets);
     this.parts.more.hidden = !next;
     const nothing = this.isActive
-      ? "Nothing yet: objects appear here as they are done."
-      : "This run has no such objects.";
+      ? "No objects yet. They appear here as they are processed."
+      : "This run has no objects with this status.";
     setTextOrHide(this.parts.nothing, assets.length ? "" : nothing);
   }
 }
 
 /**
- * One asset, drawn anew only when it has changed: its picture's address always has, and is of use
- * only if the one before it ran out too soon.
+ * One asset, redrawn only if it has changed. The signed URL of its picture is new in each response,
+ * and used only if the previous one has expired.
  * @param {() => void} onOutdated
  */
 function card(onOutdated) {
@@ -166,7 +166,7 @@ function card(onOutdated) {
 }
 
 /**
- * The picture's own shape is kept free for it, filled by its placeholder until it is there.
+ * Reserves the picture's space, and fills it with the placeholder until the picture has loaded.
  * @param {import("./dom.js").Parts} parts
  * @param {Asset} asset
  */

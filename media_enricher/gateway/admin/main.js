@@ -5,7 +5,7 @@ import { Api, ApiError, readConfig } from "./api.js";
 import { confirmed } from "./confirmation.js";
 import { byId, setTextOrHide } from "./dom.js";
 import { StartForm } from "./form.js";
-import { count } from "./format.js";
+import { counted } from "./format.js";
 import { Polling } from "./polling.js";
 import { RunView, showNoRun } from "./run.js";
 import { RunList, isActive, placeOf } from "./runs.js";
@@ -88,7 +88,7 @@ class Page {
       if (!isRefused && !(refusal instanceof TypeError)) throw refusal;
       error.textContent = isRefused
         ? refusal.message
-        : "Supabase can’t be reached. Check your connection, and try again.";
+        : "Cannot reach Supabase. Check your connection and try again.";
       password.focus();
       return;
     }
@@ -128,7 +128,7 @@ class Page {
 
   _showRefusal() {
     byId("refused-reason").textContent =
-      `You are signed in as ${this.session.email}, and that account may not start or watch runs.`;
+      `You are signed in as ${this.session.email}. This account may not start or watch runs.`;
     show("refused");
     byId("refused-title").focus();
   }
@@ -196,9 +196,9 @@ class Page {
   /** @param {Run} run */
   async _cancel(run) {
     const done = run.processed_files
-      ? `What is known of the ${count(run.processed_files)} objects it has done is kept.`
-      : "It has not done any object yet.";
-    if (!(await confirmed(`Cancel the run of ${placeOf(run)}?`, `${done} Another run does the rest.`))) {
+      ? `The metadata of the ${counted(run.processed_files, "object")} that it has processed is kept.`
+      : "It has not processed any objects yet.";
+    if (!(await confirmed(`Cancel the run of ${placeOf(run)}?`, `${done} A later run can process the rest.`))) {
       return;
     }
     this.runs.cancelling.add(run.id);
@@ -228,7 +228,7 @@ try {
   const config = await readConfig();
   if (!config.publishable_key) {
     throw new ApiError(
-      "Nobody can sign in: the gateway has no publishable key. Set SUPABASE_PUBLISHABLE_KEY, and start it again.",
+      "Nobody can sign in: the gateway has no publishable key. Set SUPABASE_PUBLISHABLE_KEY and restart the gateway.",
     );
   }
   await new Page(config).open();

@@ -55,8 +55,8 @@ export class Polling {
       return pause;
     } catch (error) {
       this.failures += 1;
-      const asked = error instanceof ApiError ? (error.retryAfter ?? 0) : 0;
-      const pause = Math.max(asked, Math.min(LONGEST_PAUSE_SECONDS, 2 ** this.failures));
+      const requested = error instanceof ApiError ? (error.retryAfter ?? 0) : 0;
+      const pause = Math.max(requested, Math.min(LONGEST_PAUSE_SECONDS, 2 ** this.failures));
       if (this.isOn) this.onFailure(error, pause);
       return pause;
     }

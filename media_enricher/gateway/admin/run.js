@@ -112,7 +112,7 @@ export class RunView {
 /** What is there before a run is chosen. */
 export function showNoRun() {
   setText(byId("run-title"), "No run chosen");
-  setTextOrHide(byId("run-hint"), "Choose a run to see what it found.");
+  setTextOrHide(byId("run-hint"), "Choose a run to see its results.");
   byId("run-view").replaceChildren();
 }
 
@@ -128,11 +128,11 @@ function facts(run, reader) {
     ["Objects", run.mode],
     ["Depth", run.depth],
     ["Limit", run.max_files === null ? null : count(run.max_files)],
-    ["Asked for by", [requester, run.trigger].filter(Boolean).join(", by ")],
+    ["Requested by", [requester, run.trigger].filter(Boolean).join(", by ")],
     ["Started", date(run.started_at)],
     ["Finished", run.finished_at && date(run.finished_at)],
     ["Run", run.id],
-    ["A shard of", run.parent_run_id],
+    ["Shard of", run.parent_run_id],
   ];
   return known
     .filter(([, value]) => value)

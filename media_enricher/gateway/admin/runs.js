@@ -81,7 +81,7 @@ function pace(run) {
     const seconds = (Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000;
     words.push(`took ${duration(seconds)}`);
   }
-  words.push(`${run.status === "queued" ? "asked for" : "started"} ${ago(run.started_at)}`);
+  words.push(`${run.status === "queued" ? "requested" : "started"} ${ago(run.started_at)}`);
   return words.join(" · ");
 }
 

@@ -18,7 +18,7 @@ export class SignInError extends Error {}
 /** A session that has ended and cannot be continued. */
 export class SignedOutError extends Error {
   constructor() {
-    super("Your session has ended. Sign in again to go on.");
+    super("Your session has expired. Sign in again.");
   }
 }
 
@@ -114,7 +114,7 @@ export class Session {
     });
     const said = await answer.json().catch(() => ({}));
     if (answer.ok) return said;
-    if (answer.status >= 500) throw new TypeError(`Supabase Auth answers ${answer.status}.`);
+    if (answer.status >= 500) throw new TypeError(`Supabase Auth returned status ${answer.status}.`);
     throw new SignInError(sentence(said, answer.status));
   }
 
@@ -136,7 +136,7 @@ export class Session {
  */
 function sentence(said, status) {
   if (said.error_code === "invalid_credentials") {
-    return "That e-mail address and password don’t belong together. Check both and try again.";
+    return "Wrong e-mail address or password. Check both and try again.";
   }
-  return `Supabase refuses to sign you in: ${said.msg ?? said.message ?? `status ${status}`}.`;
+  return `Supabase rejected the sign-in: ${said.msg ?? said.message ?? `status ${status}`}.`;
 }

@@ -30,7 +30,7 @@ export function toast(text, { link, isError = false } = {}) {
 }
 
 /**
- * A message goes when its time is up, unless someone is about to use it.
+ * Removes a message after some time, unless the pointer or the focus is on it.
  * @param {HTMLElement} node
  * @param {number} seconds
  */
@@ -42,7 +42,7 @@ function leaveAfter(node, seconds) {
 }
 
 /**
- * Says something to those who can't see the page change.
+ * Announces a change to users of screen readers.
  * @param {string} text
  */
 export function announce(text) {

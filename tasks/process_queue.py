@@ -1,0 +1,34 @@
+"""Start runs for queued single objects that no run is processing."""
+
+from __future__ import annotations
+
+from prefect import get_run_logger, task
+
+from media_enricher.models import FlowName
+from media_enricher.orchestration import resources
+from media_enricher.orchestration.request import request_run
+
+
+@task(name="process-queue", task_run_name="process queue", persist_result=False)
+def process_queue() -> list[str]:
+    """Start a run for each place that has queued objects and no run under way.
+
+    Objects stay queued when their run died, or when the gateway died before it started one.
+
+    Returns:
+        One sentence per started run.
+
+    Raises:
+        SupabaseError: the database did not respond.
+        UnknownDeploymentError: Prefect has no deployment for single objects.
+        PrefectApiError: Prefect did not respond.
+    """
+    sentences = []
+    for place in resources.run_requests().places_without_run():
+        run_id = request_run(FlowName.ENRICH_OBJECT, place.bucket, place.prefix)
+        if run_id is not None:
+            sentences.append(
+                f"run {run_id} enriches the requested objects of {place.bucket}/{place.prefix}"
+            )
+            get_run_logger().info(sentences[-1])
+    return sentences
