@@ -14,25 +14,28 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from media_enricher.local import LocalStack
-from media_enricher.local.ports import free_port
-from media_enricher.local.prefect_server import PrefectServer
+from media_enricher.dev.prefect_server import PrefectServer
+from supabase_local import LocalStack
+from supabase_local.ports import free_port
 from tests.package.conftest import ROOT, Installation
 from tests.prefect_api import PrefectApi
 from tests.probe.samples import photograph, saved
 from tests.waiting import wait_until_it_answers
 
-PACKAGES = ("flows", "media_enricher", "tasks")
+PACKAGES = ("flows", "media_enricher", "process_control", "supabase_local", "tasks")
 FILES = ("deployments/automations", "deployments/work_pools", "prefect.yaml", "sql")
 """What is at the top of the repository, and in `media_enricher/project_files/` of the wheel."""
 
 WHERE = """
 import importlib.metadata, json, sys
-import flows, media_enricher, tasks
+import flows, media_enricher, process_control, supabase_local, tasks
 from media_enricher import project_files
 print(json.dumps({
     "path": sys.path,
-    "packages": [each.__file__ for each in (flows, media_enricher, tasks)],
+    "packages": [
+        each.__file__
+        for each in (flows, media_enricher, process_control, supabase_local, tasks)
+    ],
     "version": importlib.metadata.version("media-enricher"),
     "migrations": str(project_files.MIGRATIONS.resolve()),
 }))
