@@ -1,4 +1,4 @@
-"""The package as strangers get it: built from what git holds, and installed where nothing else is."""
+"""The package as strangers get it: built from what git holds, and installed on its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def copy_of_the_project(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def distributions(needs_processes: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the sdist and the wheel, which is built from the sdist as `make dist` does."""
+    """The folder with the sdist and the wheel, built as `make dist` does: one from the other."""
     project = tmp_path_factory.mktemp("project")
     copy_of_the_project(project)
     run([sys.executable, "-m", "build", "--no-isolation"], project, os.environ)
@@ -45,7 +45,7 @@ def wheel(distributions: Path) -> Path:
     return built
 
 
-def run(command: list[str | Path], folder: Path, environment: Mapping[str, str]) -> str:
+def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]) -> str:
     """Run a program that must succeed; what it printed."""
     done = subprocess.run(
         command,
