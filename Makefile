@@ -23,7 +23,7 @@ NODE_MODULES := node_modules/.package-lock.json
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-unit coverage test-docker check bench bench-http bench-dask bench-hostile bench-sweep lock clean
+.PHONY: help setup demo up test test-unit coverage test-docker check bench bench-http bench-dask bench-hostile bench-sweep lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -78,9 +78,22 @@ lock: | $(BIN)/python ## Pin all dependencies in requirements*.txt: ARGS=--upgra
 	@$(BIN)/$(LOCK) $(ARGS) --extra metrics --output-file requirements.txt
 	@$(BIN)/$(LOCK) $(ARGS) --all-extras --constraints requirements.txt --output-file requirements-dev.txt
 
+dist: setup ## Build the wheel and the sdist into dist/
+	@rm -rf dist
+	@$(BIN)/python -m build --quiet --no-isolation --outdir dist
+	@ls dist/*
+
+release: | $(BIN)/python ## Commit, check and build a release, up to its tag: VERSION=1.2.3
+	@$(BIN)/python .ci/release.py "$(VERSION)"
+	@$(MAKE) check dist || { \
+		echo "The commit of the release is made, and is not good. To take it back: git reset --keep HEAD~1" >&2; exit 1; }
+	@echo "Release $(VERSION) is committed and built. To tag and publish it:"
+	@echo "  git tag --annotate v$(VERSION) --message 'Media Enricher $(VERSION)'"
+	@echo "  git push --atomic origin main v$(VERSION)"
+
 clean: ## Remove all that was installed or made here, data of the local stack included
 	@rm -rf $(VENV) .media-enricher $(POSTGREST)/node_modules $(NODE_TESTS:%=%/node_modules) \
-		.coverage examples/nextjs/.next .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+		.coverage examples/nextjs/.next .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -3,5 +3,3 @@
 `flows/` and `tasks/`, above this package, hold the Prefect flows and tasks. In here, Prefect is in
 `orchestration/`, `blocks/` and `setup/` alone.
 """
-
-__version__ = "0.1.0"

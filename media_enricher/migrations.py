@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-FOLDER = Path(__file__).parent.parent / "sql"
+from media_enricher.project_files import MIGRATIONS
+
+FOLDER = MIGRATIONS
 """The project's own migrations."""
 
 _FILE_NAME = re.compile(r"(?P<version>\d{14})_\w+\.sql")

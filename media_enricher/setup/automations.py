@@ -8,7 +8,6 @@ deployment or block, which differs between servers, they contain its name, such 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,9 +16,8 @@ from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
+from media_enricher.project_files import AUTOMATIONS
 from media_enricher.setup.resources import Outcome, Resource, SetupError
-
-FOLDER = Path(__file__).parents[2] / "deployments" / "automations"
 
 
 async def make_automations(client: PrefectClient) -> AsyncIterator[Resource]:
@@ -28,11 +26,11 @@ async def make_automations(client: PrefectClient) -> AsyncIterator[Resource]:
     Raises:
         SetupError: there are no files, or one of them is not valid.
     """
-    files = sorted(FOLDER.glob("*.yaml"))
+    files = sorted(AUTOMATIONS.glob("*.yaml"))
     if not files:
         raise SetupError(
-            f"There are no automations in {FOLDER}: run `media-enricher setup` in a checkout of "
-            "Media Enricher, or in its image."
+            f"There are no automations in {AUTOMATIONS}. The installation is not complete: "
+            "install Media Enricher again."
         )
     for file in files:
         yield await make_automation(client, msgspec.yaml.decode(file.read_bytes()))

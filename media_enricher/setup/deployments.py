@@ -19,12 +19,12 @@ import msgspec
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 
+from media_enricher.project_files import PREFECT_YAML
 from media_enricher.setup.nightly import BUCKET_VARIABLE
 from media_enricher.setup.resources import Outcome, Resource, SetupError
 from process_control import parent_death
 
-_ROOT = Path(__file__).parents[2]
-PREFECT_YAML = _ROOT / "prefect.yaml"
+_PACKAGES = Path(__file__).parents[2]  # of a checkout, or site-packages
 _CODE = ("flows", "media_enricher", "tasks")
 _LINES_SHOWN = 20
 
@@ -57,8 +57,8 @@ def _read() -> dict[str, Any]:
         file: dict[str, Any] = msgspec.yaml.decode(PREFECT_YAML.read_bytes())
     except FileNotFoundError:
         raise SetupError(
-            f"There is no {PREFECT_YAML}: run `media-enricher setup` in a checkout of Media "
-            "Enricher, or in its image."
+            f"There is no {PREFECT_YAML}. The installation is not complete: "
+            "install Media Enricher again."
         ) from None
     except msgspec.DecodeError as error:
         raise SetupError(f"{PREFECT_YAML} is not valid YAML: {error}") from None
@@ -68,7 +68,7 @@ def _read() -> dict[str, Any]:
 async def _digest(client: PrefectClient) -> str:
     """A digest of all inputs of deployments: parameters and descriptions come from the code."""
     digest = hashlib.sha256(PREFECT_YAML.read_bytes())
-    for module in sorted(file for part in _CODE for file in (_ROOT / part).rglob("*.py")):
+    for module in sorted(file for part in _CODE for file in (_PACKAGES / part).rglob("*.py")):
         digest.update(module.read_bytes())
     bucket = await client.read_variable_by_name(BUCKET_VARIABLE)
     digest.update(f"{bucket and bucket.value}".encode())

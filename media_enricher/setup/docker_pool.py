@@ -7,15 +7,13 @@ set-up with another version. All other changes by an operator are kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from media_enricher.project_files import DOCKER_WORK_POOL
 from media_enricher.settings import run_environment, run_variables
 from media_enricher.setup.resources import SetupError
-
-_FILE = Path(__file__).parents[2] / "deployments" / "work_pools" / "docker.json"
 
 
 def docker_template(there: Mapping[str, Any] | None, image: str | None) -> dict[str, Any]:
@@ -62,10 +60,10 @@ def _is_ours(template: Mapping[str, Any]) -> bool:
 
 def _read() -> dict[str, Any]:
     try:
-        template: dict[str, Any] = msgspec.json.decode(_FILE.read_bytes())
+        template: dict[str, Any] = msgspec.json.decode(DOCKER_WORK_POOL.read_bytes())
     except FileNotFoundError:
         raise SetupError(
-            f"There is no {_FILE}: run `media-enricher setup` in a checkout of Media Enricher, or "
-            "in its image."
+            f"There is no {DOCKER_WORK_POOL}. The installation is not complete: "
+            "install Media Enricher again."
         ) from None
     return template

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ from tests.docker.indexes import pip_settings
 from tests.docker.podman import ROOT, SOCKET_GROUP, Podman
 from tests.flows.conftest import FilledBucket
 
-IMAGE = "media-enricher:0.1.0"
+IMAGE = f"media-enricher:{version('media-enricher')}"
 """By the name that the work pool has for it."""
 NETWORK = "media-enricher"
 AUTH_STRING = "prefect:a-password"

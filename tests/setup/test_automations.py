@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from media_enricher.dev.environment import DevEnvironment
-from media_enricher.setup.automations import FOLDER, make_automation
+from media_enricher.project_files import AUTOMATIONS
+from media_enricher.setup.automations import make_automation
 from media_enricher.setup.resources import Resource
 from tests.prefect_api import PrefectApi
 from tests.setup.conftest import Operator
@@ -108,7 +109,7 @@ def impatience(prefect: PrefectApi, site: DevEnvironment) -> Iterator[None]:
 
     It is deleted at the end, since others' runs need not beat as often.
     """
-    described = msgspec.yaml.decode((FOLDER / "crash-zombies.yaml").read_bytes())
+    described = msgspec.yaml.decode((AUTOMATIONS / "crash-zombies.yaml").read_bytes())
     described["name"] += "-soon"
     described["trigger"]["within"] = 10
     make(described, site)

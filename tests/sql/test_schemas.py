@@ -14,7 +14,7 @@ from media_enricher import migrations
 from supabase_local.postgres import Postgres, running_postgres
 from tests.sql.catalogue import Catalogue, differences, read
 
-ROOT = migrations.FOLDER.parent
+ROOT = Path(__file__).parents[2]
 SCHEMAS = migrations.FOLDER / "schemas"
 MIGRATED, WRITTEN = "sql/*.sql", "sql/schemas/*.sql"
 
