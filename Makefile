@@ -20,17 +20,13 @@ PACKAGES := $(VENV)/.requirements
 PROJECT := $(VENV)/.project
 NODE_MODULES := node_modules/.package-lock.json
 
-# The lowest Prefect that pyproject.toml allows, and a virtual environment that has it.
-LOWEST_PREFECT = $(shell sed -nE 's/^ *"prefect>=([0-9.]+),.*/\1/p' pyproject.toml)
-LOWEST_VENV := .venv-lowest
-
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-unit test-prefect test-docker check bench bench-http bench-dask bench-hostile bench-sweep lock clean
+.PHONY: help setup demo up test test-unit test-docker check bench bench-http bench-dask bench-hostile bench-sweep lock clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 setup: $(PROJECT) $(POSTGREST)/$(NODE_MODULES) ## Install everything into .venv and node_modules
 
@@ -47,10 +43,6 @@ test: setup $(NODE_TESTS:%=%/$(NODE_MODULES)) ## Run the whole suite, against a 
 # Two processes, and whole files to each: both import what a file needs.
 test-unit: setup ## Run the tests that need nothing, in seconds and offline: ARGS="-n 0 -k name" for less
 	@$(BIN)/python -m pytest -m unit --numprocesses 2 $(ARGS)
-
-test-prefect: setup $(LOWEST_VENV)/.project ## Run what uses Prefect with the lowest that is allowed: ARGS="-n 0 -k name" for less
-	@$(LOWEST_VENV)/bin/python -m pytest --numprocesses 2 \
-		tests/blocks tests/doctor tests/flows tests/orchestration tests/setup $(ARGS)
 
 test-docker: setup ## Build the image and run it in a Docker work pool, with podman: needs root, podman, runc, debootstrap
 	@$(BIN)/python -m pytest tests/docker/work_pool.py $(ARGS)
@@ -81,14 +73,9 @@ lock: | $(BIN)/python ## Pin all dependencies in requirements*.txt: ARGS=--upgra
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/$(LOCK) $(ARGS) --extra metrics --output-file requirements.txt
 	@$(BIN)/$(LOCK) $(ARGS) --all-extras --constraints requirements.txt --output-file requirements-dev.txt
-	@# All is pinned once more with the lowest Prefect, and what then differs is kept.
-	@all="$$(mktemp)"; trap 'rm -f "$$all"' EXIT; cp requirements-dev.txt "$$all"; \
-		$(BIN)/$(LOCK) --all-extras --constraints <(echo "prefect==$(LOWEST_PREFECT)") --output-file "$$all"; \
-		awk 'NR == FNR { pinned[$$0]; next } /==/ { differs = !($$0 in pinned) } differs' \
-			requirements-dev.txt "$$all" >requirements-lowest.txt
 
 clean: ## Remove all that was installed or made here, data of the local stack included
-	@rm -rf $(VENV) $(LOWEST_VENV) .media-enricher $(POSTGREST)/node_modules $(NODE_TESTS:%=%/node_modules) \
+	@rm -rf $(VENV) .media-enricher $(POSTGREST)/node_modules $(NODE_TESTS:%=%/node_modules) \
 		examples/nextjs/.next .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 $(BIN)/python:
@@ -105,15 +92,6 @@ $(PACKAGES): requirements-dev.txt | $(BIN)/python
 
 $(PROJECT): pyproject.toml $(PACKAGES)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
-	@touch $@
-
-$(LOWEST_VENV)/.project: pyproject.toml requirements-dev.txt requirements-lowest.txt | $(BIN)/python
-	$(BIN)/python -m venv --clear $(LOWEST_VENV)
-	for pins in requirements-dev.txt requirements-lowest.txt; do \
-		$(LOWEST_VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps \
-			--require-hashes --requirement $$pins; done
-	$(LOWEST_VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
-	@$(LOWEST_VENV)/bin/python -m pip check --quiet
 	@touch $@
 
 %/$(NODE_MODULES): %/package-lock.json
