@@ -101,14 +101,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # All is pinned, so there is nothing to resolve; where it has to, pip takes a pin that is not the
-# newest for none at all. What the pins lack, the check tells.
+# newest for none at all. What the pins lack, the check below tells, once what was installed here of
+# an older checkout is replaced.
 $(PACKAGES): requirements-dev.txt | $(BIN)/python
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps --require-hashes --requirement $<
-	@$(BIN)/python -m pip check --quiet
 	@touch $@
 
 $(PROJECT): pyproject.toml $(PACKAGES)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m pip check --quiet
 	@touch $@
 
 %/$(NODE_MODULES): %/package-lock.json
