@@ -82,7 +82,7 @@ class Installation:
         self.folder = folder / "empty"
         self.folder.mkdir()
         self._binaries = environment / "bin"
-        pip = [sys.executable, "-m", "pip", "--python", self.program("python")]
+        pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", self.program("python")]
         offline = ["--no-deps", "--no-index", "--disable-pip-version-check", "--no-compile"]
         run([*pip, "install", "--quiet", *offline, wheel], self.folder, os.environ)
         # Only now, or pip takes the editable project for an older version of this one.
@@ -110,8 +110,7 @@ class Installation:
 
     def run(self, settings: Mapping[str, str], program: str, *arguments: str) -> str:
         """Run a program of the environment that must succeed; what it printed."""
-        command = [self.program(program), *arguments]
-        return run(command, self.folder, self.environment(settings))
+        return run([self.program(program), *arguments], self.folder, self.environment(settings))
 
     @contextmanager
     def running(
