@@ -110,8 +110,7 @@ class Installation:
 
     def run(self, settings: Mapping[str, str], program: str, *arguments: str) -> str:
         """Run a program of the environment that must succeed; what it printed."""
-        command: list[str | Path] = [self.program(program), *arguments]
-        return run(command, self.folder, self.environment(settings))
+        return run([self.program(program), *arguments], self.folder, self.environment(settings))
 
     @contextmanager
     def running(
