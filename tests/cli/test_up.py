@@ -224,7 +224,7 @@ def test_what_the_environment_names_is_used_as_it_is_and_a_server_that_ends_is_n
         up.wait_until_running()
     finally:
         (folder.parent / ".env").unlink()
-    assert up.said["Supabase"].startswith(f"{site_stack.url}, which SUPABASE_URL names")
+    assert up.said["Supabase"].startswith(f"{site_stack.url} (from SUPABASE_URL")
     assert up.said["Prefect"] == site.prefect_url
     members = up.members()
     commands = [" ".join(member.cmdline()) for member in members]
