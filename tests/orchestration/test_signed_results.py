@@ -88,7 +88,7 @@ def test_nothing_kept_is_a_miss_without_a_word(
         (signed(record())[:-1], "altered, moved"),
         (signed(record(serializer={"type": "nobody-knows-it"})), "its serializer is"),
         (signed(record(serializer={"type": "pickle"})), "its serializer is"),
-        (signed(b'{"data": "an older form", "serializer": {"type": "json"}}'), "no record"),
+        (signed(b'{"data": "an older form", "serializer": {"type": "json"}}'), "not a record"),
     ],
 )
 def test_what_is_not_ours_or_cannot_be_understood_is_refused_with_a_warning(
