@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md shows the house and the system as they are."""
+"""docs/explanation/architecture.md shows the house and the system as they are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
 HOUSE, _, PICTURE = TEXT.partition("## All of it, deployed")
 PICTURE = PICTURE.partition("```mermaid")[2].partition("```")[0]
 
