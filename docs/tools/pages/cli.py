@@ -88,7 +88,7 @@ def _summary(command: Command) -> str:
 
 
 def _usage(argument: Parameter) -> str:
-    name = _metavar(argument) + ("..." if argument.nargs != 1 else "")
+    name = _metavar(argument)
     return name if argument.required else f"[{name}]"
 
 
@@ -123,7 +123,7 @@ def _default(parameter: Parameter) -> str:
     if parameter.required:
         return "required"
     value = parameter.default
-    if value is None or value is False or callable(value) or parameter.nargs != 1:
+    if value in (None, False, "") or callable(value) or parameter.nargs != 1:
         return ""
     return code(value.value if isinstance(value, Enum) else value)
 
