@@ -105,8 +105,8 @@ class ErrorCode(StrEnum):
     MISLABELLED = "mislabelled"
     """Declared or named as an image, and no image at all (an HTML error page saved as .jpg)."""
     TOO_MANY_PIXELS = "too_many_pixels"
-    """More than `MEDIA_ENRICHER_MAX_PIXELS` would have to be decoded, or decoding would take more than
-    360 MB: a decompression bomb, or a poster for a wall."""
+    """More than `MEDIA_ENRICHER_MAX_PIXELS` would have to be decoded, or decoding would take more
+    than 360 MB: a decompression bomb, or a poster for a wall."""
     UNSUPPORTED_TYPE = "unsupported_type"
     """A type that has no probe yet. Goes with the status `unsupported`."""
     PROBE_CRASHED = "probe_crashed"

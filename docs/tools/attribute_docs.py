@@ -25,13 +25,7 @@ def attribute_docs(owner: type) -> dict[str, str]:
 
 def _assigned_name(statement: ast.stmt) -> str | None:
     """The name that a statement assigns to, if it is one alone."""
-    if isinstance(statement, ast.AnnAssign):
-        targets = [statement.target]
-    elif isinstance(statement, ast.Assign):
-        targets = statement.targets
-    else:
-        return None
-    match targets:
-        case [ast.Name(id=name)]:
+    match statement:
+        case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
             return name
     return None

@@ -8,7 +8,9 @@ from pathlib import Path
 
 SCHEMAS = Path(__file__).parents[2] / "sql" / "schemas"
 
-_TABLE = re.compile(r"((?:^--[^\n]*\n)*)^create table (\S+) \(\n(.*?)^\);", re.MULTILINE | re.DOTALL)
+_TABLE = re.compile(
+    r"((?:^--[^\n]*\n)*)^create table (\S+) \(\n(.*?)^\);", re.MULTILINE | re.DOTALL
+)
 _COLUMN = re.compile(
     r"^  (?!constraint |primary key|--)(?P<name>\w+) (?P<type>.+?)"
     r"(?= not null| primary key| default| references| collate| generated|,|$| --)"

@@ -27,11 +27,11 @@ class ApiErrorCode(StrEnum):
     """The body is not a JSON object. Send one, as `{}`."""
     OWN_BUCKET = "own_bucket", 400
     """The bucket holds what runs store themselves. Choose another one."""
-    NO_TOKEN = "no_token", 401  # noqa: S105 - a slug
+    NO_TOKEN = "no_token", 401
     """There is no token. Sign in and send the session's access token."""
-    BAD_TOKEN = "bad_token", 401  # noqa: S105 - a slug
+    BAD_TOKEN = "bad_token", 401
     """The token, or the secret of a webhook, proves nothing. Sign in again."""
-    EXPIRED_TOKEN = "expired_token", 401  # noqa: S105 - a slug
+    EXPIRED_TOKEN = "expired_token", 401
     """The token has expired. Refresh the session."""
     ANONYMOUS_KEY = "anonymous_key", 401
     """The token is the project's public key. Sign in and send the session's access token."""

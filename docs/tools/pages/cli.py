@@ -116,7 +116,8 @@ def _value(option: Parameter) -> str:
         return "|".join(str(member.value) for member in kind)
     if isinstance(kind, type) and issubclass(kind, PurePath):
         return "PATH"
-    return {"int": "NUMBER", "float": "NUMBER", "str": "TEXT"}.get(kind.__name__, kind.__name__)
+    name = str(kind.__name__)
+    return {"int": "NUMBER", "float": "NUMBER", "str": "TEXT"}.get(name, name)
 
 
 def _default(parameter: Parameter) -> str:

@@ -58,7 +58,10 @@ def page() -> str:
     return TEMPLATE.format(
         overview=table(
             ("route", "what it does"),
-            ((f"[{code(route)}](#{_anchor(route)})", each["summary"]) for route, each in routes.items()),
+            (
+                (f"[{code(route)}](#{_anchor(route)})", each["summary"])
+                for route, each in routes.items()
+            ),
         ),
         routes="\n\n".join(_section(route, each, schemas) for route, each in routes.items()),
     )
@@ -114,7 +117,9 @@ def _answers(responses: Json) -> Iterator[tuple[str, str]]:
             continue
         when = answer["description"]
         if when == "Successful Response":  # what FastAPI says where the route says nothing
-            when = "The request was carried out." if status == "200" else "The request was accepted."
+            when = (
+                "The request was carried out." if status == "200" else "The request was accepted."
+            )
         yield f"{status} {' or '.join(map(code, models))}".strip(), when
     if errors:
         yield ", ".join(errors), "An error: see [error codes](error-codes.md#the-http-api)."

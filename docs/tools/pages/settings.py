@@ -65,7 +65,7 @@ def _table(*groups: type[BaseSettings]) -> str:
         ("setting", "default", "what it is"),
         (
             (
-                " or ".join(map(code, _variables(group, name, field))),
+                " or ".join(map(code, variables(group, name, field))),
                 _default(group, field),
                 field.description or "",
             )
@@ -75,7 +75,7 @@ def _table(*groups: type[BaseSettings]) -> str:
     )
 
 
-def _variables(group: type[BaseSettings], name: str, field: FieldInfo) -> list[str]:
+def variables(group: type[BaseSettings], name: str, field: FieldInfo) -> list[str]:
     """The names of a setting in the environment, the one that wins first."""
     alias = field.validation_alias
     if isinstance(alias, AliasChoices):
