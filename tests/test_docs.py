@@ -44,7 +44,7 @@ def test_each_kind_of_wrong_link_is_told(tmp_path: Path) -> None:
 
     assert list(problems(tmp_path)) == [
         f"{tmp_path}/README.md: {DOCS}/b.md#there leads to no heading",
-        f"{tmp_path}/docs/a.md: gone.md leads to no file",
+        f"{tmp_path}/{DOCS}/a.md: gone.md leads to no file",
         f"{tmp_path}/code.py: there is no page {DOCS}/none.md",
         f"{tmp_path}/README.md: no link leads to {DOCS}/lonely.md",
     ]

@@ -20,7 +20,7 @@ MIGRATED, WRITTEN = "sql/*.sql", "sql/schemas/*.sql"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def server(needs_stack: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     with running_postgres(tmp_path_factory.mktemp("schemas")) as running:
         yield running
 
