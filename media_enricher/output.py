@@ -22,7 +22,7 @@ def survive_broken_pipes() -> None:
 
 
 class _Survivor(io.FileIO):
-    def write(self, data: Any, /) -> int | None:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:

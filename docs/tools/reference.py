@@ -21,12 +21,13 @@ PAGES: dict[str, Callable[[], str]] = {
     "metadata-fields.md": metadata_fields.page,
     "error-codes.md": error_codes.page,
 }
+NOTE = "<!-- Written by `make docs`: edit the code, or the template in docs/tools/pages/. -->\n\n"
 
 
 def write(folder: Path = FOLDER) -> None:
     """Write all pages."""
     for name, page in PAGES.items():
-        (folder / name).write_text(page(), encoding="utf-8")
+        (folder / name).write_text(NOTE + page(), encoding="utf-8")
 
 
 def differences(folder: Path = FOLDER) -> str:
@@ -37,7 +38,7 @@ def differences(folder: Path = FOLDER) -> str:
         is_now = file.read_text(encoding="utf-8") if file.exists() else ""
         diff += difflib.unified_diff(
             is_now.splitlines(keepends=True),
-            page().splitlines(keepends=True),
+            (NOTE + page()).splitlines(keepends=True),
             f"docs/reference/{name}",
             f"docs/reference/{name}, by the code",
         )
