@@ -103,16 +103,16 @@ def _section(route: str, operation: Json, schemas: Json) -> str:
             )
         )
     parts.append(_body(operation))
-    parts.append(table(("answer", "when"), _answers(operation["responses"])))
+    parts.append(table(("answer", "when"), _answers(operation["responses"], schemas)))
     return "\n\n".join(part for part in parts if part)
 
 
-def _answers(responses: Json) -> Iterator[tuple[str, str]]:
+def _answers(responses: Json, schemas: Json) -> Iterator[tuple[str, str]]:
     """The answers of a route by status; those of the one shape of errors in one line, the last."""
     errors = []
     for status, answer in sorted(responses.items()):
         models = _models(answer)
-        if models == ["ErrorAnswer"]:
+        if models and all(_is_error(schemas[model]) for model in models):
             errors.append(status)
             continue
         when = answer["description"]
@@ -123,6 +123,11 @@ def _answers(responses: Json) -> Iterator[tuple[str, str]]:
         yield f"{status} {' or '.join(map(code, models))}".strip(), when
     if errors:
         yield ", ".join(errors), "An error: see [error codes](error-codes.md#the-http-api)."
+
+
+def _is_error(model: Json) -> bool:
+    """Whether a model is the one shape of errors."""
+    return model.get("properties", {}).keys() >= {"error", "code"}
 
 
 def _joined(paragraph: str) -> str:
