@@ -127,7 +127,7 @@ def _answers(responses: Json, schemas: Json) -> Iterator[tuple[str, str]]:
 
 def _is_error(model: Json) -> bool:
     """Whether a model is the one shape of errors."""
-    return model.get("properties", {}).keys() >= {"error", "code"}
+    return {"error", "code"} <= set(model.get("properties", ()))
 
 
 def _joined(paragraph: str) -> str:
