@@ -23,7 +23,7 @@ NODE_MODULES := node_modules/.package-lock.json
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-unit coverage test-docker check bench bench-http bench-dask bench-hostile bench-sweep lock dist release clean
+.PHONY: help setup demo up test test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-sweep lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -51,12 +51,18 @@ coverage: setup ## Run the unit tests and say what they cover; fail if it is les
 test-docker: setup ## Build the image and run it in a Docker work pool, with podman: needs root, podman, runc, debootstrap
 	@$(BIN)/python -m pytest tests/docker/work_pool.py $(ARGS)
 
-check: setup ## Lint, formatting, types, import arrows and spelling
+check: setup ## Lint, formatting, types, import arrows, spelling, links, drift of docs/reference/ and of sql/schemas/
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/codespell
+	@$(BIN)/python -m docs.tools.links
+	@$(BIN)/python -m docs.tools.reference --check
+	@$(MAKE) sql-drift
+
+docs: setup ## Write docs/reference/ anew, from the code
+	@$(BIN)/python -m docs.tools.reference
 
 bench: setup ## Measure against a bare loop and a plain script: ARGS="--quick" or "--json FILE"
 	@$(BIN)/python -m tests.bench $(ARGS)

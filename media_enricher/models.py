@@ -105,7 +105,8 @@ class ErrorCode(StrEnum):
     MISLABELLED = "mislabelled"
     """Declared or named as an image, and no image at all (an HTML error page saved as .jpg)."""
     TOO_MANY_PIXELS = "too_many_pixels"
-    """Larger than the limit on pixels: a decompression bomb, or a poster for a wall."""
+    """More than `MEDIA_ENRICHER_MAX_PIXELS` would have to be decoded, or decoding would take more
+    than 360 MB: a decompression bomb, or a poster for a wall."""
     UNSUPPORTED_TYPE = "unsupported_type"
     """A type that has no probe yet. Goes with the status `unsupported`."""
     PROBE_CRASHED = "probe_crashed"
@@ -196,6 +197,7 @@ class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
     error_code: ErrorCode | None = None
     error_message: str | None = None
     kind: Kind = Kind.OTHER
+    """From the content type: `image`, `video`, `audio`, `document` or `other`."""
     content_type: str | None = None
     """The true one, by the bytes, normalised: `image/jpeg`, never `image/jpg`."""
     format: str | None = None
@@ -207,7 +209,9 @@ class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
     orientation: int | None = None
     """EXIF orientation, 1 to 8."""
     frame_count: int | None = None
+    """1 unless the image is animated or has pages."""
     is_animated: bool | None = None
+    """The frames are an animation."""
     has_alpha: bool | None = None
     """The format carries an alpha channel (or a transparent palette entry)."""
     is_opaque: bool | None = None
@@ -223,16 +227,22 @@ class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
     palette: list[str] | None = None
     """Up to six `#rrggbb`, most common first."""
     blurhash: str | None = None
+    """A blurred placeholder, as text."""
     thumbhash: str | None = None
-    """Base64."""
+    """A blurred placeholder that keeps transparency, in Base64."""
     phash: str | None = None
-    """64 bits as 16 hexadecimal digits; hex, for JavaScript's numbers hold 53."""
+    """A perceptual hash, similar for look-alikes: 64 bits as 16 hexadecimal digits (JavaScript's
+    numbers hold 53)."""
     sha256: str | None = None
+    """Of the bytes, as 64 hexadecimal digits: copies have the same."""
     taken_at: datetime | None = None
     """Aware. A capture time without an offset is taken for UTC."""
     camera_make: str | None = None
+    """From EXIF."""
     camera_model: str | None = None
+    """From EXIF."""
     lens: str | None = None
+    """From EXIF."""
     latitude: float | None = None
     """Degrees north; only where locations are turned on."""
     longitude: float | None = None
@@ -240,7 +250,9 @@ class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
     exif: dict[str, Any] | None = None
     """The allowed EXIF tags by their standard names, as JSON values."""
     title: str | None = None
+    """From IPTC, XMP or EXIF."""
     description: str | None = None
+    """From IPTC, XMP or EXIF."""
     tags: list[str] | None = None
     """Keywords of IPTC and XMP, in the order found, without doubles."""
 
@@ -298,6 +310,7 @@ class EnrichRun(msgspec.Struct, kw_only=True):
     status: RunStatus = RunStatus.QUEUED
     total_files: int = 0
     processed_files: int = 0
+    """Succeeded, failed and skipped together."""
     succeeded: int = 0
     failed: int = 0
     skipped: int = 0

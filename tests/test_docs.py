@@ -1,55 +1,21 @@
-"""The pages hold together: links lead somewhere, and settings and commands are all listed."""
+"""The pages hold together: what checks their links and writes the references does so."""
 
 from __future__ import annotations
 
-import re
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
-from pydantic import AliasChoices
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings
 
-from media_enricher.cli import app
-from media_enricher.settings import (
-    DatabaseSettings,
-    GatewaySettings,
-    Settings,
-    SetupSettings,
-    SupabaseSettings,
-)
-from tests.markdown import anchors, broken, links
+from docs.tools import reference
+from docs.tools.attribute_docs import attribute_docs
+from docs.tools.links import ROOT, pages, problems
+from docs.tools.markdown import anchors, broken, links
+from docs.tools.sql_tables import sql_tables
+from docs.tools.tables import table
+from media_enricher.models import Mode
 
-ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-DOCS = sorted((ROOT / "docs").rglob("*.md"))
-READMES = [*sorted((ROOT / "examples").glob("*/README.md")), ROOT / "supabase_local" / "README.md"]
-PAGES = [*sorted(ROOT.glob("*.md")), *DOCS, *READMES]
-SETTINGS = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8").splitlines()
-COMMANDS = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
-
-
-def sources() -> Iterator[Path]:
-    """What git holds beside the pages: comments and messages in it may name one."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in listed.stdout.split("\0"):
-        file = ROOT / name
-        if file.is_file() and file.suffix in {
-            ".py",
-            ".sql",
-            ".toml",
-            ".yaml",
-            ".js",
-            ".html",
-            ".example",
-        }:
-            yield file
+DOCS = "docs"  # apart from the names of pages below, which are of none of ours
 
 
 def test_the_readme_is_short() -> None:
@@ -61,25 +27,27 @@ def test_the_readme_names_the_command(command: str) -> None:
     assert command in README.read_text(encoding="utf-8").splitlines()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_somewhere(page: Path) -> None:
-    assert [wrong for link in links(page) if (wrong := broken(link))] == []
+def test_every_link_leads_somewhere_and_to_every_page() -> None:
+    assert len(pages()) > 25
+    assert list(problems()) == []
 
 
-@pytest.mark.usefixtures("needs_processes")
-def test_every_page_that_code_names_exists() -> None:
-    named = {
-        (file, name)
-        for file in sources()
-        for name in re.findall(r"\bdocs/[\w./-]+\.md\b", file.read_text(encoding="utf-8"))
-    }
-    assert len(named) > 4
-    assert [(file, name) for file, name in sorted(named) if not (ROOT / name).exists()] == []
+def test_each_kind_of_wrong_link_is_told(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "README.md").write_text(f"[a]({DOCS}/a.md) [b]({DOCS}/b.md#there)\n")
+    (tmp_path / "docs" / "a.md").write_text("# A\n[gone](gone.md)\n")
+    (tmp_path / "docs" / "b.md").write_text("# B\n")
+    (tmp_path / "docs" / "lonely.md").write_text("# Lonely\n")
+    (tmp_path / "code.py").write_text(f"# See {DOCS}/none.md, and {DOCS}/a.md.\n")
+    (tmp_path / "node_modules" / "theirs.md").write_text("[gone](gone.md)\n")
 
-
-def test_the_readme_leads_to_every_page() -> None:
-    linked = {link.file for link in links(README)}
-    assert [page for page in DOCS if page not in linked] == []
+    assert list(problems(tmp_path)) == [
+        f"{tmp_path}/README.md: {DOCS}/b.md#there leads to no heading",
+        f"{tmp_path}/{DOCS}/a.md: gone.md leads to no file",
+        f"{tmp_path}/code.py: there is no page {DOCS}/none.md",
+        f"{tmp_path}/README.md: no link leads to {DOCS}/lonely.md",
+    ]
 
 
 def test_anchors_are_those_of_the_forge(tmp_path: Path) -> None:
@@ -105,53 +73,69 @@ def test_a_broken_link_is_told_and_one_in_code_is_none(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "command",
-    typer.main.get_command(app).list_commands(None),  # type: ignore[attr-defined]
-)
-def test_a_command_is_listed(command: str) -> None:
-    assert f"| `media-enricher {command}" in COMMANDS
+def test_the_reference_is_what_the_code_says() -> None:
+    assert reference.differences() == "", "run make docs"
 
 
-def names(group: type[BaseSettings], name: str, field: FieldInfo) -> list[str]:
-    alias = field.validation_alias
-    if isinstance(alias, AliasChoices):
-        return [str(choice) for choice in alias.choices]
-    return [str(alias) if alias else f"{group.model_config.get('env_prefix', '')}{name}".upper()]
+def test_a_reference_that_differs_is_shown_and_written_anew(tmp_path: Path) -> None:
+    reference.write(tmp_path)
+    assert reference.differences(tmp_path) == ""
+
+    page = tmp_path / "cli.md"
+    page.write_text(page.read_text().replace("## media-enricher backfill\n", "## backfill\n"))
+    (tmp_path / "tables.md").unlink()
+
+    lines = reference.differences(tmp_path).splitlines()
+    assert "-## backfill" in lines
+    assert "+## media-enricher backfill" in lines
+    assert "+# Tables" in lines
 
 
-def default(group: type[BaseSettings], field: FieldInfo) -> str:
-    """The default as one would write it into the environment."""
-    if field.is_required():
-        return "for `migrate` only" if group is DatabaseSettings else "required"
-    value: Any = field.default
-    if field.default_factory is not None:
-        return "one per processor"
-    if value is None or value == ():
-        return "not set"
-    if isinstance(value, tuple):
-        return f"`{','.join(value)}`"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+def test_strings_under_attributes_are_read() -> None:
+    assert attribute_docs(Mode)["ALL"] == "Every object."
 
 
-def rows() -> list[str]:
-    """The lines of the tables of settings, as they should be."""
-    return [
-        f"| {' or '.join(f'`{each}`' for each in names(group, name, field))} "
-        f"| {default(group, field)} | {field.description} |"
-        for group in (SupabaseSettings, DatabaseSettings, Settings, GatewaySettings, SetupSettings)
-        for name, field in group.model_fields.items()
+def test_a_cell_holds_whatever_it_is_given() -> None:
+    assert table(("a", "b"), [("x|y", "two\nlines")]) == (
+        "| a | b |\n| --- | --- |\n| x\\|y | two lines |"
+    )
+
+
+def test_tables_are_read_from_their_definitions(tmp_path: Path) -> None:
+    (tmp_path / "10_one.sql").write_text(
+        """
+-- One of
+-- two.
+create table a.one (
+  id uuid primary key default gen_random_uuid(), -- the id's comment
+  path text collate "C" not null,
+  kind text not null default 'x', -- not this one
+  size double precision,
+  constraint one_kind_check
+    check (kind in ('x', 'y')),
+  primary key (id)
+);
+comment on column a.one.kind is
+  'It''s one '
+  'of two.';
+create table a.two (
+  id bigint
+);
+comment on table a.two is 'The other.';
+"""
+    )
+    tables = sql_tables(tmp_path)
+
+    assert {name: each.meaning for name, each in tables.items()} == {
+        "a.one": "One of two.",
+        "a.two": "The other.",
+    }
+    assert [
+        (each.name, each.type, each.meaning, each.choices)
+        for each in tables["a.one"].columns.values()
+    ] == [
+        ("id", "uuid", "The id's comment.", ()),
+        ("path", "text", "", ()),
+        ("kind", "text", "It's one of two.", ("x", "y")),
+        ("size", "double precision", "", ()),
     ]
-
-
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row.split("`")[1])
-def test_a_setting_is_listed_with_its_default_and_its_meaning(row: str) -> None:
-    assert row in SETTINGS, f"docs/reference/settings.md should have this line:\n{row}"
-
-
-def test_no_setting_is_listed_that_does_not_exist() -> None:
-    listed = [line for line in SETTINGS if line.startswith("| `MEDIA_ENRICHER_")]
-
-    assert set(listed) <= set(rows())

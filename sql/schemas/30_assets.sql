@@ -1,25 +1,26 @@
 -- public.media_assets: what is known of each object of a Storage bucket, one row for each.
 
 create table public.media_assets (
-  id uuid primary key default gen_random_uuid(),
-  object_id uuid,
+  id uuid primary key default gen_random_uuid(), -- stays when the object is enriched again
+  object_id uuid, -- the id in storage.objects
   user_id uuid,
-  tenant_id uuid,
+  tenant_id uuid, -- the first folder of the path, if it is a UUID: public.media_tenant_id
   attempts integer not null default 1,
-  enricher_version integer not null,
+  enricher_version integer not null, -- ENRICHER_VERSION of the program that wrote the row
   gone_at timestamptz,
-  bucket text not null,
-  path text collate "C" not null, -- the order of storage.objects' index, so the two can be merged
+  bucket text not null, -- the Storage bucket
+  -- In the order of storage.objects' index, so that the two can be merged.
+  path text collate "C" not null, -- the object's name in its bucket
   etag text,
-  status text not null,
-  depth text not null,
-  error_code text,
-  error_message text,
-  run_id uuid,
-  enriched_at timestamptz not null default now(),
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  size_bytes bigint,
+  status text not null, -- how enriching the object ended
+  depth text not null, -- how much of the object was read: its start, or all of it
+  error_code text, -- why there is no metadata; null where the object is enriched
+  error_message text, -- the same, as a sentence
+  run_id uuid, -- the run that wrote the row last
+  enriched_at timestamptz not null default now(), -- when that run wrote it
+  created_at timestamptz not null default now(), -- when the row was made
+  updated_at timestamptz not null default now(), -- when any column changed last
+  size_bytes bigint, -- the object's size
   declared_content_type text,
   content_type text,
   kind text not null default 'other',

@@ -4,29 +4,29 @@
 
 create table public.media_enrich_runs (
   id uuid primary key, -- that of the Prefect flow run
-  bucket text not null,
-  prefix text not null default '',
+  bucket text not null, -- the Storage bucket
+  prefix text not null default '', -- only objects whose path starts with it
   max_files integer,
-  mode text not null default 'missing',
-  depth text not null default 'full',
-  trigger text not null default 'manual',
-  requested_by text,
-  tenant_id uuid,
-  status text not null default 'queued',
-  total_files integer not null default 0,
+  mode text not null default 'missing', -- which objects the run works on
+  depth text not null default 'full', -- how much of each object it reads
+  trigger text not null default 'manual', -- what started it
+  requested_by text, -- the user's id, or else the role
+  tenant_id uuid, -- the tenant of the prefix
+  status text not null default 'queued', -- how far the run is, or how it ended
+  total_files integer not null default 0, -- objects to do, counted as the run plans
   processed_files integer not null generated always as (succeeded + failed + skipped) stored,
-  succeeded integer not null default 0,
-  failed integer not null default 0,
+  succeeded integer not null default 0, -- objects enriched
+  failed integer not null default 0, -- objects that have an error_code and are not skipped
   skipped integer not null default 0,
-  bytes_read bigint not null default 0,
-  snapshot_path text,
-  error text,
+  bytes_read bigint not null default 0, -- downloaded from Storage
+  snapshot_path text, -- where the run's Parquet files are
+  error text, -- why the run did not complete, as a sentence
   -- When it was asked for, until it begins: never null, or it would sort above every other run.
   started_at timestamptz not null default now(),
-  finished_at timestamptz,
-  heartbeat_at timestamptz,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
+  finished_at timestamptz, -- null until the run has ended
+  heartbeat_at timestamptz, -- the run's last sign of life
+  created_at timestamptz not null default now(), -- when the row was made
+  updated_at timestamptz not null default now(), -- when any column changed last
   flow text not null default 'backfill',
   -- No foreign key: a shard may be recorded before the run that it is a part of.
   parent_run_id uuid,

@@ -3,24 +3,24 @@
 -- media_purge_requests (85_sweeping.sql) deletes what is old.
 
 create table audit.enricher_invocations (
-  id uuid primary key default gen_random_uuid(),
-  invoked_at timestamptz not null default now(),
-  route text not null,
-  caller_role text,
-  user_id uuid,
-  tenant_id uuid,
-  bucket text,
-  prefix text,
-  max_files integer,
-  mode text,
-  depth text,
-  is_allowed boolean not null,
-  http_status integer not null,
-  reason text,
-  run_id uuid,
-  ip_address inet,
-  user_agent text,
-  flow text,
+  id uuid primary key default gen_random_uuid(), -- the request's id
+  invoked_at timestamptz not null default now(), -- when it came
+  route text not null, -- which route of the gateway
+  caller_role text, -- the role that the token proves
+  user_id uuid, -- the user that the token proves, if its id is a UUID
+  tenant_id uuid, -- the user's tenant
+  bucket text, -- as the request has it
+  prefix text, -- as the request has it
+  max_files integer, -- as the request has it (`limit`)
+  mode text, -- as the request has it
+  depth text, -- as the request has it
+  is_allowed boolean not null, -- whether it was
+  http_status integer not null, -- the status of the answer
+  reason text, -- why not, or why no run was started
+  run_id uuid, -- the run that the caller was told of
+  ip_address inet, -- the caller's address
+  user_agent text, -- the caller's program
+  flow text, -- the flow of the run
   path text,
   requested_by text,
   -- The audit counts what would otherwise fill it: a row a minute instead of a row a request.

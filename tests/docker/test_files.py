@@ -16,6 +16,7 @@ import pytest
 import typer
 from prefect_docker.worker import DockerWorker
 
+from docs.tools.pages.settings import variables
 from media_enricher.cli import app
 from media_enricher.settings import (
     DatabaseSettings,
@@ -29,7 +30,6 @@ from media_enricher.setup.resources import POOL
 from tests.docker.conftest import IMAGE
 from tests.docker.podman import ROOT
 from tests.docker.stand_ins import COMPOSE, DOCKERFILE
-from tests.test_docs import names
 
 EXAMPLE = ROOT / "deployments" / ".env.example"
 TEMPLATE = json.loads((ROOT / "deployments" / "work_pools" / "docker.json").read_text())
@@ -87,7 +87,7 @@ def test_every_command_and_every_variable_is_known(services: dict[str, dict[str,
     ours: set[str] = set()
     for group in (SupabaseSettings, DatabaseSettings, Settings, GatewaySettings, SetupSettings):
         for setting, field in group.model_fields.items():
-            ours.update(names(group, setting, field))
+            ours.update(variables(group, setting, field))
     commands = typer.main.get_command(app).list_commands(None)  # type: ignore[attr-defined]
     for name, service in services.items():
         program, command, *_ = service.get("command", ["", ""])

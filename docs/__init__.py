@@ -1,0 +1,1 @@
+"""Pages for people, and `docs.tools`, which writes and checks them."""

@@ -1,0 +1,1 @@
+"""What writes the reference pages and checks all pages. Nothing here needs a server."""
