@@ -59,7 +59,7 @@ def test_an_object_is_asked_for_again_whatever_its_state(gateway: Gateway, bucke
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(run_id)
         deployment = client.read_deployment_by_name("enrich-object/enrich-object")
-    assert run.deployment_id == deployment.id, "a lane of its own"
+    assert run.deployment_id == deployment.id, "a deployment of its own"
 
 
 def test_it_does_not_wait_for_a_backfill_nor_is_it_taken_for_one(

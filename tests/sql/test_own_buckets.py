@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from tests.sql.conftest import Database, Objects, Pipeline, found
-from tests.sql.test_requested_objects import Lane
+from tests.sql.test_requested_objects import RequestedObjects
 from tests.sql.test_run_requests import Desk
 
 
@@ -46,13 +46,13 @@ def test_no_run_is_reserved_in_it(database: Database, own: str) -> None:
     with pytest.raises(asyncpg.InvalidParameterValueError, match=f"the bucket '{own}' holds what"):
         desk.ask()
     with pytest.raises(asyncpg.InvalidParameterValueError):
-        Lane(database, own).ask("result")
+        RequestedObjects(database, own).ask("result")
 
 
 def test_what_was_asked_for_before_it_was_known_is_forgotten(
     database: Database, objects: Objects
 ) -> None:
-    Lane(database, objects.bucket).ask("result")
+    RequestedObjects(database, objects.bucket).ask("result")
     undrained = "select bucket from public.media_undrained_requests() where bucket = $1"
     assert database.column(undrained, objects.bucket) == [objects.bucket]
     database.column(

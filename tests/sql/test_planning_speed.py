@@ -14,7 +14,7 @@ import pytest
 from media_enricher import migrations
 from supabase_local.postgres import SUPERUSER, running_postgres
 from tests.sql.conftest import Database, Objects, Pipeline
-from tests.sql.test_requested_objects import Lane
+from tests.sql.test_requested_objects import RequestedObjects
 
 MANY = 250_000
 _FILL = """
@@ -142,12 +142,12 @@ def test_requested_objects_are_looked_up_singly(
                 where starelid in ('storage.objects'::regclass, 'public.media_assets'::regclass)
                 """
             )
-        lane = Lane(database, many.bucket)
-        lane.ask(*_every_five_hundredth(1), is_forced=True)
-        lane.ask(*_every_five_hundredth(250))
-        assert len(lane.page()) == 1000
-        assert len(lane.pending()) == 500
-        assert database_seconds(database, lane.page) < 0.08
+        requested = RequestedObjects(database, many.bucket)
+        requested.ask(*_every_five_hundredth(1), is_forced=True)
+        requested.ask(*_every_five_hundredth(250))
+        assert len(requested.page()) == 1000
+        assert len(requested.pending()) == 500
+        assert database_seconds(database, requested.page) < 0.08
     finally:
         database.run("rollback")
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.sql.conftest import Database, Objects
-from tests.sql.test_requested_objects import Lane
+from tests.sql.test_requested_objects import RequestedObjects
 from tests.sql.test_run_requests import Desk
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
@@ -106,7 +106,10 @@ def test_undrained_are_the_places_without_a_run(
         )
         return [(row["bucket"], row["prefix"]) for row in found]
 
-    everybody, tenant = Lane(database, objects.bucket), Lane(database, objects.bucket, f"{TENANT}/")
+    everybody, tenant = (
+        RequestedObjects(database, objects.bucket),
+        RequestedObjects(database, objects.bucket, f"{TENANT}/"),
+    )
     assert undrained() == []
     runs.make(status="running")  # a backfill, which does not care who asked for what
     asked = everybody.ask("a.jpg", "b.jpg")
@@ -161,9 +164,9 @@ def test_requests_are_forgotten_after_so_many_days(database: Database, desk: Des
 
 def test_objects_of_a_bucket_that_is_no_more_are_forgotten_at_once(database: Database) -> None:
     purge(database)
-    kept, lost = (Lane(database, Objects(database).bucket) for _ in range(2))
-    for lane in (kept, lost):
-        lane.ask("a.jpg", "b.jpg")
+    kept, lost = (RequestedObjects(database, Objects(database).bucket) for _ in range(2))
+    for requested in (kept, lost):
+        requested.ask("a.jpg", "b.jpg")
     database.run("set storage.can_delete = 'true'")
     database.rows("delete from storage.buckets where id = $1", lost.place[0])
     assert purge(database) == 2
