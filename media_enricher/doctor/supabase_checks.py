@@ -186,8 +186,7 @@ def functions_work(setup: Setup) -> str:
             raise Trouble(
                 f"there is no function public.{function} with the arguments of this version",
                 f"{MIGRATE}. If you have just done that, PostgREST still has the old schema: run "
-                f"the "
-                "SQL `notify pgrst, 'reload schema'`",
+                "the SQL `notify pgrst, 'reload schema'`",
             )
         if answer.code == _NOT_ALLOWED:
             raise Trouble(

@@ -65,8 +65,7 @@ def _unreachable(error: Exception) -> str:
         )
     return (
         f"Cannot use a Prefect server ({reason}). PREFECT_API_URL is not set, and a temporary "
-        f"server "
-        "did not start. Try again, or start one with `prefect server start` and set "
+        "server did not start. Try again, or start one with `prefect server start` and set "
         "PREFECT_API_URL."
     )
 

@@ -136,8 +136,7 @@ class Settings(FromEnvironment):
         default=60.0,
         gt=0,
         description="A run counts as dead after so many seconds without a heartbeat, but not "
-        "before "
-        "six heartbeats are missing.",
+        "before six heartbeats are missing.",
     )
     buckets: CommaSeparated = Field(
         default=(),
@@ -156,8 +155,7 @@ class Settings(FromEnvironment):
         default=90.0,
         gt=0,
         description="The audit log of requests to start runs, and other records of them, are "
-        "deleted "
-        "after so many days.",
+        "deleted after so many days.",
     )
     snapshot: str = Field(
         default="bucket:media-enricher-snapshots",

@@ -43,8 +43,7 @@ class GatewaySettings(FromEnvironment):
         default=4,
         ge=1,
         description="The maximum number of queued or running backfills of one tenant. Users "
-        "without "
-        "a tenant share one such limit, except admins.",
+        "without a tenant share one such limit, except admins.",
     )
     user_active_runs: int = Field(
         default=4,

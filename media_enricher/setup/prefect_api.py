@@ -75,6 +75,5 @@ def _refused(url: str, status: int) -> SetupError:
         return _AwayError(f"Prefect at {url} returned status {status}. See the server's log.")
     return SetupError(
         f"{url} is not a Prefect API (status {status}). Set PREFECT_API_URL to an address that "
-        f"ends "
-        "in /api, for example http://127.0.0.1:4200/api."
+        "ends in /api, for example http://127.0.0.1:4200/api."
     )

@@ -259,7 +259,7 @@ def test_an_admin_starts_a_backfill_and_sees_it_completed(
 def test_a_user_who_is_no_admin_is_told_so(site_stack: LocalStack, visit: Visit, path: str) -> None:
     page = visit(path, site_stack.users.ada)
     start(page, "dashboard-assets")
-    expect(alert(page)).to_contain_text("for admins: users whose app_metadata has user_role")
+    expect(alert(page)).to_contain_text("users whose app_metadata has user_role")
 
 
 @pytest.mark.parametrize("path", [WITH_USERS_TOKEN, THROUGH_SERVER])

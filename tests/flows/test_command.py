@@ -162,8 +162,8 @@ def test_nothing_outlives_it(
 @pytest.mark.parametrize(
     ("environment", "told"),
     [
-        ({"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"}, "names none"),
-        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "check PREFECT_API_URL"),
+        ({"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"}, "PREFECT_API_URL is not set"),
+        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "Check PREFECT_API_URL"),
     ],
     ids=["none that starts in time", "one that does not answer"],
 )

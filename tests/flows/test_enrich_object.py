@@ -1,4 +1,4 @@
-"""The flow for single objects: it does what was asked for, all of it, and whatever interrupts it."""
+"""The flow for single objects: it does what was asked for, all of it, whatever interrupts it."""
 
 from __future__ import annotations
 

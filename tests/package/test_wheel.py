@@ -81,7 +81,9 @@ class Project:
         self.installation = installation
         self.stack = stack
         self.prefect = PrefectApi(prefect.url, prefect.auth_string)
-        self.settings = stack.environment() | prefect.environment() | {"MEDIA_ENRICHER_LANES": "1"}
+        self.settings = (
+            stack.environment() | prefect.environment() | {"MEDIA_ENRICHER_ENGINE_WORKERS": "1"}
+        )
 
     def command(self, *arguments: str) -> str:
         return self.installation.run(self.settings, "media-enricher", *arguments)
@@ -158,9 +160,11 @@ def test_migrate_applies_every_migration(project: Project, migrated: str) -> Non
 
 def test_setup_makes_all_and_finds_it_again(project: Project, set_up: str) -> None:
     for made in ("deployment backfill ", "deployment sweep ", "media-enricher-crash-zombies"):
-        assert any(line.startswith("made ") and made in line for line in set_up.splitlines()), made
+        assert any(line.startswith("created ") and made in line for line in set_up.splitlines()), (
+            made
+        )
 
-    assert "made " not in project.command("setup")
+    assert "created " not in project.command("setup")
 
 
 def test_doctor_finds_all_well(project: Project, set_up: str) -> None:

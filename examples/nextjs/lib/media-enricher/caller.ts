@@ -56,7 +56,7 @@ export function mustBeAdmin(caller: Caller): void {
   throw new Refusal(
     403,
     'not_admin',
-    'Backfills are for admins: users whose app_metadata has user_role (or role) "admin".',
+    'Only admins may start backfills: users whose app_metadata has user_role (or role) "admin".',
   )
 }
 
