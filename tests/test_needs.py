@@ -54,3 +54,15 @@ def test_a_unit_test_is_not_forked() -> None:
 def test_folders_that_are_left_out_are_there(pytestconfig: pytest.Config) -> None:
     tests = pytestconfig.rootpath / "tests"
     assert all((tests / folder).is_dir() for folder in WITHOUT_UNIT_TESTS)
+
+
+@pytest.mark.usefixtures("needs_processes")
+def test_what_only_another_target_runs_is_marked_too() -> None:
+    """`make test` does not collect it, so nothing else would say that a mark is missing."""
+    collected = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-m", UNIT, "tests/docker/work_pool.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert collected.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, collected.stdout

@@ -33,7 +33,7 @@ _THIS_MACHINE = "host.containers.internal"
 
 
 @pytest.fixture(scope="session")
-def engine() -> Podman:
+def engine(needs_processes: None) -> Podman:
     """An engine that has the images."""
     if reason := podman.missing():
         pytest.skip(f"NOTHING OF THE DOCKER WORK POOL IS TESTED: {reason}")
