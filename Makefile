@@ -20,6 +20,9 @@ PACKAGES := $(VENV)/.requirements
 PROJECT := $(VENV)/.project
 NODE_MODULES := node_modules/.package-lock.json
 
+# What the Docker image has of the extras.
+IMAGE_EXTRAS := metrics heif jxl pdf svg video
+
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
@@ -81,7 +84,7 @@ bench-sweep: setup ## Measure a sweep that finds nothing to do for 1,000,000 obj
 
 lock: | $(BIN)/python ## Pin all dependencies in requirements*.txt: ARGS=--upgrade for newer versions
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/$(LOCK) $(ARGS) --extra metrics --output-file requirements.txt
+	@$(BIN)/$(LOCK) $(ARGS) $(IMAGE_EXTRAS:%=--extra %) --output-file requirements.txt
 	@$(BIN)/$(LOCK) $(ARGS) --all-extras --constraints requirements.txt --output-file requirements-dev.txt
 
 dist: setup ## Build the wheel and the sdist into dist/

@@ -220,6 +220,30 @@ class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Pillow's mode: `RGB`, `RGBA`, `L`, `P`, `CMYK`, `I;16`."""
     bit_depth: int | None = None
     """Bits per channel in the file."""
+    page_count: int | None = None
+    """Pages of a document; slides of a presentation."""
+    page_width_points: float | None = None
+    """Of a PDF's first page, as displayed; 72 points are an inch."""
+    page_height_points: float | None = None
+    """Of a PDF's first page, as displayed; 72 points are an inch."""
+    is_encrypted: bool | None = None
+    """A document can't be read without a password."""
+    duration_seconds: float | None = None
+    """Of a video or a sound."""
+    frame_rate: float | None = None
+    """Of a video: frames a second, on average."""
+    bit_rate: int | None = None
+    """Of a video or a sound: bits a second, of all streams together."""
+    video_codec: str | None = None
+    """Lower case, as FFmpeg names it: `h264`, `hevc`, `vp9`, `av1`."""
+    audio_codec: str | None = None
+    """Lower case, as FFmpeg names it: `aac`, `mp3`, `opus`, `flac`, `pcm_s16le`."""
+    audio_channels: int | None = None
+    """Of the first sound stream."""
+    sample_rate_hz: int | None = None
+    """Of the first sound stream: samples a second."""
+    has_audio: bool | None = None
+    """A video has a sound stream."""
     icc_profile: str | None = None
     """The description in the ICC profile: `Display P3`."""
     dominant_color: str | None = None
@@ -236,13 +260,19 @@ class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
     sha256: str | None = None
     """Of the bytes, as 64 hexadecimal digits: copies have the same."""
     taken_at: datetime | None = None
-    """Aware. A capture time without an offset is taken for UTC."""
+    """Aware, to the millisecond. Where `taken_at_offset` is unknown, it is local time taken for
+    UTC."""
+    taken_at_offset: int | None = None
+    """Minutes east of UTC where it was taken; unknown where the file does not say it."""
     camera_make: str | None = None
-    """From EXIF."""
+    """From EXIF, XMP or QuickTime."""
     camera_model: str | None = None
-    """From EXIF."""
+    """From EXIF, XMP or QuickTime."""
     lens: str | None = None
-    """From EXIF."""
+    """From EXIF or XMP."""
+    has_location: bool | None = None
+    """The file says where it was taken: in EXIF, XMP or QuickTime. Stored even where locations are
+    turned off, as it does not say where."""
     latitude: float | None = None
     """Degrees north; only where locations are turned on."""
     longitude: float | None = None
@@ -255,6 +285,28 @@ class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
     """From IPTC, XMP or EXIF."""
     tags: list[str] | None = None
     """Keywords of IPTC and XMP, in the order found, without doubles."""
+    creator: str | None = None
+    """Who made it: photographer, artist or author. Several are separated by `; `."""
+    copyright: str | None = None
+    """The copyright notice."""
+    license_url: str | None = None
+    """Where the licence is, from XMP: Web Statement of Rights, or Creative Commons."""
+    alt_text: str | None = None
+    """Alternative text for people who do not see the picture, from IPTC's XMP."""
+    rating: int | None = None
+    """0 to 5 stars, -1 for rejected, from XMP or EXIF."""
+    digital_source_type: str | None = None
+    """The last part of IPTC's term: `trainedAlgorithmicMedia`, `digitalCapture`."""
+    is_ai_generated: bool | None = None
+    """By `digital_source_type`: made by a trained model, or with one. Unknown without it."""
+    has_content_credentials: bool | None = None
+    """A C2PA manifest is there; whether it is valid is not checked."""
+    text_excerpt: str | None = None
+    """The start of a document's text; only where excerpts are turned on."""
+    labels: list[str] | None = None
+    """Facts by rule, such as `screenshot`, `panorama` or `animated`, in alphabetical order."""
+    warnings: list[str] | None = None
+    """What is wrong with an enriched object, in alphabetical order: `damaged`, `not-read-whole`."""
 
 
 class MediaAsset(Findings, kw_only=True, omit_defaults=True):

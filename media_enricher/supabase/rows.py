@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from media_enricher.models import MediaAsset
 _SMALLINT = 2**15 - 1
 _INTEGER = 2**31 - 1
 _BIGINT = 2**63 - 1
+_ABOVE_ZERO = math.ulp(0.0)
+_MOST = sys.float_info.max
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("size_bytes", 0, _BIGINT),
@@ -28,6 +31,16 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("orientation", 1, 8),
     ("frame_count", 1, _INTEGER),
     ("bit_depth", 1, _SMALLINT),
+    ("page_count", 1, _INTEGER),
+    ("page_width_points", _ABOVE_ZERO, _MOST),
+    ("page_height_points", _ABOVE_ZERO, _MOST),
+    ("duration_seconds", 0, _MOST),
+    ("frame_rate", _ABOVE_ZERO, _MOST),
+    ("bit_rate", 0, _BIGINT),
+    ("audio_channels", 1, _SMALLINT),
+    ("sample_rate_hz", 1, _INTEGER),
+    ("taken_at_offset", -1439, 1439),
+    ("rating", -1, 5),
     ("latitude", -90, 90),
     ("longitude", -180, 180),
 )

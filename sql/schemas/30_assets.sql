@@ -54,6 +54,31 @@ create table public.media_assets (
   -- Text, as Storage has it: with an identity provider of the project's own a user's id may be no
   -- UUID, and user_id has no room for it. user_id is the owner where that is a UUID, else null.
   owner_id text,
+  page_count integer,
+  page_width_points double precision,
+  page_height_points double precision,
+  is_encrypted boolean,
+  duration_seconds double precision,
+  frame_rate double precision,
+  bit_rate bigint,
+  video_codec text,
+  audio_codec text,
+  audio_channels smallint,
+  sample_rate_hz integer,
+  has_audio boolean,
+  taken_at_offset smallint,
+  has_location boolean,
+  creator text,
+  copyright text,
+  license_url text,
+  alt_text text,
+  rating smallint,
+  digital_source_type text,
+  is_ai_generated boolean,
+  has_content_credentials boolean,
+  text_excerpt text,
+  labels text[],
+  warnings text[],
 
   -- Holds all that planning compares, so that a pass over a whole bucket reads this index and not
   -- the rows, which are six times its size.
@@ -83,7 +108,16 @@ create table public.media_assets (
   constraint media_assets_phash_check check (octet_length(phash) = 16),
   constraint media_assets_sha256_check check (octet_length(sha256) = 64),
   constraint media_assets_latitude_check check (latitude between -90 and 90),
-  constraint media_assets_longitude_check check (longitude between -180 and 180)
+  constraint media_assets_longitude_check check (longitude between -180 and 180),
+  constraint media_assets_page_count_check check (page_count > 0),
+  constraint media_assets_page_size_check check (page_width_points > 0 and page_height_points > 0),
+  constraint media_assets_duration_check check (duration_seconds >= 0),
+  constraint media_assets_frame_rate_check check (frame_rate > 0),
+  constraint media_assets_bit_rate_check check (bit_rate >= 0),
+  constraint media_assets_audio_channels_check check (audio_channels > 0),
+  constraint media_assets_sample_rate_check check (sample_rate_hz > 0),
+  constraint media_assets_taken_at_offset_check check (taken_at_offset between -1439 and 1439),
+  constraint media_assets_rating_check check (rating between -1 and 5)
 );
 
 comment on table public.media_assets is
@@ -100,6 +134,14 @@ comment on column public.media_assets.width is 'Pixels, as displayed (orientatio
 comment on column public.media_assets.height is 'Pixels, as displayed (orientation applied).';
 comment on column public.media_assets.phash is '64 bits as 16 hexadecimal digits.';
 comment on column public.media_assets.attempts is 'Runs that tried these very bytes (this etag).';
+comment on column public.media_assets.taken_at_offset is
+  'Minutes east of UTC. Null where it is unknown: then taken_at is local time taken for UTC.';
+comment on column public.media_assets.has_location is
+  'The file says where it was taken. True even where latitude and longitude are not stored.';
+comment on column public.media_assets.labels is 'Facts by rule, such as screenshot or panorama.';
+comment on column public.media_assets.tags is 'Keywords that people wrote.';
+comment on column public.media_assets.warnings is
+  'What is wrong with an enriched object, such as damaged.';
 comment on column public.media_assets.gone_at is
   'When the object was found to be deleted. Null while it exists.';
 
@@ -119,6 +161,10 @@ create index media_assets_phash_idx on public.media_assets (phash)
   where phash is not null;
 create index media_assets_tags_idx on public.media_assets using gin (tags)
   where tags is not null;
+create index media_assets_labels_idx on public.media_assets using gin (labels)
+  where labels is not null;
+create index media_assets_warnings_idx on public.media_assets using gin (warnings)
+  where warnings is not null;
 -- For the question what went wrong in a bucket: the few rows that someone looks for.
 create index media_assets_not_enriched_idx on public.media_assets (bucket, status, path)
   where status <> 'enriched';

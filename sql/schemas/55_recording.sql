@@ -34,9 +34,13 @@ language sql immutable set search_path = '' as $$
   select array[
     'size_bytes', 'declared_content_type', 'content_type', 'format', 'width', 'height',
     'orientation', 'frame_count', 'is_animated', 'has_alpha', 'is_opaque', 'color_mode',
-    'bit_depth', 'icc_profile', 'dominant_color', 'palette', 'blurhash', 'thumbhash', 'phash',
-    'sha256', 'taken_at', 'camera_make', 'camera_model', 'lens', 'latitude', 'longitude',
-    'exif', 'title', 'description', 'tags'
+    'bit_depth', 'page_count', 'page_width_points', 'page_height_points', 'is_encrypted',
+    'duration_seconds', 'frame_rate', 'bit_rate', 'video_codec', 'audio_codec', 'audio_channels',
+    'sample_rate_hz', 'has_audio', 'icc_profile', 'dominant_color', 'palette', 'blurhash',
+    'thumbhash', 'phash', 'sha256', 'taken_at', 'taken_at_offset', 'camera_make', 'camera_model',
+    'lens', 'has_location', 'latitude', 'longitude', 'exif', 'title', 'description', 'tags',
+    'creator', 'copyright', 'license_url', 'alt_text', 'rating', 'digital_source_type',
+    'is_ai_generated', 'has_content_credentials', 'text_excerpt', 'labels', 'warnings'
   ]
 $$;
 

@@ -152,6 +152,14 @@ def test_every_field_comes_back_as_it_was_found(
         camera_make="Écran", camera_model="X", lens="50 mm", latitude=-33.5, longitude=151.25,
         exif={"ISOSpeedRatings": 100, "nested": [1.5, None, {"日本": True}]}, title="T",
         description="D", tags=["sun set", "a,b", 'quote"d'],
+        page_count=3, page_width_points=595.3, page_height_points=841.9, is_encrypted=False,
+        duration_seconds=12.345, frame_rate=29.97, bit_rate=5_000_000, video_codec="h264",
+        audio_codec="aac", audio_channels=2, sample_rate_hz=48_000, has_audio=True,
+        taken_at_offset=-210, has_location=True, creator="A; B", copyright="© 2020 A",
+        license_url="https://creativecommons.org/licenses/by/4.0/", alt_text="A dog.", rating=-1,
+        digital_source_type="trainedAlgorithmicMedia", is_ai_generated=True,
+        has_content_credentials=True, text_excerpt="Once", labels=["landscape"],
+        warnings=["damaged"],
     )  # fmt: skip
     record(assets, str(uuid4()), [complete])
     stored: Any = (
