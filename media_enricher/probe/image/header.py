@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from media_enricher.probe.metadata.blocks import Block
+
 _SWAPPING = frozenset({5, 6, 7, 8})
 
 
@@ -34,6 +36,9 @@ class ImageHeader(msgspec.Struct):
     """Pillow turns a TIFF upright as it decodes."""
     inflated_bytes: int = 0
     """What the packed metadata of a PNG came to so far."""
+    blocks: list[Block] = msgspec.field(default_factory=list)
+    """Metadata as the file holds it: EXIF, XMP, IPTC, Photoshop's resources, C2PA's manifest. A
+    reader hands over each block as it is; `metadata.blocks` recognises it by its bytes."""
     exif: bytes | memoryview | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
