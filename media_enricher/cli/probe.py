@@ -13,12 +13,13 @@ from rich.text import Text
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, err_console, fail
 from media_enricher.models import ENRICHER_VERSION, AssetStatus, Depth, Findings
 from media_enricher.probe import (
-    NeedMoreBytes,
+    MOST_RANGE_BYTES,
     ProbeOptions,
     first_range,
     probe_full,
     probe_header,
 )
+from media_enricher.probe.parts import Parts
 from media_enricher.settings import SettingsError, settings
 
 
@@ -70,9 +71,7 @@ def _options() -> ProbeOptions:
 def _row(file: Path, depth: Depth, options: ProbeOptions) -> dict[str, Any]:
     """The file's columns, in the order of the table; unknown values are left out."""
     declared, _ = mimetypes.guess_type(file.name)
-    found = (
-        _full(file, declared, options) if depth is Depth.FULL else _header(file, declared, options)
-    )
+    found = _found(file, declared, depth, options)
     return {
         "path": str(file),
         "size_bytes": file.stat().st_size,
@@ -83,25 +82,26 @@ def _row(file: Path, depth: Depth, options: ProbeOptions) -> dict[str, Any]:
     }
 
 
-def _full(file: Path, declared: str | None, options: ProbeOptions) -> Findings:
-    return probe_full(
-        file.read_bytes(), path=file.name, declared_content_type=declared, options=options
-    )
-
-
-def _header(file: Path, declared: str | None, options: ProbeOptions) -> Findings:
-    """Read as many bytes as the probe asks for, as the engine does over HTTP."""
-    length = first_range(file.name, declared)
+def _found(file: Path, declared: str | None, depth: Depth, options: ProbeOptions) -> Findings:
+    """Read the bytes that the probe asks for, as the engine does over HTTP."""
+    size = file.stat().st_size
+    most = settings().max_whole_mb * 1024 * 1024
+    reads_whole = depth is Depth.FULL and size <= most
+    probe = probe_full if depth is Depth.FULL else probe_header
     with file.open("rb") as opened:
+        parts = Parts(opened.read(size if reads_whole else first_range(file.name, declared)))
         while True:
-            opened.seek(0)
-            found = probe_header(
-                opened.read(length),
-                size_bytes=file.stat().st_size,
+            found = probe(
+                parts.first,
+                size_bytes=size,
                 path=file.name,
                 declared_content_type=declared,
                 options=options,
+                rest=parts.rest,
+                limit=MOST_RANGE_BYTES,
             )
-            if not isinstance(found, NeedMoreBytes):
+            if isinstance(found, Findings):
                 return found
-            length = found.first_bytes
+            for each in parts.missing(found.ranges):
+                opened.seek(each.start)
+                parts.add(each.start, opened.read(each.stop - each.start))

@@ -17,6 +17,7 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 
@@ -34,7 +35,7 @@ from media_enricher.engine.messages import (
 from media_enricher.engine.outcomes import crashed, outcome_of_failure, outcome_of_findings
 from media_enricher.models import AssetStatus, Depth, ErrorCode, Findings
 from media_enricher.probe import (
-    NeedMoreBytes,
+    NeedRanges,
     ProbeOptions,
     keep_blocks,
     preload,
@@ -151,8 +152,7 @@ def _answer(
         if request.start is None:
             found = _probe_file(request, files.popleft(), options)
         else:
-            data = memory[request.start : request.start + request.length]
-            found = _probe(request, data, options)
+            found = _probe(request, _parts(request, request.start, memory), options)
     except MemoryError:
         found = Findings(
             status=AssetStatus.FAILED,
@@ -164,38 +164,45 @@ def _answer(
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     seconds = time.perf_counter() - started
-    if isinstance(found, NeedMoreBytes):
-        return ProbeAnswer(request.number, _NOTHING, found.first_bytes, seconds)
-    return ProbeAnswer(request.number, _encoded(request, found, seconds), 0, seconds)
+    if isinstance(found, NeedRanges):
+        return ProbeAnswer(request.number, _NOTHING, found.ranges, seconds)
+    return ProbeAnswer(request.number, _encoded(request, found, seconds), [], seconds)
+
+
+def _parts(request: ProbeRequest, start: int, memory: mmap.mmap) -> list[tuple[int, bytes]]:
+    """The parts of the object, out of the shared memory."""
+    parts = []
+    for at, length in request.parts:
+        parts.append((at, memory[start : start + length]))
+        start += length
+    return parts
 
 
 def _probe(
-    request: ProbeRequest, data: bytes | mmap.mmap, options: ProbeOptions
-) -> Findings | NeedMoreBytes:
+    request: ProbeRequest, parts: Sequence[tuple[int, bytes | mmap.mmap]], options: ProbeOptions
+) -> Findings | NeedRanges:
     source = request.object
-    declared = source.declared_content_type or request.content_type
-    if request.depth is Depth.FULL:
-        return probe_full(data, path=source.path, declared_content_type=declared, options=options)
-    size_bytes = request.length if request.size_bytes is None else request.size_bytes
-    return probe_header(
-        data,
-        size_bytes=size_bytes,
+    probe = probe_full if request.depth is Depth.FULL else probe_header
+    (_, first), *rest = parts
+    return probe(
+        first,
+        size_bytes=request.length if request.size_bytes is None else request.size_bytes,
         path=source.path,
-        declared_content_type=declared,
+        declared_content_type=source.declared_content_type or request.content_type,
         options=options,
+        rest=rest,
+        limit=request.limit,
     )
 
 
-def _probe_file(
-    request: ProbeRequest, file: int, options: ProbeOptions
-) -> Findings | NeedMoreBytes:
+def _probe_file(request: ProbeRequest, file: int, options: ProbeOptions) -> Findings | NeedRanges:
     """Probe an object that is too large for the shared memory. Its file is mapped, not read."""
     try:
         with (
             sandbox.more_memory(request.length),
             mmap.mmap(file, request.length, access=mmap.ACCESS_READ) as data,
         ):
-            return _probe(request, data, options)
+            return _probe(request, [(0, data)], options)
     finally:
         os.close(file)
 

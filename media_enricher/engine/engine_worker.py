@@ -22,7 +22,9 @@ from media_enricher.engine.messages import Assignment, Effort, ProbeRequest, enc
 from media_enricher.engine.options import MIB, EngineOptions
 from media_enricher.engine.outcomes import outcome_of_failure
 from media_enricher.models import Depth, ErrorCode, StorageObject
-from media_enricher.probe import first_range
+from media_enricher.probe import MOST_RANGE_BYTES, first_range
+from media_enricher.probe.parts import Parts
+from media_enricher.probe.source import ByteRange
 from media_enricher.supabase.downloads import (
     Download,
     Downloader,
@@ -32,6 +34,8 @@ from media_enricher.supabase.downloads import (
 from media_enricher.supabase.errors import SupabaseError
 
 _ROOM_FOR_UNKNOWN_SIZE = MIB
+_MOST_ROUNDS = 64
+"""Far more than any probe needs: what it asks for grows with what it has."""
 
 
 class Deliver(Protocol):
@@ -57,6 +61,7 @@ class EngineWorker:
         self._limiter = AdaptiveLimiter(options.downloads_per_worker)
         self._budget = ByteBudget(options.worker_memory_bytes)
         self._spool_bytes = min(options.spool_bytes, options.worker_memory_bytes)
+        self._range_bytes = min(MOST_RANGE_BYTES, self._spool_bytes)
         self._decoder = Decoder(options, fork_server)
 
     async def ready(self) -> None:
@@ -107,68 +112,80 @@ class EngineWorker:
             return encode(outcome_of_failure(source, depth, error.code, str(error), effort))
 
     async def _read_full(self, source: StorageObject, effort: Effort) -> bytes | msgspec.Raw:
+        """Read all of an object, or a little of one that is too large for that."""
         room = _ROOM_FOR_UNKNOWN_SIZE if source.size_bytes is None else source.size_bytes
         try:
-            return await self._read_whole(source, effort, room)
+            return await self._read_whole_or_ranges(source, effort, room)
         except LargerThanExpectedError as larger:  # the listing was wrong, or is outdated
             room = larger.size_bytes
         try:
-            return await self._read_whole(source, effort, room)
+            return await self._read_whole_or_ranges(source, effort, room)
         except LargerThanExpectedError:
             raise ObjectChangedError from None
 
-    async def _read_whole(
-        self, source: StorageObject, effort: Effort, room: int, depth: Depth = Depth.FULL
+    async def _read_whole_or_ranges(
+        self, source: StorageObject, effort: Effort, size_bytes: int
     ) -> bytes | msgspec.Raw:
-        room = min(room, self._spool_bytes)
+        if size_bytes > self._options.max_whole_bytes:
+            return await self._read_ranges(source, Depth.FULL, effort, self._range_bytes)
+        room = min(size_bytes, self._spool_bytes)
         share = await self._budget.acquire(room)
         try:
             download = await self._limited(
-                lambda: self._downloader.whole(source, room=room), effort
+                lambda: self._downloader.whole(
+                    source, room=room, most=self._options.max_whole_bytes
+                ),
+                effort,
             )
             with download:
-                answer = await self._probe(source, depth, download, effort)
-            if isinstance(answer, int):
-                return _needs_what_it_had(source, depth, answer, effort)
+                answer = await self._probe(
+                    source, Depth.FULL, download, [(0, download.length)], effort
+                )
+            if isinstance(answer, list):
+                return _needs_what_it_had(source, Depth.FULL, answer, effort)
             return answer
         finally:
             self._budget.release(share)
 
     async def _read_header(self, source: StorageObject, effort: Effort) -> bytes | msgspec.Raw:
-        part = await self._read_part(
-            source, 0, first_range(source.path, source.declared_content_type), effort
-        )
-        if part.size_bytes is None:
-            part.size_bytes = source.size_bytes
-        while True:
-            answer = await self._probe(source, Depth.HEADER, part, effort)
-            if not isinstance(answer, int):
-                return answer
-            held = len(part.data)
-            stop = answer if part.size_bytes is None else min(answer, part.size_bytes)
-            if stop <= held:
-                return _needs_what_it_had(source, Depth.HEADER, answer, effort)
-            if stop > self._spool_bytes:  # a header at the end of a large file
-                return await self._read_whole(source, effort, stop, Depth.HEADER)
-            rest = await self._read_part(source, held, stop, effort, of_etag=part.etag)
-            part.data += rest.data
-            part.length = len(part.data)
+        # Few headers need more than the first range, and then not much more.
+        room = first_range(source.path, source.declared_content_type)
+        return await self._read_ranges(source, Depth.HEADER, effort, room)
 
-    async def _read_part(
-        self,
-        source: StorageObject,
-        start: int,
-        stop: int,
-        effort: Effort,
-        of_etag: str | None = None,
-    ) -> Download:
-        share = await self._budget.acquire(stop)
+    async def _read_ranges(
+        self, source: StorageObject, depth: Depth, effort: Effort, room: int
+    ) -> bytes | msgspec.Raw:
+        """Read the first bytes of an object, and then whatever the probe asks for."""
+        share = await self._budget.acquire(room)
         try:
-            return await self._limited(
-                lambda: self._downloader.part(source, start, stop, of_etag=of_etag), effort
-            )
+            stop = min(first_range(source.path, source.declared_content_type), self._range_bytes)
+            download = await self._read_part(source, ByteRange(0, stop), effort)
+            if download.size_bytes is None:
+                download.size_bytes = source.size_bytes
+            parts = Parts(download.data)
+            rounds = 0
+            while True:
+                download.data, download.length = parts.joined, parts.length
+                answer = await self._probe(source, depth, download, parts.layout, effort)
+                if not isinstance(answer, list):
+                    return answer
+                rounds += 1
+                missing = parts.missing(answer)
+                if not missing or rounds == _MOST_ROUNDS:
+                    return _needs_what_it_had(source, depth, answer, effort)
+                for each in missing:
+                    more = await self._read_part(source, each, effort, of_etag=download.etag)
+                    parts.add(each.start, more.data)
         finally:
             self._budget.release(share)
+
+    async def _read_part(
+        self, source: StorageObject, wanted: ByteRange, effort: Effort, of_etag: str | None = None
+    ) -> Download:
+        return await self._limited(
+            lambda: self._downloader.part(source, wanted.start, wanted.stop, of_etag=of_etag),
+            effort,
+        )
 
     async def _limited(
         self, request: Callable[[], Awaitable[Download]], effort: Effort
@@ -196,15 +213,22 @@ class EngineWorker:
                 self._limiter.release()
 
     async def _probe(
-        self, source: StorageObject, depth: Depth, download: Download, effort: Effort
-    ) -> msgspec.Raw | int:
-        """Have bytes decoded. Returns an encoded outcome, or how many first bytes it needs."""
+        self,
+        source: StorageObject,
+        depth: Depth,
+        download: Download,
+        parts: list[tuple[int, int]],
+        effort: Effort,
+    ) -> msgspec.Raw | list[ByteRange]:
+        """Have bytes decoded. Returns an encoded outcome, or the bytes that are needed as well."""
         request = ProbeRequest(
             number=0,
             depth=depth,
             object=source,
             start=None,
             length=download.length,
+            parts=parts,
+            limit=self._range_bytes,
             size_bytes=download.size_bytes,
             etag=download.etag,
             content_type=download.content_type,
@@ -213,10 +237,13 @@ class EngineWorker:
         )
         answer = await self._decoder.probe(request, download.data, download.file)
         effort.probe_seconds += answer.probe_seconds
-        return answer.first_bytes or answer.outcome
+        return answer.ranges or answer.outcome
 
 
-def _needs_what_it_had(source: StorageObject, depth: Depth, answer: int, effort: Effort) -> bytes:
-    """The outcome of an object whose probe asks for bytes that it had: a bug of the probe."""
-    message = f"the probe asked for the first {answer:,} bytes, although it had them"
+def _needs_what_it_had(
+    source: StorageObject, depth: Depth, ranges: list[ByteRange], effort: Effort
+) -> bytes:
+    """The outcome of an object whose probe does not stop asking for bytes: a bug of the probe."""
+    asked = ", ".join(f"{each.start:,} to {each.stop:,}" for each in ranges)
+    message = f"the probe asked again and again for bytes of the object, at last for {asked}"
     return encode(outcome_of_failure(source, depth, ErrorCode.PROBE_CRASHED, message, effort))

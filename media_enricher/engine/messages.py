@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from media_enricher.models import Depth, Outcome, StorageObject
+from media_enricher.probe.source import ByteRange
 
 REPORT = struct.Struct("=ii")
 """The fork server's report of a decoder: its process id and its wait status, -1 when it starts."""
@@ -58,10 +59,12 @@ class ProbeRequest(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         number: the worker's name for this request.
-        depth: header: the bytes are the first of the object's.
+        depth: how much of it was to be read.
         object: what was to be read.
         start: where in the shared memory the bytes begin; None if they come as a file.
         length: how many bytes there are.
+        parts: (start in the object, length) of each part of those bytes, which follow each other.
+        limit: the most bytes of the object that the decoder may ask for in all.
         size_bytes: of the whole object, where it is known.
         etag: of the response that brought the bytes.
         content_type: of that response, too.
@@ -74,6 +77,8 @@ class ProbeRequest(msgspec.Struct, frozen=True, array_like=True):
     object: StorageObject
     start: int | None
     length: int
+    parts: list[tuple[int, int]]
+    limit: int
     size_bytes: int | None
     etag: str | None
     content_type: str | None
@@ -87,13 +92,13 @@ class ProbeAnswer(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         number: of the request.
         outcome: an encoded `Outcome`, or an encoded None if there is none yet.
-        first_bytes: how many of the object's first bytes are needed; 0 if there is an outcome.
+        ranges: the bytes of the object that are needed as well; none if there is an outcome.
         probe_seconds: how long the decoder took for it.
     """
 
     number: int
     outcome: msgspec.Raw
-    first_bytes: int = 0
+    ranges: list[ByteRange] = []
     probe_seconds: float = 0.0
 
 

@@ -1,9 +1,9 @@
 """The probe: bytes of an object in, its metadata out. Pure, thread-safe, and it never raises.
 
-`probe_header` takes the first bytes and decodes no pixels; `probe_full` takes them all. Either
-finds the true type by the bytes (`sniff`) and hands over to the probe of that kind (`image`; the
-next kind is one more folder beside it, and a branch in `_probe_kind`). Files that can't be read end
-in a named `error_code` with whatever was found before.
+`probe_header` decodes no pixels and reads little; `probe_full` takes all there is. Either finds the
+true type by the bytes (`sniff`) and hands over to the probe of that kind: a package beside this
+module, named in `_PROBES`. A probe that needs more bytes than it was given says which
+(`NeedRanges`). Files that can't be read end in a named `error_code` with whatever was found before.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import hashlib
 import io
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 from PIL import Image
 
-from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
+from media_enricher.models import AssetStatus, Depth, ErrorCode, Findings, Kind
 from media_enricher.probe import image
 from media_enricher.probe.content_types import (
     kind_of,
@@ -29,13 +30,15 @@ from media_enricher.probe.image.memory import keep_blocks
 from media_enricher.probe.sniff import sniff
 from media_enricher.probe.source import (
     Buffer,
+    ByteRange,
     MoreBytesError,
     ProbeOptions,
     Window,
 )
 
 __all__ = [
-    "NeedMoreBytes",
+    "MOST_RANGE_BYTES",
+    "NeedRanges",
     "ProbeOptions",
     "first_range",
     "keep_blocks",
@@ -47,6 +50,10 @@ __all__ = [
 _SNIFFED_BYTES = 4096
 _LEAST_SNIFFED_BYTES = 512
 _KIB = 1024
+MOST_RANGE_BYTES = 15 * 1024 * _KIB
+"""Of an object that is read in parts; together with what a server sends too much, 16 MB."""
+NOT_READ_WHOLE = "not-read-whole"
+"""The warning of an object that is too large to be read whole: it has no hash."""
 
 _FIRST_RANGES = {
     "image/jpeg": 64 * _KIB,  # EXIF with its thumbnail, ICC and XMP stand before the size
@@ -58,10 +65,10 @@ _FIRST_RANGE = 16 * _KIB
 logger = logging.getLogger(__name__)
 
 
-class NeedMoreBytes(msgspec.Struct, frozen=True):
-    """The header goes on behind the bytes given: ask again with a larger first range."""
+class NeedRanges(msgspec.Struct, frozen=True):
+    """More bytes are needed: ask again with these as well, and with all that was given before."""
 
-    first_bytes: int
+    ranges: list[ByteRange]
 
 
 def first_range(path: str, declared_content_type: str | None) -> int:
@@ -77,8 +84,10 @@ def probe_header(
     path: str,
     declared_content_type: str | None,
     options: ProbeOptions,
-) -> Findings | NeedMoreBytes:
-    """What the first bytes of an object say.
+    rest: Sequence[tuple[int, Buffer]] = (),
+    limit: int | None = None,
+) -> Findings | NeedRanges:
+    """What a few bytes of an object say.
 
     Args:
         data: the first `len(data)` bytes.
@@ -86,43 +95,80 @@ def probe_header(
         path: the object's name, of which only the extension matters.
         declared_content_type: as Storage has it.
         options: what to keep, and the limits.
+        rest: parts further on that were asked for, as (start, bytes), in order.
+        limit: the most bytes that may be asked for in all; each kind has a limit of its own, too.
 
     Returns:
-        Findings, or how many bytes from the start are needed to know size and orientation. With
-        the whole object in hand it never asks.
+        Findings, or the bytes that are needed to know size and orientation. With the whole object
+        in hand it never asks.
     """
-    window = Window(data, size_bytes)
-    try:
-        return _probe(window, path, declared_content_type, options, image.probe_header)
-    except MoreBytesError as more:
-        return NeedMoreBytes(more.first_bytes)
+    window = Window(data, size_bytes, rest, limit)
+    return _probe(window, Depth.HEADER, path, declared_content_type, options)
 
 
 def probe_full(
-    data: Buffer, *, path: str, declared_content_type: str | None, options: ProbeOptions
-) -> Findings:
-    """What all the bytes of an object say, the pixels of an image and the hash included."""
-    window = Window(data, len(data))
-    findings = _probe(window, path, declared_content_type, options, image.probe_full)
-    if window.size:
+    data: Buffer,
+    *,
+    path: str,
+    declared_content_type: str | None,
+    options: ProbeOptions,
+    size_bytes: int | None = None,
+    rest: Sequence[tuple[int, Buffer]] = (),
+    limit: int | None = None,
+) -> Findings | NeedRanges:
+    """What all the bytes of an object say, the pixels of an image and the hash included.
+
+    Args:
+        data: all bytes; of an object that is too large to be read whole, the first.
+        path: as for `probe_header`.
+        declared_content_type: as for `probe_header`.
+        options: as for `probe_header`.
+        size_bytes: of the whole object, where `data` is not all of it.
+        rest: as for `probe_header`.
+        limit: as for `probe_header`.
+
+    Returns:
+        Findings, which say `not-read-whole` where that is so, or the bytes that are needed. With
+        the whole object in hand it never asks.
+    """
+    window = Window(data, size_bytes, rest, limit)
+    findings = _probe(window, Depth.FULL, path, declared_content_type, options)
+    if isinstance(findings, NeedRanges):
+        return findings
+    if not window.is_complete:
+        findings.warnings = sorted({*(findings.warnings or ()), NOT_READ_WHOLE})
+    elif window.size:
         findings.sha256 = hashlib.sha256(data).hexdigest()
     return findings
 
 
-_ImageProbe = Callable[[Window, str, ProbeOptions], Findings]
+class _Probe(Protocol):
+    """The probe of a kind: a package beside this module."""
+
+    def supports(self, content_type: str, /) -> bool:
+        """Whether it reads this type."""
+
+    def probe_header(self, window: Window, content_type: str, options: ProbeOptions, /) -> Findings:
+        """What the header says. It may raise `MoreBytesError`."""
+
+    def probe_full(self, window: Window, content_type: str, options: ProbeOptions, /) -> Findings:
+        """What all of it says. It may raise `MoreBytesError` where the window is not complete."""
+
+
+_PROBES: tuple[_Probe, ...] = (image,)
 
 
 def _probe(
     window: Window,
+    depth: Depth,
     path: str,
     declared_content_type: str | None,
     options: ProbeOptions,
-    probe_image: _ImageProbe,
-) -> Findings:
+) -> Findings | NeedRanges:
     try:
-        return _probe_kind(window, path, declared_content_type, options, probe_image)
-    except MoreBytesError:
-        raise
+        return _probe_kind(window, depth, path, declared_content_type, options)
+    except MoreBytesError as more:
+        return NeedRanges([more.wanted])
     except Exception as crash:
         # A mistake of ours must cost one row, not the batch it came in; the row tells of it.
         logger.exception("The probe crashed on %s", path)
@@ -135,10 +181,10 @@ def _probe(
 
 def _probe_kind(
     window: Window,
+    depth: Depth,
     path: str,
     declared_content_type: str | None,
     options: ProbeOptions,
-    probe_image: _ImageProbe,
 ) -> Findings:
     if not window.size:
         return Findings(
@@ -150,8 +196,10 @@ def _probe_kind(
     window.read(0, min(window.size, _LEAST_SNIFFED_BYTES))
     head = bytes(window.data[:_SNIFFED_BYTES])
     content_type = sniff(head, path, declared_content_type)
-    if content_type and image.supports(content_type):
-        return probe_image(window, content_type, options)
+    for probe in _PROBES:
+        if content_type and probe.supports(content_type):
+            read = probe.probe_header if depth is Depth.HEADER else probe.probe_full
+            return read(window, content_type, options)
     return _without_probe(content_type, path, declared_content_type)
 
 

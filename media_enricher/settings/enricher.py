@@ -116,6 +116,12 @@ class Settings(FromEnvironment):
             "need more than 360 MB of memory are not decoded."
         ),
     )
+    max_whole_mb: int = Field(
+        default=256,
+        ge=1,
+        description="Objects above this size, in MiB, are never read whole: `full` depth reads up "
+        "to 15 MiB of them, `sha256` stays null, and `warnings` has `not-read-whole`.",
+    )
     failure_threshold: float = Field(
         default=0.1,
         ge=0,

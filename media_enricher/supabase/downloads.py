@@ -83,7 +83,7 @@ class ObjectChangedError(SupabaseError):
 
 
 class LargerThanExpectedError(Exception):
-    """The object is larger than the memory set aside for it. Nothing of it was read."""
+    """The object is larger than what it was to take. What was read of it is gone."""
 
     def __init__(self, size_bytes: int) -> None:
         super().__init__(f"the object has {size_bytes:,} bytes")
@@ -172,28 +172,30 @@ class Downloader:
                 raise ObjectChangedError
             return await answer.cut(start, stop)
 
-    async def whole(self, wanted: StorageObject, *, room: int) -> Download:
+    async def whole(self, wanted: StorageObject, *, room: int, most: int) -> Download:
         """All of an object: in memory, or in a temporary file above `spool_bytes`.
 
         Args:
             wanted: the object.
             room: the bytes of memory that the caller has reserved for it.
+            most: a larger object is not read.
 
         Raises:
-            LargerThanExpectedError: it needs more memory than `room`.
+            LargerThanExpectedError: it has more than `most` bytes, or needs more memory than
+                `room`.
             SupabaseError: there is no such object, no response, an incomplete one, or one that is
                 not the object.
         """
-        return await self._trusted(wanted, await self._whole(wanted, room))
+        return await self._trusted(wanted, await self._whole(wanted, room, most))
 
-    async def _whole(self, wanted: StorageObject, room: int) -> Download:
+    async def _whole(self, wanted: StorageObject, room: int, most: int) -> Download:
         async with self._get(wanted) as answer:
             length = answer.length
             if length is None:
-                return await answer.spooled(in_memory=room)
-            if length > self._spool_bytes:
-                return await answer.spooled(in_memory=0)
-            if length > room:
+                return await answer.spooled(in_memory=room, most=most)
+            if self._spool_bytes < length <= most:
+                return await answer.spooled(in_memory=0, most=most)
+            if length > min(room, most):
                 raise LargerThanExpectedError(length)
             data = await answer.read_all()
             return answer.download(data, len(data))
@@ -323,11 +325,17 @@ class _Answer:
             raise ObjectChangedError
         return self.download(bytes(data[start:stop]), size)
 
-    async def spooled(self, in_memory: int) -> Download:
-        """The body, through a temporary file that is in memory while it is small."""
+    async def spooled(self, in_memory: int, most: int) -> Download:
+        """The body, through a temporary file that is in memory while it is small.
+
+        Raises:
+            LargerThanExpectedError: more than `most` bytes came; they may have been not all.
+        """
         with tempfile.SpooledTemporaryFile(max_size=max(1, in_memory)) as file:  # 0: no limit
             async for piece in self._response.content.iter_chunked(_PIECE_BYTES):
                 _write(file, piece)
+                if file.tell() > most:
+                    raise LargerThanExpectedError(file.tell())
             size = file.tell()
             file.seek(0)
             if size <= max(1, in_memory):

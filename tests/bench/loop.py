@@ -18,12 +18,13 @@ from yarl import URL
 
 from media_enricher.models import Depth, Findings, StorageObject
 from media_enricher.probe import (
-    NeedMoreBytes,
     ProbeOptions,
     first_range,
     probe_full,
     probe_header,
 )
+from media_enricher.probe.parts import Parts
+from media_enricher.probe.source import ByteRange
 from media_enricher.settings import DEFAULT_EXIF_TAGS
 from media_enricher.supabase.urls import object_url
 from tests.bench.job import Done, Job, main
@@ -86,12 +87,14 @@ async def _full(
     data = await _get(session, url)
 
     def probe() -> Findings:
-        return probe_full(
+        findings = probe_full(
             data,
             path=each.path,
             declared_content_type=each.declared_content_type,
             options=OPTIONS,
         )
+        assert isinstance(findings, Findings)  # it has all bytes
+        return findings
 
     if len(data) < IN_A_THREAD_BYTES:
         return probe()
@@ -102,23 +105,25 @@ async def _header(
     session: aiohttp.ClientSession, url: URL, each: StorageObject, _decoder: ThreadPoolExecutor
 ) -> Findings:
     size = each.size_bytes or 0
-    wanted = first_range(each.path, each.declared_content_type)
+    first = min(first_range(each.path, each.declared_content_type), size)
+    parts = Parts(await _get(session, url, ByteRange(0, first)))
     while True:
-        data = await _get(session, url, first=min(wanted, size))
         findings = probe_header(
-            data,
+            parts.first,
             size_bytes=size,
             path=each.path,
             declared_content_type=each.declared_content_type,
             options=OPTIONS,
+            rest=parts.rest,
         )
-        if not isinstance(findings, NeedMoreBytes):
+        if isinstance(findings, Findings):
             return findings
-        wanted = findings.first_bytes
+        for missing in parts.missing(findings.ranges):
+            parts.add(missing.start, await _get(session, url, missing))
 
 
-async def _get(session: aiohttp.ClientSession, url: URL, first: int | None = None) -> bytes:
-    headers = {"Range": f"bytes=0-{first - 1}"} if first else None
+async def _get(session: aiohttp.ClientSession, url: URL, part: ByteRange | None = None) -> bytes:
+    headers = {"Range": f"bytes={part.start}-{part.stop - 1}"} if part and part.stop else None
     async with session.get(url, headers=headers) as answer:
         answer.raise_for_status()
         return await answer.read()

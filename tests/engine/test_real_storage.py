@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import httpx
+import msgspec
 import psutil
 import pytest
 
@@ -170,3 +171,27 @@ class PeakMemory:
             info.rss - info.shared
             for info in (psutil.Process(pid).memory_info() for pid in self._pids)
         )
+
+
+@pytest.mark.parametrize("knows_size", [True, False])
+def test_what_is_too_large_to_be_read_whole_costs_a_few_ranges(
+    knows_size: bool,
+    stack: LocalStack,
+    supabase_environment: dict[str, str],
+    make_bucket: Callable[[], str],
+    put_real: Put,
+    listing: Callable[[str], list[StorageObject]],
+) -> None:
+    bucket = make_bucket()
+    put_real(bucket, "poster.png", png(11) + bytes(3 * MIB))
+    (poster,) = listing(bucket)
+    if not knows_size:  # as some listings have it
+        poster = msgspec.structs.replace(poster, size_bytes=None)
+    options = EngineOptions.from_settings(settings(), supabase_settings())
+    with EnrichPool(msgspec.structs.replace(options, max_whole_bytes=2 * MIB)) as pool:
+        (outcome,) = pool.enrich([poster], Depth.FULL)
+    assert outcome is not None
+    asset = outcome.asset
+    assert (asset.status, asset.width, asset.depth) == (AssetStatus.ENRICHED, 11, Depth.FULL)
+    assert (asset.sha256, asset.blurhash, asset.warnings) == (None, None, ["not-read-whole"])
+    assert outcome.bytes_read < MIB

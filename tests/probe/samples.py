@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from media_enricher.models import Findings
-from media_enricher.probe import NeedMoreBytes, ProbeOptions, first_range, probe_full, probe_header
+from media_enricher.probe import ProbeOptions, first_range, probe_full, probe_header
+from media_enricher.probe.parts import Parts
 from media_enricher.settings import DEFAULT_EXIF_TAGS
 
 OPTIONS = ProbeOptions(max_pixels=100_000_000, location=False, exif_tags=DEFAULT_EXIF_TAGS)
@@ -78,6 +79,7 @@ def full(
 ) -> Findings:
     """Probe in full depth; what comes back must be JSON."""
     findings = probe_full(data, path=path, declared_content_type=declared, options=options)
+    assert isinstance(findings, Findings)
     assert msgspec.json.decode(msgspec.json.encode(findings), type=Findings) == findings
     return findings
 
@@ -91,17 +93,20 @@ def header(
     first: int | None = None,
 ) -> tuple[Findings, int]:
     """Probe in header depth, reading on as asked; the findings, and how many bytes it took."""
-    length = first or first_range(path, declared)
+    parts = Parts(data[: first or first_range(path, declared)])
     while True:
         found = probe_header(
-            data[:length],
+            parts.first,
             size_bytes=len(data),
             path=path,
             declared_content_type=declared,
             options=options,
+            rest=parts.rest,
         )
         if isinstance(found, Findings):
-            return found, min(length, len(data))
-        assert isinstance(found, NeedMoreBytes)
-        assert length < found.first_bytes <= len(data), "it asks for what it has, or what is not"
-        length = found.first_bytes
+            return found, parts.length
+        missing = parts.missing(found.ranges)
+        assert missing, "it asks for what it has"
+        for each in missing:
+            assert each.stop <= len(data), "it asks for what is not there"
+            parts.add(each.start, data[each.start : each.stop])

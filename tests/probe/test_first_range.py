@@ -44,7 +44,7 @@ def test_a_tiff_that_ends_with_its_directory_is_read_on() -> None:
     assert length > first_range("a.tif", None)
 
 
-def test_behind_the_bound_size_stays_unknown_rather_than_reading_for_ever() -> None:
+def test_a_directory_far_behind_is_read_where_it_is() -> None:
     data = saved(Image.new("RGB", (2400, 2000), "red"), "tiff", compression=None)
     moved = bytearray(data + bytes(9_000_000))
     # The directory is copied to the end, 23 MB on.
@@ -52,9 +52,18 @@ def test_behind_the_bound_size_stays_unknown_rather_than_reading_for_ever() -> N
     moved += data[at : at + 1_000]
     moved[4:8] = (len(moved) - 1_000).to_bytes(4, "little")
     found, length = header(bytes(moved), path="a.tif")
+    assert (found.width, found.height) == (2400, 2000)
+    assert length < 200_000
+
+
+def test_behind_the_bound_size_stays_unknown_rather_than_reading_for_ever() -> None:
+    plain = saved(photograph(), "jpeg")
+    segment = b"\xff\xe5\xff\xff" + bytes(65533)
+    data = plain[:2] + segment * 160 + plain[2:]
+    found, length = header(data, path="a.jpg")
     assert length < 9_000_000
     assert found.status is AssetStatus.ENRICHED
-    assert (found.content_type, found.width) == ("image/tiff", None)
+    assert (found.content_type, found.width) == ("image/jpeg", None)
 
 
 def test_what_stands_behind_the_range_is_left_open_not_denied() -> None:

@@ -54,8 +54,12 @@ def downloading(stack: LocalStack, use: Callable[[Downloader], Any], key: str | 
     return asyncio.run(run())
 
 
-def whole(stack: LocalStack, wanted: StorageObject, room: int = MIB, **more: Any) -> Download:
-    answer = downloading(stack, lambda downloader: downloader.whole(wanted, room=room), **more)
+def whole(
+    stack: LocalStack, wanted: StorageObject, room: int = MIB, most: int = 2**40, **more: Any
+) -> Download:
+    answer = downloading(
+        stack, lambda downloader: downloader.whole(wanted, room=room, most=most), **more
+    )
     assert isinstance(answer, Download)
     return answer
 

@@ -48,7 +48,7 @@ _NOT_DECODED = {"heic", "heif"}
 _NOT_DRAWN = {"svg"}
 
 MAX_HEADER_BYTES = 8 * 1024 * 1024
-"""The furthest that a header probe reads on. Behind that, what is not known stays unknown."""
+"""The most that a header probe reads. What is not known by then stays unknown."""
 
 
 def supports(content_type: str) -> bool:
@@ -62,14 +62,14 @@ def probe_header(window: Window, content_type: str, options: ProbeOptions) -> Fi
     Raises:
         MoreBytesError: size or orientation lie further on.
     """
-    findings, _ = _read(window, content_type, options, is_final=False)
+    findings, _ = _read(window, content_type, options)
     return findings
 
 
 def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Findings:
-    """What the header and the pixels give."""
-    findings, header = _read(window, content_type, options, is_final=True)
-    if findings.status is not AssetStatus.ENRICHED:
+    """What the header and the pixels give; of an object that is not read whole, the header."""
+    findings, header = _read(window, content_type, options)
+    if findings.status is not AssetStatus.ENRICHED or not window.is_complete:
         return findings
     try:
         _check(window, header)
@@ -86,9 +86,7 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
     return findings
 
 
-def _read(
-    window: Window, content_type: str, options: ProbeOptions, *, is_final: bool
-) -> tuple[Findings, ImageHeader]:
+def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Findings, ImageHeader]:
     name, reader = _FORMATS[content_type]
     header = ImageHeader(format=name)
     findings = Findings(
@@ -97,7 +95,7 @@ def _read(
     try:
         reader(window, header)
     except MoreBytesError as more:
-        if not is_final and window.held < more.first_bytes <= MAX_HEADER_BYTES:
+        if window.may_ask(more, MAX_HEADER_BYTES):
             raise
     except UnreadableError as unreadable:
         _fail(findings, unreadable)

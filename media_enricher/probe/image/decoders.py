@@ -13,7 +13,6 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from PIL import (
     AvifImagePlugin,
@@ -36,7 +35,13 @@ from PIL import (
 )
 
 from media_enricher.models import ErrorCode
-from media_enricher.probe.source import Buffer, UnreadableError
+from media_enricher.probe.source import (
+    Buffer,
+    MoreBytesError,
+    UnreadableError,
+    Window,
+    WindowFile,
+)
 
 # What Pillow warns of either ends in an error code or does not show.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -66,49 +71,26 @@ _TRUNCATION_PHRASES = ("truncated", "end of file", "eof", "unexpected end", "not
 _UNKNOWN_PHRASES = ("unsupported", "unimplemented", "unknown pixel mode")
 
 
-def open_image(name: str, data: Buffer) -> ImageFile.ImageFile:
+def open_image(name: str, data: Buffer | Window) -> ImageFile.ImageFile:
     """Open an image of a known format; its pixels are not decoded yet.
 
     Raises:
         UnreadableError: the decoder does not accept it.
+        MoreBytesError: it reads what a window does not hold.
     """
     with refusals(name):
         return _PLUGINS[name](file_of(data))
 
 
-def file_of(data: Buffer) -> io.BytesIO | io.BufferedReader:
+def file_of(data: Buffer | Window) -> io.BytesIO | io.BufferedReader:
     """The bytes as a file. `bytes` are shared; a mapped file, which is large, is not read whole."""
+    if isinstance(data, Window) and data.is_complete:
+        data = data.data
     if isinstance(data, mmap.mmap):
-        return io.BufferedReader(_MappedFile(data))
+        data = Window(data)
+    if isinstance(data, Window):
+        return io.BufferedReader(WindowFile(data))
     return io.BytesIO(data)
-
-
-class _MappedFile(io.RawIOBase):
-    """Reads a mapped file from a position of its own."""
-
-    def __init__(self, data: mmap.mmap) -> None:
-        self._data = data
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._data)}[whence]
-        self._at = max(0, start + offset)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        piece = self._data[self._at : self._at + len(buffer)]
-        buffer[: len(piece)] = piece
-        self._at += len(piece)
-        return len(piece)
 
 
 @contextmanager
@@ -120,6 +102,8 @@ def refusals(name: str) -> Iterator[None]:
     """
     try:
         yield
+    except MoreBytesError:
+        raise
     except Image.DecompressionBombError as bomb:
         raise UnreadableError(ErrorCode.TOO_MANY_PIXELS, f"{name}: {_sentence(bomb)}") from None
     except MemoryError:

@@ -10,7 +10,7 @@ from media_enricher.models import ErrorCode
 from media_enricher.probe.image import memory, netpbm
 from media_enricher.probe.image.decoders import open_image
 from media_enricher.probe.image.header import ImageHeader
-from media_enricher.probe.source import MoreBytesError, UnreadableError, Window
+from media_enricher.probe.source import UnreadableError, Window
 
 _BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
 _WIDTH, _HEIGHT, _BITS_PER_SAMPLE, _ORIENTATION = 256, 257, 258, 274
@@ -33,14 +33,14 @@ def read(window: Window, header: ImageHeader) -> None:
     if header.format == "ppm":
         netpbm.check(window.data)
     try:
-        with open_image(header.format, window.data) as image:
+        with open_image(header.format, window) as image:
             _describe(image, header)
             if header.format == "tiff":
                 _describe_tiff(image, window, header)
     except UnreadableError:
         if window.is_complete:
             raise
-        raise MoreBytesError(min(window.size, 4 * window.held)) from None
+        window.miss(min(window.size, 4 * window.held))
 
 
 def _describe(image: Image.Image, header: ImageHeader) -> None:

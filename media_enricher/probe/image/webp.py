@@ -6,7 +6,7 @@ import struct
 
 from media_enricher.models import ErrorCode
 from media_enricher.probe.image.header import ImageHeader
-from media_enricher.probe.source import MORE, MoreBytesError, UnreadableError, Window
+from media_enricher.probe.source import UnreadableError, Window
 
 _CHUNK = struct.Struct("<4sI")
 _ALPHA, _EXIF, _ANIMATION = 0x10, 0x08, 0x02
@@ -76,7 +76,7 @@ def _further_chunks(window: Window, header: ImageHeader) -> None:
         header.frame_count, header.is_animated = max(frames, 1), frames > 1
     if header.has_exif and header.exif is None and not window.is_complete:
         # The orientation stands behind the pixels; ask for as much as it takes to read on there.
-        raise MoreBytesError(min(window.size, at + 8 + MORE))
+        window.miss(min(window.size, at + 8))
 
 
 def _keep(name: bytes, content: bytes | None, header: ImageHeader) -> None:
