@@ -62,8 +62,8 @@ class Entry(NamedTuple):
 
     tag: int
     type: int
-    count: int
-    """Values, as the file states it."""
+    length: int
+    """How many values, as the file states it."""
     at: int
     """Offset of the value in the window."""
     size: int
@@ -80,7 +80,8 @@ class Directory(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    count: struct.Struct
+    number: struct.Struct
+    """Of the number of entries."""
     entry: struct.Struct
     offset: struct.Struct
     inline: int
@@ -182,15 +183,15 @@ class Tiff:
     def numbers(self, entry: Entry, most: int = MAX_VALUES) -> tuple[float, ...]:
         """The numbers of a value, at most the first `most`; of a rational both, top and bottom."""
         width, code = _TYPES[entry.type]
-        count = min(entry.count, most)
+        length = min(entry.length, most)
         pairs = 2 if entry.type in RATIONALS else 1
-        raw = self.window.read(entry.at, count * width)
-        return struct.unpack(f"{self.order}{count * pairs}{code}", raw)
+        raw = self.window.read(entry.at, length * width)
+        return struct.unpack(f"{self.order}{length * pairs}{code}", raw)
 
     def number(self, directory: Directory, tag: int) -> int | None:
         """The first whole number of a tag; None where the tag is missing or is no whole number."""
         entry = directory.entries.get(tag)
-        if entry is None or not entry.count or entry.type in RATIONALS:
+        if entry is None or not entry.length or entry.type in RATIONALS:
             return None
         value = self.numbers(entry, 1)[0]
         return value if isinstance(value, int) else None
