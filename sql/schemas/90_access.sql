@@ -110,6 +110,11 @@ grant execute on function
   public.media_caller_user_id
 to authenticated, service_role;
 
+-- Functions that frontends call.
+
+revoke execute on function public.media_facets, public.similar_media from public, anon;
+grant execute on function public.media_facets, public.similar_media to authenticated, service_role;
+
 -- Functions that the gateway calls as the user who asks.
 
 revoke execute on function
