@@ -97,6 +97,7 @@ def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Fin
     except MoreBytesError as more:
         if window.may_ask(more, MAX_HEADER_BYTES):
             raise
+        header.is_cut = True
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     describe(header, findings, options)

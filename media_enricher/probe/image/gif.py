@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from media_enricher.models import ErrorCode
 from media_enricher.probe.image.header import ImageHeader
+from media_enricher.probe.metadata.blocks import MAX_BLOCK
 from media_enricher.probe.source import Buffer, UnreadableError, Window
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
-_GRAPHIC_CONTROL = 0xF9
+_GRAPHIC_CONTROL, _APPLICATION = 0xF9, 0xFF
+_XMP = b"\x0bXMP DataXMP"
+_XMP_TRAILER = b"\x01\xff\xfe\xfd"
+"""How the 258 bytes begin that lead a reader of sub-blocks out of a packet."""
+_C2PA = b"\x0bC2PA_GIF\x01\x00\x00"
 
 
 def read(window: Window, header: ImageHeader) -> None:
@@ -25,6 +30,7 @@ def read(window: Window, header: ImageHeader) -> None:
         raise UnreadableError(
             ErrorCode.TRUNCATED, f"The GIF ends at byte {window.size:,}, within a frame."
         )
+    header.is_cut = header.is_cut or not is_whole
     if is_whole:
         header.frame_count = frames
     if is_whole or frames > 1:
@@ -72,7 +78,10 @@ def _frames(window: Window, at: int, header: ImageHeader) -> tuple[int, bool]:
         if block == _EXTENSION:
             if at + 4 < held and data[at + 1] == _GRAPHIC_CONTROL and not frames:
                 is_transparent = bool(data[at + 3] & 1)
+            start = at
             at, room = _after_sub_blocks(window, at + 2, room)
+            if start + 1 < held and data[start + 1] == _APPLICATION:
+                _application(window, header, start + 2, at)
         elif block == _IMAGE and at + 10 <= held:
             if not frames:
                 header.has_alpha = is_transparent
@@ -83,6 +92,27 @@ def _frames(window: Window, at: int, header: ImageHeader) -> tuple[int, bool]:
         else:
             at += 1  # padding before the first block
     return frames, window.is_complete and at == held
+
+
+def _application(window: Window, header: ImageHeader, at: int, end: int) -> None:
+    """An application extension: XMP stands in it unpacked (XMP part 3, 1.1.2)."""
+    name = window.peek(at, 12)
+    if end > window.held:
+        header.is_cut = True
+    elif name == _XMP and end - at <= MAX_BLOCK:
+        packet, trailer, _ = window.read(at + 12, end - at - 12).partition(_XMP_TRAILER)
+        if trailer:
+            header.blocks.append(packet)
+    elif name == _C2PA and end - at <= MAX_BLOCK:
+        header.blocks.append(_joined_sub_blocks(window, at + 12))
+
+
+def _joined_sub_blocks(window: Window, at: int) -> bytes:
+    pieces = []
+    while length := window.read(at, 1)[0]:
+        pieces.append(window.read(at + 1, length))
+        at += 1 + length
+    return b"".join(pieces)
 
 
 def _after_sub_blocks(window: Window, at: int, room: int) -> tuple[int, int]:

@@ -28,8 +28,6 @@ class ImageHeader(msgspec.Struct):
     """Of a JPEG: several scans, each refining the whole picture."""
     jpeg_frame: bytes = b""
     """The start of a JPEG's frame header, which says how chroma is sampled."""
-    has_exif: bool = False
-    """There is EXIF, though perhaps not among the bytes held."""
     orientation: int | None = None
     """Of the container itself (HEIF, TIFF), in EXIF's terms; it overrides EXIF's."""
     is_turned_by_decoder: bool = False
@@ -39,12 +37,13 @@ class ImageHeader(msgspec.Struct):
     blocks: list[Block] = msgspec.field(default_factory=list)
     """Metadata as the file holds it: EXIF, XMP, IPTC, Photoshop's resources, C2PA's manifest. A
     reader hands over each block as it is; `metadata.blocks` recognises it by its bytes."""
-    exif: bytes | memoryview | None = None
-    xmp: bytes | None = None
-    iptc: bytes | None = None
+    is_cut: bool = False
+    """Metadata may lie in parts of the file that are not held."""
+    has_unannounced: bool = False
+    """There are parts of the file that were not looked at, and hold no metadata by its own word."""
     icc: bytes | None = None
     texts: dict[str, str] = msgspec.field(default_factory=dict)
-    """Title, Description and the like of PNG, by lower-case keyword."""
+    """Of the format itself: `title`, `description`, `author` and `copyright`."""
 
     def displayed_size(self, orientation: int | None) -> tuple[int | None, int | None]:
         """Width and height once the picture is turned upright."""

@@ -10,13 +10,17 @@ import msgspec
 
 from media_enricher.models import ErrorCode
 from media_enricher.probe.image.header import ImageHeader
+from media_enricher.probe.metadata.blocks import MAX_BLOCK
 from media_enricher.probe.source import UnreadableError, Window
 
 _BOX = struct.Struct(">I4s")
 _LONG_BOX = 16
 """Bytes of the longer form of a box's start."""
 _MAX_META = 4 * 1024 * 1024
-_MAX_METADATA = 4 * 1024 * 1024
+_UUID_START = 256
+"""Bytes of a `uuid` box that tell what is in it."""
+_MAX_LINKED = 8
+"""Items of metadata that are copied; they may overlap."""
 _MAX_BOXES = 20_000
 _ICC_COLOURS = (b"prof", b"rICC")
 _ALPHA_ROLES = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
@@ -59,6 +63,8 @@ class _Meta(msgspec.Struct):
     """Item -> one-based indices into `properties`, in order and each once."""
     auxiliaries: dict[int, set[int]] = msgspec.field(default_factory=dict)
     """Item -> the auxiliary items (alpha, depth) that refer to it."""
+    described: dict[int, set[int]] = msgspec.field(default_factory=dict)
+    """Item of metadata -> the items that it describes."""
 
     def properties_of(self, item: int | None) -> dict[bytes, bytes]:
         """The properties of one item by name; of several colour profiles the ICC profile."""
@@ -76,6 +82,8 @@ def read(window: Window, header: ImageHeader) -> None:
     for box in _top_level(window):
         if box.name == b"meta":
             _describe(_meta(_content(window, box)[4:]), window, header)
+        elif box.name == b"uuid" and (start := window.peek(box.start, _UUID_START)):
+            header.blocks.append(start)
         elif box.name == b"moov":
             moov = window.peek(box.start, box.end - box.start)
             if moov is not None:
@@ -225,12 +233,16 @@ def _associations(data: bytes, meta: _Meta) -> None:
 def _references(data: bytes, meta: _Meta) -> None:
     size = 4 if data[0] else 2
     for name, start, end in _boxes(data, 4):
-        if name != b"auxl":
+        if name not in {b"auxl", b"cdsc"}:
             continue
         cursor = _Cursor(data[start:end], 0)
         source = cursor.take(size)
         for _ in range(cursor.take(2)):
-            meta.auxiliaries.setdefault(cursor.take(size), set()).add(source)
+            target = cursor.take(size)
+            if name == b"auxl":
+                meta.auxiliaries.setdefault(target, set()).add(source)
+            else:
+                meta.described.setdefault(source, set()).add(target)
 
 
 _TABLES = {
@@ -287,23 +299,25 @@ def _orientation(properties: dict[bytes, bytes]) -> int:
 
 
 def _linked_metadata(meta: _Meta, window: Window, header: ImageHeader) -> None:
-    """Of several items the last one that is held. Items may overlap, so only those are copied."""
-    exif_at = xmp_at = (0, 0)
+    """EXIF and XMP that describe the primary picture, by their references (`cdsc`).
+
+    Where a writer left the references out, those that describe no other picture.
+    """
     for item, item_type in meta.items.items():
         offset, length = meta.extents.get(item, (0, 0))
-        if not 4 < length <= _MAX_METADATA or offset + length > window.held:
+        described = meta.described.get(item)
+        if (
+            item_type not in {b"Exif", b"mime"}
+            or not 4 < length <= MAX_BLOCK
+            or offset + length > window.size
+            or (described is not None and meta.primary not in described)
+            or len(header.blocks) >= _MAX_LINKED
+        ):
             continue
-        if item_type == b"Exif":
-            exif_at = offset, length
-        elif item_type == b"mime":
-            start = window.peek(offset, min(length, 512)) or b""
-            if b"<x:xmpmeta" in start or b"<?xpacket" in start:
-                xmp_at = offset, length
-    if exif_at[1]:  # the offset of the TIFF header comes first
-        content = window.read(*exif_at)
-        header.exif = content[4 + int.from_bytes(content[:4], "big") :]
-    if xmp_at[1]:
-        header.xmp = window.read(*xmp_at)
+        content = window.read(offset, length)
+        if item_type == b"Exif":  # the offset of the TIFF header comes first
+            content = content[4 + int.from_bytes(content[:4], "big") :]
+        header.blocks.append(content)
 
 
 def _samples(moov: bytes) -> int | None:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from media_enricher.models import ErrorCode
 from media_enricher.probe.image.header import ImageHeader
-from media_enricher.probe.metadata import iptc
 from media_enricher.probe.source import Buffer, UnreadableError, Window
 
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
@@ -19,10 +18,10 @@ _NO_SEGMENT = frozenset(range(0xD0, 0xD8)) | {0x00, 0x01, 0xFF}
 """After FF: restart markers and TEM have no length, 00 is an escaped FF, and FF is fill."""
 _SCAN, _END = 0xDA, 0xD9
 
-_EXIF = b"Exif\0\0"
-_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _ICC = b"ICC_PROFILE\0"
-_PHOTOSHOP = b"Photoshop 3.0\0"
+_APP1, _APP2, _APP11, _APP13 = 0xE1, 0xE2, 0xEB, 0xED
+_JUMBF_HEADER = 8
+"""Bytes before the box in APP11 (ISO 19566-5): `JP`, the box's number, the part's number."""
 
 _MAX_SEGMENTS = 20_000
 """Before the first scan. A long XMP or a panorama has some hundred."""
@@ -36,7 +35,7 @@ _MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def read(window: Window, header: ImageHeader) -> None:
-    """Read up to the first scan, or in a partial window, to its end once the size is known."""
+    """Read up to the first scan; metadata stand before it."""
     icc_parts: dict[int, bytes] = {}
     at = 2
     segments = filled = 0
@@ -46,8 +45,6 @@ def read(window: Window, header: ImageHeader) -> None:
             raise UnreadableError(
                 ErrorCode.CORRUPT, f"The JPEG has more than {_MAX_SEGMENTS:,} segments."
             )
-        if header.width is not None and at + 4 > window.held:
-            break
         end = at
         marker, length, at = _segment(window, at)
         filled += at - 4 - end
@@ -64,7 +61,7 @@ def read(window: Window, header: ImageHeader) -> None:
             break
         if marker in _FRAME_HEADERS:
             _frame(window.read(at, min(length, 18)), marker, header)
-        elif marker in {0xE1, 0xE2, 0xED}:
+        elif marker in {_APP1, _APP2, _APP11, _APP13}:
             _application(window, header, icc_parts, marker, at, length)
         at += length
     if icc_parts:
@@ -150,18 +147,14 @@ def _application(
     at: int,
     length: int,
 ) -> None:
-    content = window.peek(at, length)
-    if content is None:
-        return
-    if marker == 0xE1 and content.startswith(_EXIF):
-        if header.exif is None:
-            header.exif = content[len(_EXIF) :]
-    elif marker == 0xE1 and content.startswith(_XMP):
-        header.xmp = content[len(_XMP) :]
-    elif marker == 0xE2 and content.startswith(_ICC) and length > 14:
-        icc_parts[content[12]] = content[14:]
-    elif marker == 0xED and content.startswith(_PHOTOSHOP):
-        header.iptc = header.iptc or iptc.from_photoshop(content[len(_PHOTOSHOP) :])
+    content = window.read(at, length)
+    if marker == _APP2:
+        if content.startswith(_ICC) and length > 14:
+            icc_parts[content[12]] = content[14:]
+    elif marker == _APP11:
+        header.blocks.append(content[_JUMBF_HEADER:])
+    else:
+        header.blocks.append(content)
 
 
 def coarse_scans(data: Buffer) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 from PIL import Image
 
@@ -10,12 +11,15 @@ from media_enricher.models import ErrorCode
 from media_enricher.probe.image import memory, netpbm
 from media_enricher.probe.image.decoders import open_image
 from media_enricher.probe.image.header import ImageHeader
+from media_enricher.probe.metadata.blocks import MAX_BLOCK
 from media_enricher.probe.source import UnreadableError, Window
 
 _BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
 _WIDTH, _HEIGHT, _BITS_PER_SAMPLE, _ORIENTATION = 256, 257, 258, 274
-_ICC, _IPTC, _XMP = 34675, 33723, 700
+_ICC = 34675
 _ALPHA_MODES = {"RGBA", "LA", "PA", "RGBa", "La"}
+_PSD_HEADER = 26
+_MAX_BOXES = 1_000
 _MAX_PAGES = 10_000
 _VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _MAX_NUMBERS = 250_000
@@ -37,6 +41,10 @@ def read(window: Window, header: ImageHeader) -> None:
             _describe(image, header)
             if header.format == "tiff":
                 _describe_tiff(image, window, header)
+            elif header.format == "psd":
+                header.blocks.append(_photoshop_resources(window))
+            elif header.format == "jpeg2000":
+                header.blocks += _boxed_blocks(window)
     except UnreadableError:
         if window.is_complete:
             raise
@@ -60,10 +68,39 @@ def _describe_tiff(image: Image.Image, window: Window, header: ImageHeader) -> N
     bits = tags.get(_BITS_PER_SAMPLE, (1,))
     header.bit_depth = int(bits[0]) if isinstance(bits, tuple) and bits else header.bit_depth
     header.icc = header.icc or _bytes(tags.get(_ICC))
-    header.xmp = _bytes(tags.get(_XMP))
-    header.iptc = _bytes(tags.get(_IPTC))
-    header.exif = memoryview(window.data)
+    header.blocks.append(window)
     header.frame_count = _pages(window)
+
+
+def _photoshop_resources(window: Window) -> bytes:
+    """The image resources of a PSD, which stand behind its colour table."""
+    layout = struct.Struct(">I")
+    (colours,) = window.unpack(layout, _PSD_HEADER)
+    at = _PSD_HEADER + 4 + colours
+    (length,) = window.unpack(layout, at)
+    return window.read(at + 4, min(length, MAX_BLOCK, window.size - at - 4))
+
+
+def _boxed_blocks(window: Window) -> Iterator[bytes]:
+    """What stands in a JPEG 2000's boxes `uuid` (EXIF, IPTC, XMP), `xml ` and `jumb`."""
+    at = 0
+    for _ in range(_MAX_BOXES):
+        if at + 8 > window.size:
+            return
+        length, name = struct.unpack(">I4s", window.read(at, 8))
+        start = at + 8
+        if length == 1 and at + 16 <= window.size:
+            length, start = int.from_bytes(window.read(at + 8, 8), "big"), at + 16
+        end = window.size if length == 0 else at + length
+        if end < start or end > window.size:
+            return
+        if name == b"uuid" and 16 < end - start <= MAX_BLOCK:
+            yield window.read(start + 16, end - start - 16)
+        elif name in {b"xml ", b"jumb"} and end - start <= MAX_BLOCK:
+            yield window.read(
+                at if name == b"jumb" else start, end - (at if name == b"jumb" else start)
+            )
+        at = end
 
 
 def _orientation(value: object) -> int | None:

@@ -4,25 +4,30 @@ decoding them.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 
 from media_enricher.models import ErrorCode
 from media_enricher.probe.image.header import ImageHeader
+from media_enricher.probe.metadata.blocks import MAX_BLOCK
 from media_enricher.probe.metadata.texts import decoded
 from media_enricher.probe.source import Buffer, UnreadableError, Window
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _CHUNK = struct.Struct(">I4s")
-_MAX_METADATA = 4 * 1024 * 1024
 _MAX_CHUNKS = 100_000
 _MAX_INFLATED = 16 * 1024 * 1024
 """Of all packed chunks of one file together: ten thousand small ones may each hold megabytes."""
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
-_RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")
-_RAW_IPTC = b"Raw profile type iptc"
-_KEPT_TEXTS = {"title", "description"}
+_RAW_PROFILE = re.compile(rb"raw profile type (?:exif|app1|app13|iptc|8bim|xmp)", re.I)
+_RAW_DIGITS = re.compile(rb"\s*+\S++\s++\d++\s++")
+"""ImageMagick's way of keeping binary in text: a name, a length, then hexadecimal digits."""
+_KEPT_TEXTS = frozenset({"title", "description", "author", "copyright"})
+_PIXELS = re.compile(rb"IDAT")
+_LEAST_TAIL = 16 * 1024
+_MOST_TAIL = 1024 * 1024
 
 # (colour type, bits) -> Pillow's mode; other combinations do not exist.
 _MODES = {
@@ -48,26 +53,81 @@ _ALPHA_TYPES = {4, 6}
 
 
 def read(window: Window, header: ImageHeader) -> None:
-    """Read every chunk but the pixels, as far as the window goes."""
+    """Read every chunk but the pixels, those behind the pixels included.
+
+    Orientation and texts may stand there.
+    """
     at = read_start(window.read(8, 25), header)
-    is_past_head = False
+    longest: int | None = None
     for _ in range(_MAX_CHUNKS):
-        if at + 8 > window.held:
+        if at + 8 > window.size:
             break
-        length, name = _CHUNK.unpack_from(window.data, at)
+        start = window.peek(at, 8)
+        if start is None:
+            behind = at if longest is None else _last_pixels(window, at, longest)
+            if behind is None:
+                header.is_cut = True
+                break
+            at, start = behind, window.read(behind, 8)
+        length, name = _CHUNK.unpack(start)
         if name == b"IEND":
             break
-        is_past_head = is_past_head or name == b"IDAT"
-        if name in _READERS and length <= _MAX_METADATA:
-            content = window.peek(at + 8, length)
-            if content is not None:
-                _READERS[name](content, header)
+        if name == b"IDAT":
+            longest = max(longest or 0, length)
+        elif name in _READERS and length <= MAX_BLOCK and at + 8 + length <= window.size:
+            _READERS[name](window.read(at + 8, length), header)
         at += 12 + length
     # An animation and a transparent colour are announced before the pixels.
-    if is_past_head or window.is_complete:
-        header.has_alpha = bool(header.has_alpha)
-        if header.frame_count is None:
-            header.frame_count, header.is_animated = 1, False
+    header.has_alpha = bool(header.has_alpha)
+    if header.frame_count is None:
+        header.frame_count, header.is_animated = 1, False
+
+
+def _last_pixels(window: Window, at: int, longest: int) -> int | None:
+    """Where the last chunk of pixels begins.
+
+    A PNG may have thousands of such chunks, so they are not read one by one. The end of the file
+    is read as far back as a chunk of pixels is long. What leads from `IDAT` to `IEND` by the
+    lengths that stand there are chunks.
+
+    Args:
+        window: the file.
+        at: the offset of a chunk that is not held.
+        longest: the length of the longest chunk of pixels so far.
+
+    Returns:
+        Its offset; `at` where the end of the file is near, and None where there is no such chunk.
+
+    Raises:
+        MoreBytesError: the end is not held.
+    """
+    tail = min(longest, _MOST_TAIL) + _LEAST_TAIL
+    first = window.size - tail
+    if at >= first:
+        window.read(at, window.size - at)
+        return at
+    end = window.read(first, tail)
+    strays: set[int] = set()
+    for match in reversed(list(_PIXELS.finditer(end))):
+        start = match.start() - 4
+        if start >= 0 and _leads_to_end(end, start, strays):
+            return first + start
+    return None
+
+
+def _leads_to_end(data: bytes, at: int, strays: set[int]) -> bool:
+    """Whether chunk follows chunk up to `IEND`; `strays` are offsets from which that is not so."""
+    passed = []
+    while at + 8 <= len(data) and at not in strays:
+        length, name = _CHUNK.unpack_from(data, at)
+        if name == b"IEND":
+            return True
+        passed.append(at)
+        if not name.isalpha():
+            break
+        at += 12 + length
+    strays.update(passed)
+    return False
 
 
 def read_start(content: bytes, header: ImageHeader) -> int:
@@ -101,8 +161,8 @@ def _animation(content: bytes, header: ImageHeader) -> None:
         header.frame_count, header.is_animated = frames, frames > 1
 
 
-def _exif(content: bytes, header: ImageHeader) -> None:
-    header.exif = content
+def _block(content: bytes, header: ImageHeader) -> None:
+    header.blocks.append(content)
 
 
 def _profile(content: bytes, header: ImageHeader) -> None:
@@ -134,7 +194,8 @@ def _international_text(content: bytes, header: ImageHeader) -> None:
 _READERS = {
     b"tRNS": _transparency,
     b"acTL": _animation,
-    b"eXIf": _exif,
+    b"eXIf": _block,
+    b"caBX": _block,
     b"iCCP": _profile,
     b"tEXt": _text,
     b"zTXt": _packed_text,
@@ -144,42 +205,41 @@ _READERS = {
 
 def _is_kept(keyword: bytes) -> bool:
     """Whether a text is worth inflating: some tools keep megabytes in one."""
-    named = {_XMP_KEYWORD, *_RAW_EXIF, _RAW_IPTC}
-    return keyword in named or decoded(keyword).lower() in _KEPT_TEXTS
+    return (
+        keyword == _XMP_KEYWORD
+        or _RAW_PROFILE.fullmatch(keyword) is not None
+        or decoded(keyword).lower() in _KEPT_TEXTS
+    )
 
 
 def _keep(keyword: bytes, text: bytes, header: ImageHeader) -> None:
     if keyword == _XMP_KEYWORD:
-        header.xmp = text
-    elif keyword in _RAW_EXIF:
-        header.exif = header.exif or _raw_profile(text)
-    elif keyword == _RAW_IPTC:
-        header.iptc = _raw_profile(text)
+        header.blocks.append(text)
+    elif _RAW_PROFILE.fullmatch(keyword):
+        header.blocks.append(_raw_profile(text))
     else:
         name = decoded(keyword).lower()
         if name in _KEPT_TEXTS:
             header.texts.setdefault(name, decoded(text))
 
 
-def _raw_profile(text: bytes) -> bytes | None:
-    """ImageMagick's way of keeping binary in text: a name, a length, then hexadecimal digits."""
-    lines = text.split(None, 2)
-    if len(lines) != 3:
-        return None
+def _raw_profile(text: bytes) -> bytes:
+    """The bytes that the digits stand for; none where they are no digits."""
+    start = _RAW_DIGITS.match(text)
     try:
-        return bytes.fromhex(lines[2].decode("ascii"))
+        return bytes.fromhex(text[start.end() :].decode("ascii")) if start else b""
     except ValueError:
-        return None
+        return b""
 
 
 def _inflated(packed: bytes, header: ImageHeader) -> bytes | None:
-    room = min(_MAX_METADATA, _MAX_INFLATED - header.inflated_bytes)
+    room = min(MAX_BLOCK, _MAX_INFLATED - header.inflated_bytes)
     if room <= 0:
         return None
     try:
         text = zlib.decompressobj().decompress(packed, room)
     except zlib.error:
-        header.inflated_bytes += _MAX_METADATA  # it may have inflated as much before it broke
+        header.inflated_bytes += MAX_BLOCK  # it may have inflated as much before it broke
         return None
     header.inflated_bytes += len(text)
     return text

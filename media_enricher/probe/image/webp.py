@@ -6,12 +6,14 @@ import struct
 
 from media_enricher.models import ErrorCode
 from media_enricher.probe.image.header import ImageHeader
+from media_enricher.probe.metadata.blocks import MAX_BLOCK
 from media_enricher.probe.source import UnreadableError, Window
 
 _CHUNK = struct.Struct("<4sI")
-_ALPHA, _EXIF, _ANIMATION = 0x10, 0x08, 0x02
+_ALPHA, _ANIMATION = 0x10, 0x02
+_ANNOUNCED = {0x20: b"ICCP", 0x08: b"EXIF", 0x04: b"XMP "}
+_METADATA = frozenset({*_ANNOUNCED.values(), b"C2PA"})
 _MAX_CHUNKS = 100_000
-_MAX_METADATA = 4 * 1024 * 1024
 
 
 def read(window: Window, header: ImageHeader) -> None:
@@ -25,7 +27,9 @@ def read(window: Window, header: ImageHeader) -> None:
     reader(window.read(20, 10), header)
     header.mode = "RGBA" if header.has_alpha else "RGB"
     if reader is _extended:
-        _further_chunks(window, header)
+        flags = window.read(20, 1)[0]
+        announced = {name for flag, name in _ANNOUNCED.items() if flags & flag}
+        _further_chunks(window, header, announced)
 
 
 def _lossy(start: bytes, header: ImageHeader) -> None:
@@ -49,7 +53,6 @@ def _extended(start: bytes, header: ImageHeader) -> None:
     header.width = int.from_bytes(start[4:7], "little") + 1
     header.height = int.from_bytes(start[7:10], "little") + 1
     header.has_alpha = bool(start[0] & _ALPHA)
-    header.has_exif = bool(start[0] & _EXIF)
     if start[0] & _ANIMATION:
         header.frame_count, header.is_animated = None, True
 
@@ -57,37 +60,37 @@ def _extended(start: bytes, header: ImageHeader) -> None:
 _FIRST_CHUNKS = {b"VP8 ": _lossy, b"VP8L": _lossless, b"VP8X": _extended}
 
 
-def _further_chunks(window: Window, header: ImageHeader) -> None:
+def _further_chunks(window: Window, header: ImageHeader, announced: set[bytes]) -> None:
+    """Read the chunks behind the first; past the window only for metadata that it announces."""
     frames = chunks = 0
     at = 12
-    while at + 8 <= window.held:
+    while at + 8 <= window.size:
+        start = window.peek(at, 8)
+        if start is None:
+            if not announced or (header.is_animated and not window.is_complete):
+                break
+            start = window.read(at, 8)
         chunks += 1
         if chunks > _MAX_CHUNKS:
             raise UnreadableError(
                 ErrorCode.CORRUPT, f"The WebP has more than {_MAX_CHUNKS:,} chunks."
             )
-        name, length = _CHUNK.unpack_from(window.data, at)
+        name, length = _CHUNK.unpack(start)
         if name == b"ANMF":
             frames += 1
-        elif name in {b"ICCP", b"EXIF", b"XMP "} and length <= _MAX_METADATA:
-            _keep(name, window.peek(at + 8, length), header)
+        elif name in _METADATA and length <= MAX_BLOCK and at + 8 + length <= window.size:
+            content = window.read(at + 8, length)
+            announced.discard(name)
+            if name == b"ICCP":
+                header.icc = content
+            else:
+                header.blocks.append(content)
         at += 8 + length + length % 2
     if header.is_animated and window.is_complete:
         header.frame_count, header.is_animated = max(frames, 1), frames > 1
-    if header.has_exif and header.exif is None and not window.is_complete:
-        # The orientation stands behind the pixels; ask for as much as it takes to read on there.
-        window.miss(min(window.size, at + 8))
-
-
-def _keep(name: bytes, content: bytes | None, header: ImageHeader) -> None:
-    if content is None:
-        return
-    if name == b"ICCP":
-        header.icc = content
-    elif name == b"EXIF":
-        header.exif = content
-    else:
-        header.xmp = content
+    if announced and at + 8 <= window.size:
+        window.miss(min(window.size, at + 8))  # an animation's metadata stand behind its frames
+    header.has_unannounced = at + 8 <= window.size
 
 
 def check(window: Window) -> None:

@@ -35,6 +35,10 @@ _PHOTOSHOP = b"Photoshop 3.0\0"
 _RESOURCES = frozenset({b"8BIM", b"PHUT", b"DCSR", b"AgHg", b"MeSa"})
 _IIM = b"\x1c"
 _C2PA = b"c2pa"
+_C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+"""The `uuid` of the box that holds a manifest in HEIF and MP4 (C2PA 2.1, A.5)."""
+_MANIFEST_START = 256
+"""Bytes in which a manifest names itself."""
 
 _IPTC_DIGEST, _EXIF_RESOURCE = 0x0425, 0x0422
 _BLOCK_RESOURCES = frozenset({0x0404, 0x0424})
@@ -130,8 +134,8 @@ def _keep_bytes(content: bytes, found: Sorted, resources: list[bytes]) -> None:
         found.iptc.append(content)
     elif content[3:4] == _IIM:  # typed LONG, and swapped by a library that took it for numbers
         found.iptc.append(_swapped(content))
-    elif content[4:8] == b"jumb":
-        found.has_content_credentials |= _C2PA in content[:128]
+    elif content[4:8] == b"jumb" or content.startswith(_C2PA_BOX):
+        found.has_content_credentials |= _C2PA in content[:_MANIFEST_START]
     elif _XMP_START.match(content):
         found.xmp.append(content)
 

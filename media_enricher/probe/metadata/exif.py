@@ -1,4 +1,4 @@
-"""EXIF (CIPA DC-008): the tags asked for, as values that JSON has.
+"""EXIF (CIPA DC-008, 3.0): what its tags say, and those asked for as values that JSON has.
 
 Its own reader, for two reasons. Pillow's takes 100 to 500 µs a photograph, where a header probe as
 a whole may take 60; and files with broken EXIF are common, of which as much as possible is wanted.
@@ -7,24 +7,34 @@ a whole may take 60; and files with broken EXIF are common, of which as much as 
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+import re
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Any
 
-import msgspec
 from PIL.ExifTags import GPS, IFD, Base
 
-from media_enricher.probe.metadata.texts import clean, decoded
+from media_enricher.probe.metadata import position
+from media_enricher.probe.metadata.directories import (
+    ASCII,
+    RATIONALS,
+    UNDEFINED,
+    UTF8,
+    Entry,
+    Tiff,
+)
+from media_enricher.probe.metadata.texts import MAX_DESCRIPTION, clean, decoded
+from media_enricher.probe.metadata.times import Moment, moment
+from media_enricher.probe.metadata.values import Values
+from media_enricher.probe.source import MoreBytesError
 
-_MAX_ENTRIES = 500
+MAX_HEADER_BYTES = 8 * 1024 * 1024
+"""The most that is read of an object for its metadata."""
 _MAX_VALUES = 32
-_MAX_TEXT = 2_000
 _MAX_VALUE_BYTES = 64 * 1024
-"""What is copied of one value; a text is cut to `_MAX_TEXT` characters anyway."""
-_FIRST_PLAUSIBLE_YEAR = 1826
-"""That of the oldest photograph there is; cameras without a clock write the year 0 or 1."""
+
+_IMAGE_TITLE, _PHOTOGRAPHER = 0xA436, 0xA437  # of EXIF 3.0, which Pillow does not name yet
+_RATING, _RATING_PERCENT = 0x4746, 0x4749
 
 _WANTED = frozenset(
     {
@@ -32,89 +42,76 @@ _WANTED = frozenset(
         Base.Make,
         Base.Model,
         Base.Orientation,
+        Base.Artist,
+        Base.Copyright,
+        Base.XPTitle,
+        Base.XPComment,
+        Base.XPAuthor,
+        Base.XPKeywords,
         Base.DateTimeOriginal,
         Base.DateTimeDigitized,
         Base.OffsetTimeOriginal,
         Base.OffsetTimeDigitized,
+        Base.SubsecTimeOriginal,
+        Base.SubsecTimeDigitized,
         Base.LensModel,
-        Base.LensMake,
+        _IMAGE_TITLE,
+        _PHOTOGRAPHER,
+        _RATING,
+        _RATING_PERCENT,
     }
 )
+_GPS_WANTED = frozenset(
+    {GPS.GPSLatitudeRef, GPS.GPSLatitude, GPS.GPSLongitudeRef, GPS.GPSLongitude}
+)
+_POINTERS = frozenset({int(IFD.Exif), int(IFD.GPSInfo)})
+_ONLY_FIRST_DIRECTORY = frozenset({int(Base.Orientation)})
+"""Tags that mean nothing elsewhere."""
 
-# Field type -> (bytes a value, struct code); rationals are read as pairs.
-_TYPES = {
-    1: (1, "B"),
-    2: (1, "s"),
-    3: (2, "H"),
-    4: (4, "I"),
-    5: (8, "I"),
-    6: (1, "b"),
-    7: (1, "s"),
-    8: (2, "h"),
-    9: (4, "i"),
-    10: (8, "i"),
-    11: (4, "f"),
-    12: (8, "d"),
-    13: (4, "I"),  # the offset of a directory
-    129: (1, "s"),  # UTF-8, of EXIF 3.0
-}
-_RATIONALS = {5, 10}
-_TEXTS = {2, 129}
-_UNDEFINED = 7
+_TEXTS = frozenset({ASCII, UTF8})
+_WINDOWS = frozenset(
+    {int(Base.XPTitle), int(Base.XPComment), int(Base.XPAuthor), int(Base.XPKeywords), 0x9C9F}
+)
+"""Texts of Windows Explorer: UTF-16, little-endian whatever the order of the rest."""
+_USER_COMMENT = int(Base.UserComment)
+_SEVERAL = frozenset({int(Base.Copyright), int(Base.Artist)})
+"""Texts that NUL separates: of Copyright, the photographer's and the editor's."""
 
 
-class Exif(msgspec.Struct):
-    """What EXIF says about one picture."""
+def read(tiff: Tiff, *, tags: tuple[str, ...]) -> Values:
+    """What the directories of EXIF say. What can't be read is left out.
 
-    orientation: int | None = None
-    taken_at: datetime | None = None
-    camera_make: str | None = None
-    camera_model: str | None = None
-    lens: str | None = None
-    description: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    tags: dict[str, Any] = msgspec.field(default_factory=dict)
-    """The tags asked for, by name."""
-
-
-def read(block: bytes | memoryview, *, tags: tuple[str, ...], location: bool) -> Exif:
-    """Read an EXIF block: a TIFF file, with or without the prefix that JPEG gives it.
-
-    What can't be read is left out. The GPS directory is not opened unless `location` is true.
+    Raises:
+        MoreBytesError: a value lies outside of the window, and may be asked for.
     """
-    if block[:6] == b"Exif\0\0":
-        block = block[6:]
     asked = _ids_of(tags)
-    values = _directories(block, _WANTED | asked.keys(), location=location)
-    if not values:
-        return Exif()
-    found = Exif(
-        orientation=_orientation(values.get(Base.Orientation)),
-        taken_at=_taken_at(values),
+    wanted = _WANTED | asked.keys()
+    reader = _Reader(tiff)
+    values = reader.values(tiff.first, wanted | _POINTERS)
+    exif_at, gps_at = values.pop(int(IFD.Exif), None), values.pop(int(IFD.GPSInfo), None)
+    if isinstance(exif_at, int):
+        values.update(reader.values(exif_at, wanted - _ONLY_FIRST_DIRECTORY))
+    gps = reader.values(gps_at, _GPS_WANTED) if isinstance(gps_at, int) else {}
+    return Values(
+        orientation=_within(values.get(Base.Orientation), 1, 8),
+        taken=_taken(values),
         camera_make=_text(values.get(Base.Make)),
         camera_model=_text(values.get(Base.Model)),
         lens=_text(values.get(Base.LensModel)),
-        description=_text(values.get(Base.ImageDescription)),
-        tags={name: values[tag] for tag, name in asked.items() if values.get(tag) is not None},
+        position=_position(gps),
+        title=_text(values.get(_IMAGE_TITLE)) or _text(values.get(Base.XPTitle)),
+        description=_text(values.get(Base.ImageDescription)) or _text(values.get(Base.XPComment)),
+        tags=(_text(values.get(Base.XPKeywords)) or "").split(";"),
+        creators=_list(values, Base.Artist, _PHOTOGRAPHER, Base.XPAuthor),
+        copyright=_text(values.get(Base.Copyright)),
+        rating=_rating(values),
+        exif={
+            name: value
+            for tag, name in asked.items()
+            if (value := _json(values.get(tag))) is not None
+        },
+        is_cut=reader.is_cut,
     )
-    if location:
-        found.latitude, found.longitude = _coordinates(values)
-    return found
-
-
-def moment(date_time: str, offset: str | None = None) -> datetime | None:
-    """An aware time from EXIF's `YYYY:MM:DD HH:MM:SS` or XMP's ISO 8601, UTC where none is said."""
-    text = date_time.strip()
-    if len(text) >= 10 and text[4] == text[7] == ":":
-        text = text[:10].replace(":", "-") + text[10:]
-    try:
-        taken = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if not _FIRST_PLAUSIBLE_YEAR <= taken.year < 9999:
-        return None
-    return taken if taken.tzinfo else taken.replace(tzinfo=_zone(offset))
 
 
 @lru_cache
@@ -124,86 +121,71 @@ def _ids_of(names: tuple[str, ...]) -> dict[int, str]:
     return {known[name]: name for name in names if name in known and not name.startswith("GPS")}
 
 
-def _directories(
-    block: bytes | memoryview, wanted: frozenset[int], *, location: bool
-) -> dict[int, Any]:
-    """The wanted tags of IFD0 and the Exif directory, and under their own numbers those of GPS.
+class _Reader:
+    """Values of directories, and whether one of them could not be had."""
 
-    The numbers of GPS tags (0 to 31) overlap with no other tag we keep.
-    """
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(block[:4]))
-    if order is None or len(block) < 8:
-        return {}
-    (first,) = struct.unpack_from(f"{order}I", block, 4)
-    pointers = frozenset({IFD.Exif, IFD.GPSInfo}) if location else frozenset({IFD.Exif})
-    values = dict(_entries(block, order, first, wanted | pointers))
-    exif_at, gps_at = values.pop(IFD.Exif, None), values.pop(IFD.GPSInfo, None)
-    if isinstance(exif_at, int):
-        values.update(_entries(block, order, exif_at, wanted))
-    if isinstance(gps_at, int):
-        values.update(_entries(block, order, gps_at, _GPS_WANTED))
-    return values
+    def __init__(self, tiff: Tiff) -> None:
+        self._tiff = tiff
+        self.is_cut = False
 
+    def values(self, offset: int, wanted: Collection[int]) -> dict[int, Any]:
+        """The values of a directory's wanted tags."""
+        found: dict[int, Any] = {}
+        try:
+            entries = self._tiff.directory(offset, wanted).entries
+        except MoreBytesError as more:
+            self._give_up(more)
+            return found
+        for tag, entry in entries.items():
+            try:
+                value = _value(self._tiff, entry)
+            except MoreBytesError as more:
+                self._give_up(more)
+            else:
+                if value is not None:
+                    found[tag] = value
+        return found
 
-_GPS_WANTED = frozenset(
-    {GPS.GPSLatitudeRef, GPS.GPSLatitude, GPS.GPSLongitudeRef, GPS.GPSLongitude}
-)
-
-
-def _entries(
-    block: bytes | memoryview, order: str, offset: int, wanted: frozenset[int]
-) -> Iterator[tuple[int, Any]]:
-    if offset + 2 > len(block):
-        return
-    (count,) = struct.unpack_from(f"{order}H", block, offset)
-    count = min(count, _MAX_ENTRIES, (len(block) - offset - 2) // 12)
-    entry = _entry_layout(order)
-    seen: set[int] = set()  # each tag once, or 500 entries could name one long text 500 times
-    for tag, field_type, length, value_at in entry.iter_unpack(
-        block[offset + 2 : offset + 2 + 12 * count]
-    ):
-        if tag not in wanted or tag in seen or field_type not in _TYPES:
-            continue
-        size = _TYPES[field_type][0] * length
-        if size <= 4:
-            raw = value_at[:size]
-        else:
-            start = int.from_bytes(value_at, "little" if order == "<" else "big")
-            if start + size > len(block):
-                continue
-            raw = bytes(block[start : start + min(size, _MAX_VALUE_BYTES)])
-        seen.add(tag)
-        value = _value(raw, order, field_type, length)
-        if value is not None:
-            yield tag, value
+    def _give_up(self, more: MoreBytesError) -> None:
+        if self._tiff.window.may_ask(more, MAX_HEADER_BYTES):
+            raise more
+        self.is_cut = True
 
 
-@lru_cache
-def _entry_layout(order: str) -> struct.Struct:
-    return struct.Struct(f"{order}HHI4s")
-
-
-def _value(raw: bytes, order: str, field_type: int, length: int) -> Any:
-    """A JSON value: text, a number, or a list of numbers. None for what has none."""
-    if field_type in _TEXTS:
-        return clean(decoded(raw.partition(b"\0")[0]), _MAX_TEXT)
-    if field_type == _UNDEFINED:
-        return _undefined(raw)
-    if not 0 < length <= _MAX_VALUES:
+def _value(tiff: Tiff, entry: Entry) -> Any:
+    """Text, a number, or a list of numbers. None for what has no value."""
+    if entry.tag in _WINDOWS:
+        text = tiff.raw(entry, _MAX_VALUE_BYTES).decode("utf-16-le", "ignore")
+        return clean(text.partition("\0")[0], MAX_DESCRIPTION)
+    if entry.type in _TEXTS:
+        raw = tiff.raw(entry, _MAX_VALUE_BYTES)
+        if entry.tag in _SEVERAL:
+            parts = (part.strip() for part in raw.split(b"\0"))
+            return clean(decoded(b"; ".join(part for part in parts if part)), MAX_DESCRIPTION)
+        return clean(decoded(raw.partition(b"\0")[0]), MAX_DESCRIPTION)
+    if entry.type == UNDEFINED:
+        raw = tiff.raw(entry, _MAX_VALUE_BYTES)
+        return _user_comment(raw, tiff.order) if entry.tag == _USER_COMMENT else _undefined(raw)
+    if not 0 < entry.length <= _MAX_VALUES:
         return None
-    code = _TYPES[field_type][1]
-    per_value = 2 if field_type in _RATIONALS else 1
-    numbers: tuple[Any, ...] = struct.unpack(f"{order}{length * per_value}{code}", raw)
-    if field_type in _RATIONALS:
-        pairs = zip(numbers[::2], numbers[1::2], strict=True)
-        numbers = tuple(top / bottom if bottom else math.nan for top, bottom in pairs)
-    if any(not math.isfinite(number) for number in numbers):
-        return None
-    return numbers[0] if length == 1 else list(numbers)
+    numbers: Iterable[float] = tiff.numbers(entry)
+    if entry.type in RATIONALS:
+        both = list(numbers)
+        pairs = zip(both[::2], both[1::2], strict=True)
+        numbers = [top / bottom if bottom else math.nan for top, bottom in pairs]
+    values = list(numbers)
+    return values[0] if len(values) == 1 else values
+
+
+def _json(value: Any) -> Any:
+    """A value as JSON has it: one over nothing is no number."""
+    numbers = value if isinstance(value, list) else [value]
+    is_finite = all(math.isfinite(number) for number in numbers if isinstance(number, float))
+    return value if is_finite else None
 
 
 def _undefined(raw: bytes) -> Any:
-    """Bytes whose meaning each tag defines: a single number, a version, or nothing to show."""
+    """Bytes whose meaning each tag defines: a single number, a version or text, or nothing."""
     if len(raw) == 1:
         return raw[0]
     text = raw.rstrip(b"\0")
@@ -214,50 +196,72 @@ def _is_printable(text: bytes) -> bool:
     return text.isascii() and text.decode("ascii").isprintable()
 
 
+def _user_comment(raw: bytes, order: str) -> str | None:
+    """The comment behind the eight bytes that name its encoding."""
+    name, text = raw[:8].rstrip(b"\0 "), raw[8:]
+    if name == b"UNICODE":
+        is_big = order == ">"
+        if text[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+            is_big, text = text[:2] == b"\xfe\xff", text[2:]
+        written = text.decode("utf-16-be" if is_big else "utf-16-le", "ignore")
+    elif name == b"JIS":
+        written = text.decode("iso2022_jp", "ignore")
+    elif name in {b"ASCII", b""}:
+        written = decoded(text.rstrip(b"\0 "))
+    else:
+        written = decoded(raw)
+    return clean(written.partition("\0")[0], MAX_DESCRIPTION)
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _orientation(value: Any) -> int | None:
-    return value if isinstance(value, int) and 1 <= value <= 8 else None
+def _list(values: dict[int, Any], *tags: int) -> list[str]:
+    """The first of these texts that there is, at its semicolons."""
+    text = next((text for tag in tags if (text := _text(values.get(tag)))), "")
+    return re.split(r"\s*;\s*", text) if text else []
 
 
-def _taken_at(values: dict[int, Any]) -> datetime | None:
+def _within(value: Any, least: int, most: int) -> int | None:
+    return value if isinstance(value, int) and least <= value <= most else None
+
+
+def _rating(values: dict[int, Any]) -> int | None:
+    """Stars; else Windows' percentages, which are 1, 25, 50, 75 and 99."""
+    stars = _within(values.get(_RATING), 0, 5)
+    percent = _within(values.get(_RATING_PERCENT), 0, 100)
+    if stars is not None or not percent:
+        return percent if stars is None else stars
+    return 1 + (percent + 1) // 25
+
+
+def _taken(values: dict[int, Any]) -> Moment | None:
     """When the shutter opened; else when a picture on film was digitised."""
-    for date_tag, offset_tag in (
-        (Base.DateTimeOriginal, Base.OffsetTimeOriginal),
-        (Base.DateTimeDigitized, Base.OffsetTimeDigitized),
+    for date_tag, offset_tag, fraction_tag in (
+        (Base.DateTimeOriginal, Base.OffsetTimeOriginal, Base.SubsecTimeOriginal),
+        (Base.DateTimeDigitized, Base.OffsetTimeDigitized, Base.SubsecTimeDigitized),
     ):
         written = _text(values.get(date_tag))
-        taken = moment(written, _text(values.get(offset_tag))) if written else None
+        taken = written and moment(
+            written,
+            offset=_text(values.get(offset_tag)),
+            fraction=_text(values.get(fraction_tag)),
+        )
         if taken:
             return taken
     return None
 
 
-def _zone(offset: str | None) -> timezone:
-    """The zone of EXIF's `+02:00`."""
-    if offset is None or len(offset) != 6 or offset[0] not in "+-" or offset[3] != ":":
-        return UTC
-    hours, minutes = offset[1:3], offset[4:6]
-    if not (hours.isdecimal() and minutes.isdecimal() and int(hours) < 24 and int(minutes) < 60):
-        return UTC
-    shift = timedelta(hours=int(hours), minutes=int(minutes))
-    return timezone(-shift if offset[0] == "-" else shift)
+def _position(gps: dict[int, Any]) -> position.Position | None:
+    return position.from_exif(
+        _numbers(gps.get(GPS.GPSLatitude)),
+        _text(gps.get(GPS.GPSLatitudeRef)),
+        _numbers(gps.get(GPS.GPSLongitude)),
+        _text(gps.get(GPS.GPSLongitudeRef)),
+    )
 
 
-def _coordinates(values: dict[int, Any]) -> tuple[float | None, float | None]:
-    """Degrees north and east, or neither: half a position is none."""
-    north = _degrees(values.get(GPS.GPSLatitude), values.get(GPS.GPSLatitudeRef), "N", "S", 90)
-    east = _degrees(values.get(GPS.GPSLongitude), values.get(GPS.GPSLongitudeRef), "E", "W", 180)
-    return (north, east) if north is not None and east is not None else (None, None)
-
-
-def _degrees(parts: Any, side: Any, plus: str, minus: str, most: int) -> float | None:
-    if not isinstance(parts, list) or not 1 <= len(parts) <= 3 or not isinstance(side, str):
-        return None
-    sign = {plus: 1, minus: -1}.get(side[:1].upper())
-    if sign is None:
-        return None
-    degrees = sum(float(part) / 60**power for power, part in enumerate(parts))
-    return round(sign * degrees, 7) if 0 <= degrees <= most else None
+def _numbers(value: Any) -> list[float]:
+    several = value if isinstance(value, list) else [value]
+    return [number for number in several if isinstance(number, int | float)]

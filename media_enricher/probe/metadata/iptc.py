@@ -1,67 +1,61 @@
-"""Title, caption and keywords of IPTC-IIM (version 4.2), and the Photoshop blocks it comes in."""
+"""Datasets of IPTC-IIM (version 4.2), by their numbers in the application record."""
 
 from __future__ import annotations
 
-import struct
-
-import msgspec
-
 from media_enricher.probe.metadata.texts import decoded
+from media_enricher.probe.metadata.times import moment
+from media_enricher.probe.metadata.values import Values
 
-_MAX_RECORDS = 5_000
-_UTF8_ESCAPE = b"\x1b%G"
+_MAX_DATASETS = 5_000
+_MARK = 0x1C
+_ENVELOPE, _APPLICATION = 1, 2
+_CHARACTER_SET = 90
+_TITLE, _KEYWORD, _DATE, _TIME, _BY_LINE, _COPYRIGHT, _CAPTION = 5, 25, 55, 60, 80, 116, 120
+_KEPT = frozenset({_TITLE, _KEYWORD, _DATE, _TIME, _BY_LINE, _COPYRIGHT, _CAPTION})
+
+# ISO 2022's announcements of an encoding.
+_ENCODINGS = {b"\x1b%G": "utf-8", b"\x1b%/I": "utf-8", b"\x1b.A": "latin-1", b"\x1b-A": "latin-1"}
 
 
-class Iptc(msgspec.Struct):
-    """What an editor wrote, as it stands."""
-
-    title: str | None = None
-    description: str | None = None
-    tags: list[str] = msgspec.field(default_factory=list)
-
-
-def from_photoshop(blocks: bytes) -> bytes | None:
-    """The IPTC block (8BIM 0x0404) among Photoshop's image resources."""
+def read(block: bytes) -> Values:
+    """What the block says; reading stops where it stops making sense. A cut value is no value."""
+    texts: dict[int, list[str]] = {}
+    encoding: str | None = None
     at = 0
-    while blocks[at : at + 4] == b"8BIM" and at + 12 <= len(blocks):
-        name_bytes = 1 + blocks[at + 6]
-        size_at = at + 6 + name_bytes + name_bytes % 2
-        if size_at + 4 > len(blocks):
-            return None
-        size = int.from_bytes(blocks[size_at : size_at + 4], "big")
-        if blocks[at + 4 : at + 6] == b"\x04\x04":
-            return blocks[size_at + 4 : size_at + 4 + size]
-        at = size_at + 4 + size + size % 2
-    return None
-
-
-def read(block: bytes) -> Iptc:
-    """The datasets we keep; reading stops where the block stops making sense."""
-    found = Iptc()
-    is_utf8 = False
-    at = 0
-    for _ in range(_MAX_RECORDS):
-        if block[at : at + 1] != b"\x1c" or at + 5 > len(block):
+    for _ in range(_MAX_DATASETS):
+        if at + 5 > len(block) or block[at] != _MARK:
             break
-        record, dataset, length = struct.unpack_from(">BBH", block, at + 1)
-        if length & 0x8000:  # an extended length, for values no text field has
+        record, dataset = block[at + 1], block[at + 2]
+        length = int.from_bytes(block[at + 3 : at + 5], "big")
+        at += 5
+        if length & 0x8000:  # then it says how many bytes give the length
+            width = length & 0x7FFF
+            if width > 4:
+                break
+            length = int.from_bytes(block[at : at + width], "big")
+            at += width
+        value = block[at : at + length]
+        at += length
+        if at > len(block):
             break
-        value = block[at + 5 : at + 5 + length]
-        at += 5 + length
-        if (record, dataset) == (1, 90):
-            is_utf8 = value.startswith(_UTF8_ESCAPE)
-        elif record == 2:
-            _keep(found, dataset, value, is_utf8=is_utf8)
-    return found
+        if record == _ENVELOPE and dataset == _CHARACTER_SET:
+            encoding = _ENCODINGS.get(value[:4].rstrip(b"\0"), _ENCODINGS.get(value[:3]))
+        elif record == _APPLICATION and dataset in _KEPT:
+            text = value.decode(encoding, "replace") if encoding else decoded(value)
+            texts.setdefault(dataset, []).append(text)
+    return _values(texts)
 
 
-def _keep(found: Iptc, dataset: int, value: bytes, *, is_utf8: bool) -> None:
-    if dataset not in {5, 25, 120}:
-        return
-    text = value.decode("utf-8", errors="replace") if is_utf8 else decoded(value)
-    if dataset == 5:
-        found.title = found.title or text
-    elif dataset == 25:
-        found.tags.append(text)
-    else:
-        found.description = found.description or text
+def _values(texts: dict[int, list[str]]) -> Values:
+    def first(dataset: int) -> str | None:
+        return next((text for text in texts.get(dataset, ()) if text.strip("\0 ")), None)
+
+    date, time = first(_DATE), first(_TIME)
+    return Values(
+        title=first(_TITLE),
+        description=first(_CAPTION),
+        tags=texts.get(_KEYWORD, []),
+        taken=moment(date.strip("\0 ") + (time or "").strip("\0 ")) if date else None,
+        creators=texts.get(_BY_LINE, []),
+        copyright=first(_COPYRIGHT),
+    )

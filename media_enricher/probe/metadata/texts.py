@@ -10,6 +10,9 @@ MAX_TAG = 200
 """Characters. An index entry of Postgres holds no more than some 2,700 bytes."""
 MAX_TAGS = 200
 
+MAX_NAME = 200
+MAX_ADDRESS = 2_000
+
 # Controls but for tab and line feed, and lone surrogates, which have no UTF-8.
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -32,3 +35,21 @@ def distinct(tags: list[str]) -> list[str]:
     """Tags cleaned, without doubles and in order."""
     cleaned = (clean(tag, MAX_TAG) for tag in tags)
     return list(dict.fromkeys(tag for tag in cleaned if tag))[:MAX_TAGS]
+
+
+# What cameras put where a description belongs, before anybody wrote one.
+_CAMERA = re.compile(
+    r"(?:[a-z]+ ){0,2}digital (?:still )?camera|sony dsc|dcf 1\.0|exif[_ ]jpeg(?:[_ ]\w{1,10})?"
+    r"|<[^<>]{0,30}(?:samsung|kenox|digimax)[^<>]{0,40}>|(?:lead technologies|applemark)\b.{0,20}",
+    re.I,
+)
+# Scenes that Huawei's cameras chose, in ImageDescription: `cof` is a colour filter, `edf` bokeh.
+_SCENES = re.compile(
+    r"(?:bty|btf|cof|dav|edf|fhdr|hdrpl|mde|oznor|ptr|rhdr|sdr|vhdr|zcb)[\w-]{0,4}"
+)
+
+
+def is_default_description(text: str) -> bool:
+    """Whether a camera wrote it by itself, such as `OLYMPUS DIGITAL CAMERA` or `SONY DSC`."""
+    text = text.strip()
+    return len(text) <= 80 and bool(_CAMERA.fullmatch(text) or _SCENES.fullmatch(text))

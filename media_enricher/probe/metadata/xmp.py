@@ -1,13 +1,17 @@
-"""Title, description, keywords, capture time and lens from an XMP packet (ISO 16684-1)."""
+"""An XMP packet (ISO 16684-1): the properties that have a column, in any form that RDF allows."""
 
 from __future__ import annotations
 
 import re
 from xml.etree.ElementTree import ParseError
 
-import msgspec
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
+
+from media_enricher.probe.metadata.position import from_xmp
+from media_enricher.probe.metadata.texts import decoded
+from media_enricher.probe.metadata.times import moment
+from media_enricher.probe.metadata.values import Values
 
 _MAX_BYTES = 4 * 1024 * 1024
 # Far above what editors write: edit histories reach some ten thousand elements, ten deep.
@@ -18,34 +22,70 @@ _MAX_TEXT = 1024 * 1024
 """Characters kept of all texts together."""
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _DC = "{http://purl.org/dc/elements/1.1/}"
+_EXIF = "{http://ns.adobe.com/exif/1.0/}"
+_EXIF_EX = "{http://cipa.jp/exif/1.0/}"
+_TIFF = "{http://ns.adobe.com/tiff/1.0/}"
+_IPTC_EXT = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
+_XMP = "{http://ns.adobe.com/xap/1.0/}"
+_MICROSOFT = "{http://ns.microsoft.com/photo/1.0}"
+_MICROSOFT_OLD = "{http://ns.microsoft.com/photo/1.0/}"
+
+_TITLE, _SUBJECT, _CREATOR = f"{_DC}title", f"{_DC}subject", f"{_DC}creator"
+_DESCRIPTIONS = (f"{_DC}description", f"{_TIFF}ImageDescription")
+_RIGHTS = (f"{_DC}rights", f"{_TIFF}Copyright")
+_ARTIST = f"{_TIFF}Artist"
 _TAKEN = (
-    "{http://ns.adobe.com/exif/1.0/}DateTimeOriginal",
+    f"{_EXIF}DateTimeOriginal",
     "{http://ns.adobe.com/photoshop/1.0/}DateCreated",
+    f"{_EXIF}DateTimeDigitized",
 )
-_LENS = (
-    "{http://cipa.jp/exif/1.0/}LensModel",
-    "{http://ns.adobe.com/exif/1.0/aux/}Lens",
+_OFFSETS = (f"{_EXIF_EX}OffsetTimeOriginal", f"{_EXIF}OffsetTimeOriginal")
+_FRACTIONS = (f"{_EXIF_EX}SubSecTimeOriginal", f"{_EXIF}SubSecTimeOriginal")
+_MAKE, _MODEL = f"{_TIFF}Make", f"{_TIFF}Model"
+_LENS = (f"{_EXIF_EX}LensModel", "{http://ns.adobe.com/exif/1.0/aux/}Lens")
+_LATITUDE, _LONGITUDE = f"{_EXIF}GPSLatitude", f"{_EXIF}GPSLongitude"
+_LICENSE = (
+    "{http://ns.adobe.com/xap/1.0/rights/}WebStatement",
+    "{http://creativecommons.org/ns#}license",
+    "{http://web.resource.org/cc/}license",
 )
-_TITLE, _ABSTRACT, _SUBJECT = f"{_DC}title", f"{_DC}description", f"{_DC}subject"
-_DESCRIPTION, _LI = f"{_RDF}Description", f"{_RDF}li"
-_PROPERTIES = frozenset({_TITLE, _ABSTRACT, _SUBJECT, *_TAKEN, *_LENS})
+_ALT_TEXT = "{http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/}AltTextAccessibility"
+_SOURCE_TYPE = (f"{_IPTC_EXT}DigitalSourceType", f"{_IPTC_EXT}DigitalSourcetype")
+_RATING = f"{_XMP}Rating"
+_PERCENT = (f"{_MICROSOFT}Rating", f"{_MICROSOFT_OLD}Rating")
+
+_LISTS = frozenset({_SUBJECT, _CREATOR})
+_PROPERTIES = frozenset(
+    {
+        _TITLE,
+        *_DESCRIPTIONS,
+        *_RIGHTS,
+        _ARTIST,
+        *_TAKEN,
+        *_OFFSETS,
+        *_FRACTIONS,
+        _MAKE,
+        _MODEL,
+        *_LENS,
+        _LATITUDE,
+        _LONGITUDE,
+        *_LICENSE,
+        _ALT_TEXT,
+        *_SOURCE_TYPE,
+        _RATING,
+        *_PERCENT,
+        *_LISTS,
+    }
+)
+_ROOT, _LI, _VALUE, _RESOURCE = f"{_RDF}RDF", f"{_RDF}li", f"{_RDF}value", f"{_RDF}resource"
+_DESCRIPTION = f"{_RDF}Description"
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 # Most packets hold an edit history and none of this: a glance is cheaper than a parse.
 _WORTH_PARSING = re.compile(
-    rb"purl\.org/dc/elements|DateTimeOriginal|DateCreated|LensModel|aux:Lens"
+    rb"purl\.org/dc/elements|ns\.adobe\.com/(?:exif|tiff)/|DateCreated|LensModel|aux:Lens|:Rating"
+    rb"|WebStatement|license|AltTextAccessibility|DigitalSource[Tt]ype"
 )
-
-
-class Xmp(msgspec.Struct):
-    """What an editor or a camera wrote, as it stands."""
-
-    title: str | None = None
-    description: str | None = None
-    tags: list[str] = msgspec.field(default_factory=list)
-    taken: str | None = None
-    """ISO 8601, often without an offset."""
-    lens: str | None = None
 
 
 class _TooMuchError(Exception):
@@ -55,25 +95,26 @@ class _TooMuchError(Exception):
 class _Collector:
     """What an XML parser reports, element by element: no tree is built, so nesting costs nothing.
 
-    A property is a child of an `rdf:Description`; properties within properties are not looked at,
-    and so each element and each character is handled once.
+    A property is an attribute or a child of a node, and a node a child of `rdf:RDF`, or an
+    `rdf:Description` that is the root. Properties within properties, such as those of another
+    picture that an editor used, are not looked at. Each element and each character is handled once.
     """
 
     def __init__(self) -> None:
         self._path: list[str] = []
-        self._blocks = 0
         self._elements = 0
-        self._open: list[int] = []
-        """The numbers of the `rdf:Description`s around, outermost first."""
+        self._node_depth: int | None = None
         self._property: str | None = None
         self._property_depth = 0
         self._texts: list[tuple[str | None, list[str]]] = []
-        """(language, pieces): of the property itself, then of each `rdf:li` in it."""
+        """(language, pieces): of the property itself, then of each item in it."""
         self._text: list[str] | None = None
         self._kept = 0
-        self._seen: set[tuple[int, str]] = set()
-        self._values: dict[str, list[tuple[int, str]]] = {}
-        self.tags: list[str] = []
+        self.values: dict[str, str] = {}
+        """The first value of each property."""
+        self.lists: dict[str, list[str]] = {}
+        self.is_closed = False
+        """The root was closed: what follows is no part of the packet."""
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """An element begins."""
@@ -84,90 +125,147 @@ class _Collector:
         self._path.append(tag)
         self._text = None  # only what stands before the first child is an element's own text
         if self._property is not None:
-            if tag == _LI and len(self._texts) <= _MAX_ITEMS:
+            if tag in {_LI, _VALUE} and len(self._texts) <= _MAX_ITEMS:
                 self._collect(attributes.get(_LANGUAGE))
-        elif tag == _DESCRIPTION:
-            self._blocks += 1
-            self._open.append(self._blocks)
-            for name in (*_TAKEN, *_LENS):
-                if attributes.get(name):
+                self._add(attributes.get(_RESOURCE, ""))
+        elif self._node_depth is None:
+            if parent == _ROOT or (parent is None and tag == _DESCRIPTION):
+                self._node_depth = len(self._path)
+                for name in attributes.keys() & _PROPERTIES:
                     self._keep(name, attributes[name])
-        elif parent == _DESCRIPTION and tag in _PROPERTIES:
+        elif tag in _PROPERTIES and len(self._path) == self._node_depth + 1:
             self._property, self._property_depth = tag, len(self._path)
             self._texts = []
             self._collect(None)
+            self._add(attributes.get(_RESOURCE, ""))
 
     def _collect(self, language: str | None) -> None:
         self._text = []
         self._texts.append((language, self._text))
 
-    def data(self, text: str) -> None:
-        """Text, perhaps in pieces."""
+    def _add(self, text: str) -> None:
         if self._text is not None and self._kept < _MAX_TEXT:
             self._kept += len(text)
             self._text.append(text)
 
-    def end(self, tag: str) -> None:
+    def data(self, text: str) -> None:
+        """Text, perhaps in pieces."""
+        self._add(text)
+
+    def end(self, _: str) -> None:
         """An element ends."""
         self._text = None
         if self._property is not None:
             if len(self._path) == self._property_depth:
                 self._finish(self._property)
                 self._property = None
-        elif tag == _DESCRIPTION:
-            self._open.pop()
+        elif len(self._path) == self._node_depth:
+            self._node_depth = None
         self._path.pop()
+        self.is_closed = not self._path
 
     def close(self) -> None:
         """The document ends."""
 
     def _finish(self, name: str) -> None:
         own, *items = [(language, "".join(pieces)) for language, pieces in self._texts]
-        if name == _SUBJECT:
-            self.tags += [text for _, text in items][: _MAX_ITEMS - len(self.tags)]
+        if name in _LISTS:
+            for text in [text for _, text in items] or [own[1]]:
+                self._keep(name, text)
             return
-        first = (self._open[-1], name) not in self._seen
-        self._seen.add((self._open[-1], name))
-        if name in {*_TAKEN, *_LENS}:
-            chosen = own[1] if first else ""
-        else:
-            default = (text for language, text in items if language == "x-default")
-            chosen = next(default, items[0][1] if items else own[1]) if first else ""
-        if chosen:
-            self._keep(name, chosen)
+        default = (text for language, text in items if language == "x-default")
+        self._keep(name, next(default, items[0][1] if items else own[1]))
 
     def _keep(self, name: str, value: str) -> None:
-        """The value of this block; an attribute goes before an element of the same name."""
-        values = self._values.setdefault(name, [])
-        if not values or self._open[-1] < values[0][0]:
-            values[:] = [(self._open[-1], value)]
+        if not value.strip():
+            return
+        if name not in _LISTS:
+            self.values.setdefault(name, value)
+        elif len(values := self.lists.setdefault(name, [])) < _MAX_ITEMS:
+            values.append(value)
 
     def first(self, *names: str) -> str | None:
-        """The value in the first block that has one; within a block in the order of `names`."""
-        found = [
-            (block, rank, value)
-            for rank, name in enumerate(names)
-            for block, value in self._values.get(name, ())
-        ]
-        return min(found)[2] if found else None
+        """The value of the first of these properties that has one."""
+        return next((self.values[name] for name in names if name in self.values), None)
 
 
-def read(packet: bytes) -> Xmp:
-    """What the packet says; nothing where it is no XML, declares entities or nests absurdly."""
-    packet = packet[:_MAX_BYTES].strip(b"\0 \r\n\t")
+def read(packet: bytes) -> Values:
+    """What the packet says; nothing where it is no XML, declares entities or nests absurdly.
+
+    What was complete before a packet breaks off counts, and what follows its end does not.
+    """
+    packet = _as_utf8(packet[:_MAX_BYTES])
     if not _WORTH_PARSING.search(packet):
-        return Xmp()
-    collected = _Collector()
-    parser = DefusedXMLParser(target=collected, forbid_dtd=True)
+        return Values()
+    found = _Collector()
+    parser = DefusedXMLParser(target=found, forbid_dtd=True, encoding="utf-8")
     try:
         parser.feed(packet)
         parser.close()
-    except (ParseError, DefusedXmlException, ValueError, LookupError, _TooMuchError):
-        return Xmp()
-    return Xmp(
-        title=collected.first(_TITLE),
-        description=collected.first(_ABSTRACT),
-        tags=collected.tags,
-        taken=collected.first(*_TAKEN),
-        lens=collected.first(*_LENS),
+    except (DefusedXmlException, ValueError, LookupError, _TooMuchError):
+        return Values()
+    except ParseError:
+        pass
+    return _values(found)
+
+
+# How the first element begins in each encoding, and of which width its characters are.
+_WIDE = (
+    (re.compile(rb"\0\0\0<\0\0\0[?!:A-Za-z]"), "utf-32-be", 4),
+    (re.compile(rb"<\0\0\0[?!:A-Za-z]\0\0\0"), "utf-32-le", 4),
+    (re.compile(rb"\0<\0[?!:A-Za-z]"), "utf-16-be", 2),
+    (re.compile(rb"<\0[?!:A-Za-z]\0"), "utf-16-le", 2),
+)
+_LOOKED_AT = 256
+
+
+def _as_utf8(packet: bytes) -> bytes:
+    """The packet from its first element on, in UTF-8 whatever its encoding."""
+    for start, encoding, width in _WIDE:
+        match = start.search(packet[:_LOOKED_AT])
+        if match and match.start() % width == 0:
+            return packet[match.start() :].decode(encoding, "replace").encode("utf-8", "replace")
+    packet = packet[max(packet.find(b"<"), 0) :]
+    try:
+        packet.decode("utf-8")
+    except UnicodeDecodeError:
+        return decoded(packet).encode("utf-8", "replace")
+    return packet
+
+
+def _values(found: _Collector) -> Values:
+    taken = next((text for name in _TAKEN if (text := found.values.get(name))), None)
+    artists = found.first(_ARTIST)
+    return Values(
+        title=found.first(_TITLE),
+        description=found.first(*_DESCRIPTIONS),
+        tags=found.lists.get(_SUBJECT, []),
+        creators=found.lists.get(_CREATOR, []) or ([artists] if artists else []),
+        copyright=found.first(*_RIGHTS),
+        license_url=found.first(*_LICENSE),
+        alt_text=found.first(_ALT_TEXT),
+        rating=_rating(found),
+        digital_source_type=found.first(*_SOURCE_TYPE),
+        taken=moment(taken, offset=found.first(*_OFFSETS), fraction=found.first(*_FRACTIONS))
+        if taken
+        else None,
+        camera_make=found.first(_MAKE),
+        camera_model=found.first(_MODEL),
+        lens=found.first(*_LENS),
+        position=from_xmp(found.first(_LATITUDE), found.first(_LONGITUDE)),
     )
+
+
+def _rating(found: _Collector) -> int | None:
+    """Stars, also as `4.0`; else Windows' percentages, which are 1, 25, 50, 75 and 99."""
+    stars = _number(found.first(_RATING))
+    if stars is not None:
+        return round(stars) if -1 <= stars <= 5 else None
+    percent = _number(found.first(*_PERCENT))
+    if percent is None or not 0 <= percent <= 100:
+        return None
+    return 1 + (int(percent) + 1) // 25 if percent else 0
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text and re.fullmatch(r"\s*[+-]?\d{1,9}(?:\.\d{0,9})?\s*", text) else None
