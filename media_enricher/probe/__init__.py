@@ -21,6 +21,7 @@ from PIL import Image
 
 from media_enricher.models import AssetStatus, Depth, ErrorCode, Findings, Kind
 from media_enricher.probe import av, image
+from media_enricher.probe.av import poster
 from media_enricher.probe.content_types import (
     kind_of,
     normalised,
@@ -251,6 +252,7 @@ def preload() -> None:
         )
     for data in (b"<svg width='1' height='1'/>", b"%PDF-1.4", b"PK\x03\x04", b"\xe9 text", b"{}"):
         probe_full(data, path="preload", declared_content_type=None, options=options)
+    poster.preload()
     for encoding in ("ascii", "cp1252", "latin-1", "utf-8", "utf-16", "utf-16-be", "utf-16-le"):
         codecs.lookup(encoding)
 

@@ -5,6 +5,7 @@ The file is read where FFmpeg reads it, so a large one costs a few ranges.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -54,6 +55,8 @@ def poster(window: Window, header: AvHeader, options: ProbeOptions) -> Image.Ima
             return None
         stream = container.streams.video[0]
         context = stream.codec_context
+        if context is None:
+            return None  # FFmpeg has no decoder for it
         width, height = context.width or 0, context.height or 0
         if width * height > options.max_pixels:
             raise UnreadableError(
@@ -68,6 +71,23 @@ def poster(window: Window, header: AvHeader, options: ProbeOptions) -> Image.Ima
         _seek(container, header)
         frame = _first_frame(container, stream)
         return _small(frame, header) if frame is not None else None
+
+
+def preload() -> None:
+    """Import FFmpeg, and decode a tiny film, for a process that then opens no file."""
+    if not IS_INSTALLED:
+        return
+    import av  # noqa: PLC0415 - an extra
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=1)
+        stream.width = stream.height = 16
+        stream.pix_fmt = "yuv420p"
+        frame = av.VideoFrame(16, 16, "yuv420p")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    poster(Window(file.getvalue()), AvHeader("mp4", duration=1.0), ProbeOptions())
 
 
 def describe(window: Window, header: AvHeader) -> None:
