@@ -69,8 +69,7 @@ def poster(window: Window, header: AvHeader, options: ProbeOptions) -> Image.Ima
         context.thread_type = "NONE"
         context.skip_frame = "NONKEY"
         _seek(container, header)
-        frame = _first_frame(container, stream)
-        return _small(frame, header) if frame is not None else None
+        return _first_picture(container, stream, header)
 
 
 def preload() -> None:
@@ -157,13 +156,14 @@ def _seek(container: Any, header: AvHeader) -> None:
             return  # without an index; then the first keyframe is as good
 
 
-def _first_frame(container: Any, stream: Any) -> Any:
+def _first_picture(container: Any, stream: Any, header: AvHeader) -> Image.Image | None:
+    """The first keyframe from here on; None where nothing can be decoded."""
     import av  # noqa: PLC0415 - an extra
 
     try:
         for number, packet in enumerate(container.demux(stream)):
             for frame in packet.decode():
-                return frame
+                return _small(frame, header)
             if number >= _MAX_PACKETS:
                 return None
     except MoreBytesError:
@@ -174,7 +174,10 @@ def _first_frame(container: Any, stream: Any) -> Any:
 
 
 def _small(frame: Any, header: AvHeader) -> Image.Image:
-    """Scaled to the displayed shape by FFmpeg, which converts only those pixels to RGB."""
+    """Scaled to the displayed shape by FFmpeg, which converts only those pixels to RGB.
+
+    One thread, because the sandbox allows no other.
+    """
     width, height = max(frame.width, 1), max(frame.height, 1)
     if header.pixel_aspect >= 1:
         shown = width * header.pixel_aspect, float(height)
@@ -182,7 +185,9 @@ def _small(frame: Any, header: AvHeader) -> Image.Image:
         shown = float(width), height / header.pixel_aspect
     factor = min(_SIDE / max(shown), 1.0)
     size = max(round(shown[0] * factor), 1), max(round(shown[1] * factor), 1)
-    small = frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="AREA")
+    small = frame.reformat(
+        width=size[0], height=size[1], format="rgb24", interpolation="AREA", threads=1
+    )
     image = Image.fromarray(small.to_ndarray())
     turn = _TURNS.get(header.quarter_turns % 4)
     return image.transpose(turn) if turn is not None else image
