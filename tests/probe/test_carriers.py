@@ -13,6 +13,8 @@ from tests.probe import carriers
 from tests.probe.carriers import datasets, items, language, packet, rationals, text, tiff
 from tests.probe.samples import OPTIONS, full, header
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
 WITH_LOCATION = msgspec.structs.replace(OPTIONS, location=True)
 LOCAL = timezone(timedelta(hours=2))
 TAKEN = datetime(2021, 2, 3, 4, 5, 6, 670_000, LOCAL)
