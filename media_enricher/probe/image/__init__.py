@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-from PIL import Image
-
 from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
-from media_enricher.probe.fields import colours, hashes, placeholders
+from media_enricher.probe.fields.from_picture import fill_from_picture
 from media_enricher.probe.image import gif, heif, ico, jpeg, other, png, svg, webp
 from media_enricher.probe.image.descriptions import describe
 from media_enricher.probe.image.header import ImageHeader
-from media_enricher.probe.image.pixels import Picture, decode
+from media_enricher.probe.image.pixels import decode
 from media_enricher.probe.source import MoreBytesError, ProbeOptions, UnreadableError, Window
 
 _Reader = Callable[[Window, ImageHeader], None]
@@ -80,7 +77,8 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
                 orientation=None if header.is_turned_by_decoder else findings.orientation,
                 max_pixels=options.max_pixels,
             )
-            _fill_from_pixels(findings, picture)
+            findings.is_opaque = picture.is_opaque
+            fill_from_picture(findings, picture.image)
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     return findings
@@ -128,21 +126,3 @@ def _fail(findings: Findings, unreadable: UnreadableError) -> None:
     findings.status = AssetStatus.UNSUPPORTED if is_unsupported else AssetStatus.FAILED
     findings.error_code = unreadable.code
     findings.error_message = str(unreadable)
-
-
-def _fill_from_pixels(findings: Findings, picture: Picture) -> None:
-    image = picture.image
-    findings.is_opaque = picture.is_opaque
-    found = colours.palette(image)
-    findings.palette = found or None
-    findings.dominant_color = found[0] if found else None
-    square = image.resize((placeholders.SIDE, placeholders.SIDE), Image.Resampling.BICUBIC)
-    samples = np.asarray(square)
-    width, height = findings.width or image.width, findings.height or image.height
-    findings.thumbhash = placeholders.thumbhash(samples, width=width, height=height)
-    if square.mode == "RGBA":
-        white = Image.new("RGBA", square.size, "white")
-        square = Image.alpha_composite(white, square).convert("RGB")
-        samples = np.asarray(square)
-    findings.blurhash = placeholders.blurhash(samples, is_portrait=height > width)
-    findings.phash = hashes.phash(np.asarray(square.convert("L")))
