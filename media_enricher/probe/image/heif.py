@@ -63,6 +63,8 @@ class _Meta(msgspec.Struct):
     """Item -> one-based indices into `properties`, in order and each once."""
     auxiliaries: dict[int, set[int]] = msgspec.field(default_factory=dict)
     """Item -> the auxiliary items (alpha, depth) that refer to it."""
+    first_tiles: dict[int, int] = msgspec.field(default_factory=dict)
+    """Item made of others, such as a grid -> the first of those."""
     described: dict[int, set[int]] = msgspec.field(default_factory=dict)
     """Item of metadata -> the items that it describes."""
 
@@ -233,7 +235,7 @@ def _associations(data: bytes, meta: _Meta) -> None:
 def _references(data: bytes, meta: _Meta) -> None:
     size = 4 if data[0] else 2
     for name, start, end in _boxes(data, 4):
-        if name not in {b"auxl", b"cdsc"}:
+        if name not in {b"auxl", b"cdsc", b"dimg"}:
             continue
         cursor = _Cursor(data[start:end], 0)
         source = cursor.take(size)
@@ -241,6 +243,8 @@ def _references(data: bytes, meta: _Meta) -> None:
             target = cursor.take(size)
             if name == b"auxl":
                 meta.auxiliaries.setdefault(target, set()).add(source)
+            elif name == b"dimg":
+                meta.first_tiles.setdefault(source, target)
             else:
                 meta.described.setdefault(source, set()).add(target)
 
@@ -271,6 +275,8 @@ def _describe(meta: _Meta, window: Window, header: ImageHeader) -> None:
         header.mode = "RGBA"
     header.orientation = _orientation(properties)
     colour = properties.get(b"colr", b"")
+    if colour[:4] not in _ICC_COLOURS:  # a grid may leave its profile to its tiles
+        colour = meta.properties_of(meta.first_tiles.get(meta.primary or 0)).get(b"colr", b"")
     if colour[:4] in _ICC_COLOURS:
         header.icc = colour[4:]
     _linked_metadata(meta, window, header)
