@@ -278,8 +278,8 @@ def test_an_interrupted_caller_leaves_the_pool_usable(
         stop.ask()
 
     sender = threading.Thread(target=interrupt)
+    sender.start()
     with pytest.raises(KeyboardInterrupt), Interruption((signal.SIGINT,)) as stop:
-        sender.start()
         pool.enrich(many, Depth.FULL)
     sender.join()
     assert stop.is_raised
