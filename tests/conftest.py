@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 import signal
@@ -51,9 +52,24 @@ SHARING_THE_SITE = (
 """Where the fixture `site` is used, which takes half a minute to start."""
 
 
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look through all that was imported, again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Under `-n`, one process gets a file whole, and one all of those that share the site."""
-    from xdist.scheduler import LoadFileScheduling
+    """Under `-n`, one process gets a file whole, and one all of those that share the site.
+
+    Unit tests share nothing that takes time to start: a process that has none left takes some of
+    the other's.
+    """
+    from xdist.scheduler import LoadFileScheduling, WorkStealingScheduling
+
+    from tests.needs import UNIT
+
+    if config.option.markexpr == UNIT:
+        return WorkStealingScheduling(config, log)
 
     class BySite(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
