@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SHARING_THE_SITE = (
-    "tests/cli/test_up.py",
+    "tests/cli/test_up_elsewhere.py",
     "tests/examples/",
     "tests/setup/",
     "tests/supabase_js/",
