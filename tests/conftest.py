@@ -8,7 +8,7 @@ import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from supabase_local import LocalStack
 
 # Fixtures import what they need: a run of unit tests waits for none of it.
-pytest_plugins = ["tests.needs", "tests.unit_guard"]
+pytest_plugins = ["tests.needs", "tests.unit_guard", "tests.distribution"]
 
 # A shell's background job ignores Ctrl-C, and with it would all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,45 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
         mixed_corpus(1)
 
 
-SHARING_THE_SITE = (
-    "tests/cli/test_up_elsewhere.py",
-    "tests/examples/",
-    "tests/setup/",
-    "tests/supabase_js/",
-)
-"""Where the fixture `site` is used, which takes half a minute to start."""
-
-
 def pytest_collection_finish() -> None:
     """Let no collection of garbage look through all that was imported, again and again."""
     gc.collect()
     gc.freeze()
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Under `-n`, one process gets a file whole, and one all of those that share the site.
-
-    Unit tests share nothing that takes time to start: a process that has none left takes some of
-    the other's.
-    """
-    from xdist.scheduler import LoadFileScheduling, WorkStealingScheduling
-
-    from tests.needs import UNIT
-
-    if config.option.markexpr == UNIT:
-        return WorkStealingScheduling(config, log)
-
-    class BySite(LoadFileScheduling):  # type: ignore[misc]
-        def _split_scope(self, nodeid: str) -> str:
-            return "site" if nodeid.startswith(SHARING_THE_SITE) else super()._split_scope(nodeid)
-
-    return BySite(config, log)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "site" in getattr(item, "fixturenames", ()):
-            assert item.nodeid.startswith(SHARING_THE_SITE), f"{item.nodeid} is not among them"
 
 
 @pytest.fixture(autouse=True)
