@@ -23,7 +23,7 @@ NODE_MODULES := node_modules/.package-lock.json
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-setup test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-sweep lock dist release clean
+.PHONY: help setup demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-sweep lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -43,7 +43,11 @@ test: test-setup ## Run the whole suite, against a real stack: ARGS="-n 0 -k nam
 
 test-setup: setup $(NODE_TESTS:%=%/$(NODE_MODULES)) ## Install what tests need as well
 
-# Each process imports all that unit tests need, 5 s: two are soonest done. Schemathesis is not among it.
+test-images: setup ## Fetch the pictures that tests use, which the first of them would do
+	@$(BIN)/python -m tests.corpora
+
+# Each process imports all that unit tests need, which takes 5 s: two of them are soonest done.
+# Schemathesis is not among what they need.
 UNIT_TESTS := -m unit --numprocesses 2 -p no:schemathesis
 
 test-unit: setup ## Run the tests that need nothing, in seconds and offline: ARGS="-n 0 -k name" for less

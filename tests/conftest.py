@@ -36,11 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     is_parallel = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     if is_parallel and config.option.markexpr != UNIT:
-        from media_enricher.demo.photographs import demo_photographs
-        from tests.corpora import CACHE, KEPT, mixed_corpus
+        from tests.corpora import fetch
 
-        demo_photographs(KEPT / "demo-photographs", cache=CACHE)
-        mixed_corpus(1)
+        fetch()
 
 
 def pytest_collection_finish() -> None:
