@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from media_enricher.probe.metadata.blocks import Block
+from media_enricher.probe.metadata.blocks import MAX_BLOCKS, MAX_BLOCKS_BYTES, Block
 
 _SWAPPING = frozenset({5, 6, 7, 8})
 
@@ -37,6 +37,8 @@ class ImageHeader(msgspec.Struct):
     blocks: list[Block] = msgspec.field(default_factory=list)
     """Metadata as the file holds it: EXIF, XMP, IPTC, Photoshop's resources, C2PA's manifest. A
     reader hands over each block as it is; `metadata.blocks` recognises it by its bytes."""
+    kept_bytes: int = 0
+    """Of `blocks` together."""
     is_cut: bool = False
     """Metadata may lie in parts of the file that are not held."""
     has_unannounced: bool = False
@@ -44,6 +46,14 @@ class ImageHeader(msgspec.Struct):
     icc: bytes | None = None
     texts: dict[str, str] = msgspec.field(default_factory=dict)
     """Of the format itself: `title`, `description`, `author` and `copyright`."""
+
+    def keep(self, block: bytes) -> None:
+        """Hand over a block of metadata, within bounds: a file may consist of nothing else."""
+        if len(self.blocks) >= MAX_BLOCKS or self.kept_bytes + len(block) > MAX_BLOCKS_BYTES:
+            self.is_cut = True
+            return
+        self.kept_bytes += len(block)
+        self.blocks.append(block)
 
     def displayed_size(self, orientation: int | None) -> tuple[int | None, int | None]:
         """Width and height once the picture is turned upright."""
