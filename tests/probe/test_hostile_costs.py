@@ -304,3 +304,16 @@ def test_after_preload_a_probe_opens_no_file() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_after_preload_metadata_of_any_encoding_open_no_file() -> None:
+    program = (
+        "import resource; from media_enricher.probe import preload; preload();"
+        "from tests.probe.test_carriers import check_encodings;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3));"
+        "check_encodings()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
