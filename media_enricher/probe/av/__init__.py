@@ -19,6 +19,7 @@ from media_enricher.probe.av import (
 )
 from media_enricher.probe.av.header import AvHeader
 from media_enricher.probe.fields.from_picture import fill_from_picture
+from media_enricher.probe.fields.labels import TRUNCATED
 from media_enricher.probe.metadata.position import from_iso6709
 from media_enricher.probe.metadata.sources import fill_metadata
 from media_enricher.probe.metadata.times import Moment, moment
@@ -109,7 +110,7 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
             raise
         is_shown = False
     if header.has_video and not is_shown:
-        findings.warnings = [NO_POSTER]
+        findings.warnings = sorted({NO_POSTER, *(findings.warnings or ())})
     return findings
 
 
@@ -155,6 +156,7 @@ def _describe(
     if header.has_video or header.has_audio:
         findings.has_audio = header.has_audio
     findings.labels = sorted(set(header.labels)) or None
+    findings.warnings = [TRUNCATED] if header.is_cut else None
     fill_metadata([], findings, options, container=_values(header), is_cut=is_cut)
     if header.has_credentials:
         findings.has_content_credentials = True

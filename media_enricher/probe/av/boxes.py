@@ -20,8 +20,17 @@ class Box(NamedTuple):
     end: int
 
 
-def boxes(window: Window, start: int, end: int, *, most: int = _MAX_BOXES) -> Iterator[Box]:
+def boxes(
+    window: Window, start: int, end: int, *, most: int = _MAX_BOXES, past_end: bool = False
+) -> Iterator[Box]:
     """The boxes between two places. What ends before it begins, or is cut, ends the list.
+
+    Args:
+        window: the file.
+        start: where the first begins.
+        end: where they end.
+        most: as many are read.
+        past_end: whether a box may end behind `end`, as one that is cut does.
 
     Raises:
         MoreBytesError: the next box lies further on.
@@ -44,5 +53,5 @@ def boxes(window: Window, start: int, end: int, *, most: int = _MAX_BOXES) -> It
         stop = end if length == 0 else start + length
         if stop < content:
             return
-        yield Box(name, content, min(stop, end))
+        yield Box(name, content, stop if past_end else min(stop, end))
         start = stop

@@ -53,6 +53,8 @@ class AvHeader(msgspec.Struct):
     """ISO 6709: `+48.8577+002.2950+035.000/`."""
     has_credentials: bool = False
     """A C2PA manifest is there."""
+    is_cut: bool = False
+    """The file ends before its media do."""
     labels: list[str] = msgspec.field(default_factory=list)
     cover: Cover | None = None
 

@@ -11,8 +11,11 @@ _ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")
 _FIELDS = {
     b"TIT2": "title", b"TT2": "title", b"TPE1": "creator", b"TP1": "creator",
     b"TCOP": "copyright", b"TCR": "copyright", b"COMM": "description", b"COM": "description",
+    b"TXXX": "description", b"TXX": "description",
     b"TDRC": "taken", b"TYER": "taken", b"TYE": "taken", b"TDRL": "taken",
 }  # fmt: skip
+_WITH_NAME = {b"COMM": 4, b"COM": 4, b"TXXX": 1, b"TXX": 1}
+"""Frames of several texts, each of a name, and the bytes before it: encoding and language."""
 _PICTURES = {b"APIC": 4, b"PIC": 3}
 _FRONT_COVER = 3
 
@@ -75,7 +78,8 @@ def _keep(
     content = window.read(at, min(length, _MAX_TEXT))
     if unsynchronised:
         content = content.replace(b"\xff\0", b"\xff")
-    text = _comment(content) if name in {b"COMM", b"COM"} else _text(content[0], content[1:])
+    is_named = name in _WITH_NAME
+    text = _comment(name, content) if is_named else _text(content[0], content[1:])
     if text:
         setattr(header, field, text)
 
@@ -88,14 +92,15 @@ def _text(encoding: int, data: bytes) -> str:
     return "; ".join(text.strip() for text in texts if text.strip())
 
 
-def _comment(content: bytes) -> str:
-    """Encoding, language, a short description, and the comment; one of a program is none."""
-    whole = content[4:].decode(
-        _ENCODINGS[content[0]] if content[0] < len(_ENCODINGS) else "latin-1", errors="replace"
-    )
-    about, _, comment = whole.partition("\0")
-    is_of_program = about.strip("\ufeff").startswith(("iTun", "ID3v1", "Songs-DB"))
-    return "" if is_of_program else comment.strip("\ufeff\0 ")
+def _comment(frame: bytes, content: bytes) -> str:
+    """The comment that people wrote; programs keep numbers of their own in comments with names."""
+    if content[0] >= len(_ENCODINGS):
+        return ""
+    encoded = content[_WITH_NAME[frame] :]
+    name, _, text = encoded.decode(_ENCODINGS[content[0]], errors="replace").partition("\0")
+    name, text = name.strip("\ufeff ").lower(), text.strip("\ufeff\0 ")
+    is_comment = name in {"comment", "description"} if frame[:2] == b"TX" else name == ""
+    return text if is_comment else ""
 
 
 def _keep_picture(

@@ -69,18 +69,25 @@ def read(window: Window, header: AvHeader) -> None:
         UnreadableError: there is none: the file is cut, or damaged.
     """
     last = Box(b"", 0, 0)
-    for box in boxes(window, 0, window.size):
+    seen = False
+    for box in boxes(window, 0, window.size, past_end=True):
         last = box
-        if box.name == b"moov":
-            _read_moov(window, box, header)
-            return
-        if box.name == b"uuid" and box.end - box.start >= 16:
+        if box.name == b"moov" and not seen:
+            seen = True
+            _read_moov(window, Box(b"moov", box.start, min(box.end, window.size)), header)
+            if window.peek(box.end, 16) is None:  # what follows is not worth another range
+                break
+        elif seen:
+            break
+        elif box.name == b"uuid" and box.end - box.start >= 16:
             header.has_credentials |= window.read(box.start, 16) == _C2PA
-    is_cut = last.end >= window.size
-    raise UnreadableError(
-        ErrorCode.TRUNCATED if is_cut else ErrorCode.CORRUPT,
-        "The file has no box moov, which describes its streams.",
-    )
+    header.is_cut = last.end > window.size
+    if not seen or (last.name == b"moov" and header.is_cut):
+        is_cut = header.is_cut or last.end == window.size
+        raise UnreadableError(
+            ErrorCode.TRUNCATED if is_cut else ErrorCode.CORRUPT,
+            "The file has no whole box moov, which describes its streams.",
+        )
 
 
 def _read_moov(window: Window, moov: Box, header: AvHeader) -> None:

@@ -5,6 +5,7 @@ The file is read where FFmpeg reads it, so a large one costs a few ranges.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -54,6 +55,8 @@ def poster(window: Window, header: AvHeader, options: ProbeOptions) -> Image.Ima
             return None
         stream = container.streams.video[0]
         context = stream.codec_context
+        if context is None:
+            return None  # FFmpeg has no decoder for it
         width, height = context.width or 0, context.height or 0
         if width * height > options.max_pixels:
             raise UnreadableError(
@@ -66,8 +69,24 @@ def poster(window: Window, header: AvHeader, options: ProbeOptions) -> Image.Ima
         context.thread_type = "NONE"
         context.skip_frame = "NONKEY"
         _seek(container, header)
-        frame = _first_frame(container, stream)
-        return _small(frame, header) if frame is not None else None
+        return _first_picture(container, stream, header)
+
+
+def preload() -> None:
+    """Import FFmpeg, and decode a tiny film, for a process that then opens no file."""
+    if not IS_INSTALLED:
+        return
+    import av  # noqa: PLC0415 - an extra
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=1)
+        stream.width = stream.height = 16
+        stream.pix_fmt = "yuv420p"
+        frame = av.VideoFrame(16, 16, "yuv420p")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    poster(Window(file.getvalue()), AvHeader("mp4", duration=1.0), ProbeOptions())
 
 
 def describe(window: Window, header: AvHeader) -> None:
@@ -137,13 +156,14 @@ def _seek(container: Any, header: AvHeader) -> None:
             return  # without an index; then the first keyframe is as good
 
 
-def _first_frame(container: Any, stream: Any) -> Any:
+def _first_picture(container: Any, stream: Any, header: AvHeader) -> Image.Image | None:
+    """The first keyframe from here on; None where nothing can be decoded."""
     import av  # noqa: PLC0415 - an extra
 
     try:
         for number, packet in enumerate(container.demux(stream)):
             for frame in packet.decode():
-                return frame
+                return _small(frame, header)
             if number >= _MAX_PACKETS:
                 return None
     except MoreBytesError:
@@ -154,7 +174,10 @@ def _first_frame(container: Any, stream: Any) -> Any:
 
 
 def _small(frame: Any, header: AvHeader) -> Image.Image:
-    """Scaled to the displayed shape by FFmpeg, which converts only those pixels to RGB."""
+    """Scaled to the displayed shape by FFmpeg, which converts only those pixels to RGB.
+
+    One thread, because the sandbox allows no other.
+    """
     width, height = max(frame.width, 1), max(frame.height, 1)
     if header.pixel_aspect >= 1:
         shown = width * header.pixel_aspect, float(height)
@@ -162,7 +185,9 @@ def _small(frame: Any, header: AvHeader) -> Image.Image:
         shown = float(width), height / header.pixel_aspect
     factor = min(_SIDE / max(shown), 1.0)
     size = max(round(shown[0] * factor), 1), max(round(shown[1] * factor), 1)
-    small = frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="AREA")
+    small = frame.reformat(
+        width=size[0], height=size[1], format="rgb24", interpolation="AREA", threads=1
+    )
     image = Image.fromarray(small.to_ndarray())
     turn = _TURNS.get(header.quarter_turns % 4)
     return image.transpose(turn) if turn is not None else image

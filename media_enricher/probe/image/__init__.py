@@ -40,8 +40,6 @@ _FORMATS: dict[str, tuple[str, _Reader]] = {
 """Content type -> the format's name and its reader. A format is added by a line here, and where
 Pillow decodes it, one in `decoders`."""
 
-_NOT_DECODED = {"heic", "heif"}
-"""Formats of which the header is understood and the pixels need a decoder that is not here."""
 _NOT_DRAWN = {"svg"}
 
 MAX_HEADER_BYTES = 8 * 1024 * 1024
@@ -99,13 +97,8 @@ def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Fin
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     describe(header, findings, options)
-    if name in _NOT_DECODED and findings.status is AssetStatus.ENRICHED:
-        _fail(
-            findings,
-            UnreadableError(
-                ErrorCode.UNSUPPORTED_TYPE, f"The pixels of {content_type} are not decoded."
-            ),
-        )
+    if header.content_type:
+        findings.content_type, findings.format = header.content_type, header.format
     return findings, header
 
 
@@ -115,7 +108,7 @@ def _check(window: Window, header: ImageHeader) -> None:
         png.check(window.data)
     elif header.format == "webp":
         webp.check(window)
-    elif header.format == "avif":
+    elif header.format in {"avif", "heic", "heif"}:
         heif.check(window)
     elif header.format == "svg":
         svg.check(window.data)

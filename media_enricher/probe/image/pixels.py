@@ -52,8 +52,10 @@ def decode(
     if header.format == "jpeg":
         loaded = _decode_jpeg(data, header, max_pixels)
     else:
-        _limit(header.width, header.height, max_pixels)
+        _limit(*header.size_to_decode(), max_pixels)
         loaded = _decode_whole(data, header, max_pixels)
+        if header.crop and not header.is_turned_by_decoder:
+            loaded = loaded.crop(header.crop)
     with refusals(header.format):
         picture = _small(_plain(loaded))
         if orientation in _UPRIGHT:
