@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from media_enricher.probe.image.transforms import Box
-from media_enricher.probe.metadata.blocks import Block
+from media_enricher.probe.metadata.blocks import MAX_BLOCKS, MAX_BLOCKS_BYTES, Block
 
 _SWAPPING = frozenset({5, 6, 7, 8})
 
@@ -46,6 +46,8 @@ class ImageHeader(msgspec.Struct):
     blocks: list[Block] = msgspec.field(default_factory=list)
     """Metadata as the file holds it: EXIF, XMP, IPTC, Photoshop's resources, C2PA's manifest. A
     reader hands over each block as it is; `metadata.blocks` recognises it by its bytes."""
+    kept_bytes: int = 0
+    """Of `blocks` together."""
     is_cut: bool = False
     """Metadata may lie in parts of the file that are not held."""
     has_unannounced: bool = False
@@ -53,6 +55,14 @@ class ImageHeader(msgspec.Struct):
     icc: bytes | None = None
     texts: dict[str, str] = msgspec.field(default_factory=dict)
     """Of the format itself: `title`, `description`, `author` and `copyright`."""
+
+    def keep(self, block: bytes) -> None:
+        """Hand over a block of metadata, within bounds: a file may consist of nothing else."""
+        if len(self.blocks) >= MAX_BLOCKS or self.kept_bytes + len(block) > MAX_BLOCKS_BYTES:
+            self.is_cut = True
+            return
+        self.kept_bytes += len(block)
+        self.blocks.append(block)
 
     def size_to_decode(self) -> tuple[int, int]:
         """Width and height that a decoder makes room for; 0 where unknown."""
