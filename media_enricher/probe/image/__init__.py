@@ -47,6 +47,10 @@ _NOT_DECODED = {"heic", "heif"}
 """Formats of which the header is understood and the pixels need a decoder that is not here."""
 _NOT_DRAWN = {"svg"}
 
+DAMAGED = "damaged"
+"""The warning of a picture that shows, and of which the file's own rules say that it is not what
+was written."""
+
 MAX_HEADER_BYTES = 8 * 1024 * 1024
 """The most that a header probe reads. What is not known by then stays unknown."""
 
@@ -81,6 +85,8 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
                 max_pixels=options.max_pixels,
             )
             _fill_from_pixels(findings, picture)
+            if picture.is_damaged:
+                findings.warnings = [DAMAGED]
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     return findings

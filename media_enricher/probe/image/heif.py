@@ -273,6 +273,8 @@ def _describe(meta: _Meta, window: Window, header: ImageHeader) -> None:
     colour = properties.get(b"colr", b"")
     if colour[:4] in _ICC_COLOURS:
         header.icc = colour[4:]
+    elif colour[:4] == b"nclx" and len(colour) >= 8:
+        header.coded_colours = struct.unpack_from(">HH", colour, 4)
     _linked_metadata(meta, window, header)
 
 
