@@ -60,8 +60,15 @@ _ALLOWED_CALLS = (
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "sigreturn"),
     *("getrlimit", "ugetrlimit", "exit", "exit_group"),
 )
-"""`open`, `socket`, `execve`, `kill` and hundreds of others are not among them. Nor is `clone`, for
-a thread or a process: decoders are configured to use one thread."""
+"""`open`, `socket`, `execve`, `kill` and hundreds of others are not among them. Nor is `clone` for a
+process."""
+
+_THREAD_FLAGS = 0x3D0F00
+"""What glibc and musl call `clone` with to start a thread: one that shares memory, descriptors and
+signal handlers, and so has the same filter and the same limits. libheif starts one for each picture
+that it decodes, whatever it is told (`libde265_new_decoder2`)."""
+_NO_SUCH_CALL = 0x00050000 | errno.ENOSYS
+"""The answer to `clone3`, whose flags lie in memory that no filter sees: libc then calls `clone`."""
 
 
 _OWN_LIMITS = "prlimit64"
@@ -100,7 +107,9 @@ def environment() -> dict[str, str]:
     """The part of this process's environment that a process of the engine gets."""
     allowed = {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
     # Each of them decodes with one thread; more would only hold memory.
-    return allowed | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    # malloc would reserve 128 MB of address space for each thread, which the limit counts.
+    return allowed | threads | {"MALLOC_ARENA_MAX": "1"}
 
 
 def keep_descriptors(*descriptors: int) -> None:
@@ -215,5 +224,10 @@ def _filter_calls() -> None:
     of_itself = _ArgumentIs(0, _EQUALS, 0, 0)
     number = seccomp.seccomp_syscall_resolve_name(_OWN_LIMITS.encode())
     seccomp.seccomp_rule_add_array(rules, _ALLOW, number, 1, ctypes.byref(of_itself))
+    starts_thread = _ArgumentIs(0, _EQUALS, _THREAD_FLAGS, 0)
+    number = seccomp.seccomp_syscall_resolve_name(b"clone")
+    seccomp.seccomp_rule_add_array(rules, _ALLOW, number, 1, ctypes.byref(starts_thread))
+    number = seccomp.seccomp_syscall_resolve_name(b"clone3")
+    seccomp.seccomp_rule_add_array(rules, _NO_SUCH_CALL, number, 0, None)
     if error := -seccomp.seccomp_load(rules):
         raise OSError(error, "this kernel takes no seccomp filter")

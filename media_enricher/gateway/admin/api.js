@@ -73,7 +73,7 @@ const PATIENCE_SECONDS = [1, 2, 4];
 
 /** @typedef {{ role: string, user_id: string | null, tenant_id: string | null, may_trigger: boolean }} Me */
 
-/** An answer that is none: refused, or lost on the way. The message is for people. */
+/** A request that was refused or got no response. The message can be shown to the user. */
 export class ApiError extends Error {
   /**
    * @param {string} message
@@ -81,18 +81,18 @@ export class ApiError extends Error {
    */
   constructor(message, { status = 0, field = null, retryAfter = null } = {}) {
     super(message);
-    this.status = status; // 0: there was no answer
+    this.status = status; // 0: there was no response
     this.field = field;
     this.retryAfter = retryAfter; // seconds
   }
 
-  /** Whether the same request may well succeed a little later. */
+  /** Whether the same request may succeed later. */
   get isPassing() {
     return this.status === 0 || this.status >= 500;
   }
 }
 
-/** The page's addresses, its key and what it offers first. */
+/** The addresses that the page uses, its key and the default bucket. */
 export async function readConfig() {
   const answer = await fetch(new URL("config.json", import.meta.url)).catch(() => null);
   if (!answer?.ok) throw new ApiError("The gateway does not respond. Reload this page in a minute.");
@@ -256,7 +256,7 @@ export class Api {
     try {
       return await promise;
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // what fetch throws without an answer
+      if (!(error instanceof TypeError)) throw error; // fetch throws a TypeError if there is no response
       throw new ApiError(
         "Cannot reach the gateway. Check your connection, and that the gateway is running.",
       );

@@ -61,7 +61,7 @@ export class Session {
     fetch(`${this.authUrl}/logout?scope=local`, {
       method: "POST",
       headers: { ...this.headers, authorization: `Bearer ${token}` },
-    }).catch(() => undefined); // the tokens are gone from here, and run out by themselves
+    }).catch(() => undefined); // the tokens are deleted here, and expire by themselves
   }
 
   forget() {

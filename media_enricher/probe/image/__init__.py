@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-from PIL import Image
-
 from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
-from media_enricher.probe.fields import colours, hashes, placeholders
+from media_enricher.probe.fields.from_picture import fill_from_picture
 from media_enricher.probe.image import gif, heif, ico, jpeg, other, png, svg, webp
 from media_enricher.probe.image.descriptions import describe
 from media_enricher.probe.image.header import ImageHeader
-from media_enricher.probe.image.pixels import Picture, decode
+from media_enricher.probe.image.pixels import decode
 from media_enricher.probe.source import MoreBytesError, ProbeOptions, UnreadableError, Window
 
 _Reader = Callable[[Window, ImageHeader], None]
@@ -43,8 +40,6 @@ _FORMATS: dict[str, tuple[str, _Reader]] = {
 """Content type -> the format's name and its reader. A format is added by a line here, and where
 Pillow decodes it, one in `decoders`."""
 
-_NOT_DECODED = {"heic", "heif"}
-"""Formats of which the header is understood and the pixels need a decoder that is not here."""
 _NOT_DRAWN = {"svg"}
 
 DAMAGED = "damaged"
@@ -84,7 +79,8 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
                 orientation=None if header.is_turned_by_decoder else findings.orientation,
                 max_pixels=options.max_pixels,
             )
-            _fill_from_pixels(findings, picture)
+            findings.is_opaque = picture.is_opaque
+            fill_from_picture(findings, picture.image)
             if picture.is_damaged:
                 findings.warnings = [DAMAGED]
     except UnreadableError as unreadable:
@@ -107,13 +103,8 @@ def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Fin
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     describe(header, findings, options)
-    if name in _NOT_DECODED and findings.status is AssetStatus.ENRICHED:
-        _fail(
-            findings,
-            UnreadableError(
-                ErrorCode.UNSUPPORTED_TYPE, f"The pixels of {content_type} are not decoded."
-            ),
-        )
+    if header.content_type:
+        findings.content_type, findings.format = header.content_type, header.format
     return findings, header
 
 
@@ -123,7 +114,7 @@ def _check(window: Window, header: ImageHeader) -> None:
         png.check(window.data)
     elif header.format == "webp":
         webp.check(window)
-    elif header.format == "avif":
+    elif header.format in {"avif", "heic", "heif"}:
         heif.check(window)
     elif header.format == "svg":
         svg.check(window.data)
@@ -134,21 +125,3 @@ def _fail(findings: Findings, unreadable: UnreadableError) -> None:
     findings.status = AssetStatus.UNSUPPORTED if is_unsupported else AssetStatus.FAILED
     findings.error_code = unreadable.code
     findings.error_message = str(unreadable)
-
-
-def _fill_from_pixels(findings: Findings, picture: Picture) -> None:
-    image = picture.image
-    findings.is_opaque = picture.is_opaque
-    found = colours.palette(image)
-    findings.palette = found or None
-    findings.dominant_color = found[0] if found else None
-    square = image.resize((placeholders.SIDE, placeholders.SIDE), Image.Resampling.BICUBIC)
-    samples = np.asarray(square)
-    width, height = findings.width or image.width, findings.height or image.height
-    findings.thumbhash = placeholders.thumbhash(samples, width=width, height=height)
-    if square.mode == "RGBA":
-        white = Image.new("RGBA", square.size, "white")
-        square = Image.alpha_composite(white, square).convert("RGB")
-        samples = np.asarray(square)
-    findings.blurhash = placeholders.blurhash(samples, is_portrait=height > width)
-    findings.phash = hashes.phash(np.asarray(square.convert("L")))

@@ -12,7 +12,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from PIL import (
     AvifImagePlugin,
@@ -67,6 +67,29 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "webp": WebPImagePlugin.WebPImageFile,
 }
 
+_EXTRAS = {"heic": "heif", "heif": "heif", "jxl": "jxl"}
+"""Format -> the extra of this package that brings its decoder."""
+
+
+def _add_optional_plugins() -> None:
+    """Add the decoders of the extras that are installed, each without threads of its own."""
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.options.DECODE_THREADS = 0
+        pillow_heif.options.THUMBNAILS = False
+        pillow_heif.options.DEPTH_IMAGES = False
+        pillow_heif.options.AUX_IMAGES = False
+        _PLUGINS["heic"] = _PLUGINS["heif"] = pillow_heif.HeifImageFile
+    with suppress(ImportError):
+        from pillow_jxl import JpegXLImagePlugin
+
+        JpegXLImagePlugin.DECODE_THREADS = 0
+        _PLUGINS["jxl"] = JpegXLImagePlugin.JXLImageFile
+
+
+_add_optional_plugins()
+
 _TRUNCATION_PHRASES = ("truncated", "end of file", "eof", "unexpected end", "not enough")
 _UNKNOWN_PHRASES = ("unsupported", "unimplemented", "unknown pixel mode")
 
@@ -75,11 +98,19 @@ def open_image(name: str, data: Buffer | Window) -> ImageFile.ImageFile:
     """Open an image of a known format; its pixels are not decoded yet.
 
     Raises:
-        UnreadableError: the decoder does not accept it.
+        UnreadableError: the decoder does not accept it, or there is none.
         MoreBytesError: it reads what a window does not hold.
     """
+    if name not in _PLUGINS:
+        raise UnreadableError(ErrorCode.UNSUPPORTED_TYPE, _without_decoder(name))
     with refusals(name):
         return _PLUGINS[name](file_of(data))
+
+
+def _without_decoder(name: str) -> str:
+    if extra := _EXTRAS.get(name):
+        return f"The pixels of {name} need the extra {extra} of this package, which is missing."
+    return f"There is no decoder for the pixels of {name}."
 
 
 def file_of(data: Buffer | Window) -> io.BytesIO | io.BufferedReader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from media_enricher.probe.image.transforms import Box
 from media_enricher.probe.metadata.blocks import Block
 
 _SWAPPING = frozenset({5, 6, 7, 8})
@@ -17,6 +18,14 @@ class ImageHeader(msgspec.Struct):
     """Pixels, as stored."""
     height: int | None = None
     """Pixels, as stored."""
+    coded_size: tuple[int, int] | None = None
+    """Of what has to be decoded, where only a part of it is shown: HEIF's `clap`."""
+    crop: Box | None = None
+    """The part of the coded picture that is shown, before it is turned."""
+    content_type: str | None = None
+    """What the file turned out to be more exactly: a camera's raw file begins as a TIFF."""
+    preview: tuple[int, int] | None = None
+    """Of a raw file: where its embedded JPEG begins, and its length."""
     mode: str | None = None
     """Pillow's."""
     bit_depth: int | None = None
@@ -31,7 +40,7 @@ class ImageHeader(msgspec.Struct):
     orientation: int | None = None
     """Of the container itself (HEIF, TIFF), in EXIF's terms; it overrides EXIF's."""
     is_turned_by_decoder: bool = False
-    """Pillow turns a TIFF upright as it decodes."""
+    """Pillow turns a TIFF upright as it decodes, and libheif a HEIC, which it cuts out as well."""
     inflated_bytes: int = 0
     """What the packed metadata of a PNG came to so far."""
     blocks: list[Block] = msgspec.field(default_factory=list)
@@ -52,6 +61,10 @@ class ImageHeader(msgspec.Struct):
     """Of a PNG: white, red, green and blue, as x and y each."""
     texts: dict[str, str] = msgspec.field(default_factory=dict)
     """Of the format itself: `title`, `description`, `author` and `copyright`."""
+
+    def size_to_decode(self) -> tuple[int, int]:
+        """Width and height that a decoder makes room for; 0 where unknown."""
+        return self.coded_size or (self.width or 0, self.height or 0)
 
     def displayed_size(self, orientation: int | None) -> tuple[int | None, int | None]:
         """Width and height once the picture is turned upright."""

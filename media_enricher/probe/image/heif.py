@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import msgspec
 
 from media_enricher.models import ErrorCode
 from media_enricher.probe.image.header import ImageHeader
+from media_enricher.probe.image.transforms import Placement
 from media_enricher.probe.metadata.blocks import MAX_BLOCK
 from media_enricher.probe.source import UnreadableError, Window
 
@@ -25,21 +27,15 @@ _MAX_BOXES = 20_000
 _ICC_COLOURS = (b"prof", b"rICC")
 _ALPHA_ROLES = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 
-# (quarter turns anticlockwise, mirror axis or None) -> EXIF orientation. The turn comes first.
-_ORIENTATIONS = {
-    (0, None): 1,
-    (1, None): 8,
-    (2, None): 3,
-    (3, None): 6,
-    (0, 0): 4,
-    (0, 1): 2,
-    (1, 0): 5,
-    (1, 1): 7,
-    (2, 0): 2,
-    (2, 1): 4,
-    (3, 0): 7,
-    (3, 1): 5,
-}
+_HIDDEN = 1
+"""The flag of an item that no viewer shows by itself."""
+_PICTURES = frozenset(
+    {b"hvc1", b"av01", b"avc1", b"vvc1", b"jpeg", b"j2k1", b"unci", b"grid", b"iovl", b"iden"}
+)
+"""Types of items that are pictures, coded or put together from others."""
+_SEQUENCE_BRANDS = frozenset({b"avis", b"hevc", b"hevx", b"msf1"})
+_MAX_DERIVED = 8
+"""From a picture that is made of others to one that is coded."""
 
 
 class Box(NamedTuple):
@@ -63,21 +59,52 @@ class _Meta(msgspec.Struct):
     """Item -> one-based indices into `properties`, in order and each once."""
     auxiliaries: dict[int, set[int]] = msgspec.field(default_factory=dict)
     """Item -> the auxiliary items (alpha, depth) that refer to it."""
+    sources: dict[int, int] = msgspec.field(default_factory=dict)
+    """Item -> the first of the items that it is put together from, such as the tiles of a grid."""
+    inner: set[int] = msgspec.field(default_factory=set)
+    """Items that are shown only as part of another, or in place of it: tiles, thumbnails, alpha."""
     described: dict[int, set[int]] = msgspec.field(default_factory=dict)
     """Item of metadata -> the items that it describes."""
 
     def properties_of(self, item: int | None) -> dict[bytes, bytes]:
         """The properties of one item by name; of several colour profiles the ICC profile."""
-        known = range(1, len(self.properties) + 1)
-        indices = self.owned.get(item, {}) if item is not None else {}
-        owned = [self.properties[i - 1] for i in indices if i in known]
+        owned = self.listed(item)
         owned.sort(key=lambda named: named[1][:4] in _ICC_COLOURS)
         return dict(owned)
+
+    def listed(self, item: int | None) -> list[tuple[bytes, bytes]]:
+        """The properties of one item, in order."""
+        known = range(1, len(self.properties) + 1)
+        indices = self.owned.get(item, {}) if item is not None else {}
+        return [self.properties[i - 1] for i in indices if i in known]
+
+    def coded_properties(self) -> dict[bytes, bytes]:
+        """The properties of the primary picture, and below them of what it is put together from.
+
+        Phones store a grid whose tiles alone have the colour profile and the coding.
+        """
+        item = self.primary
+        found = self.properties_of(item)
+        for _ in range(_MAX_DERIVED):
+            item = self.sources.get(item) if item is not None else None
+            if item is None:
+                break
+            found = self.properties_of(item) | found
+        return found
+
+    def pictures(self) -> int:
+        """How many pictures a viewer offers: bursts and spatial photos have several."""
+        shown = [
+            item
+            for item, item_type in self.items.items()
+            if item_type in _PICTURES and item not in self.inner
+        ]
+        return max(len(shown), 1)
 
 
 def read(window: Window, header: ImageHeader) -> None:
     """Read the primary picture's properties, the number of frames, and EXIF and XMP where held."""
-    is_sequence = b"avis" in window.read(8, min(64, window.held - 8))
+    is_sequence = _is_sequence(window)
     header.frame_count, header.is_animated = (None, True) if is_sequence else (1, False)
     for box in _top_level(window):
         if box.name == b"meta":
@@ -87,13 +114,19 @@ def read(window: Window, header: ImageHeader) -> None:
         elif box.name == b"moov":
             moov = window.peek(box.start, box.end - box.start)
             if moov is not None:
-                header.frame_count = _samples(moov)
+                _track(moov, header)
         is_next_held = box.end + _LONG_BOX <= window.held
         if header.width and not (is_sequence and header.frame_count is None and is_next_held):
             break
     if header.width is None:
         check(window)
         raise UnreadableError(ErrorCode.CORRUPT, f"The {header.format} file describes no picture.")
+
+
+def _is_sequence(window: Window) -> bool:
+    """By the major brand; AVIF's brand also where it is listed beside it."""
+    brands = window.read(8, min(64, window.held - 8))
+    return brands[:4] in _SEQUENCE_BRANDS or b"avis" in brands
 
 
 def _top_level(window: Window) -> Iterator[Box]:
@@ -175,6 +208,8 @@ def _items(data: bytes, meta: _Meta) -> None:
         layout = ">H2x4s" if version == 2 else ">I2x4s"
         item, item_type = struct.unpack_from(layout, data, start + 4)
         meta.items[item] = item_type
+        if data[start + 3] & _HIDDEN:
+            meta.inner.add(item)
 
 
 def _locations(data: bytes, meta: _Meta) -> None:
@@ -233,7 +268,7 @@ def _associations(data: bytes, meta: _Meta) -> None:
 def _references(data: bytes, meta: _Meta) -> None:
     size = 4 if data[0] else 2
     for name, start, end in _boxes(data, 4):
-        if name not in {b"auxl", b"cdsc"}:
+        if name not in {b"auxl", b"cdsc", b"dimg", b"thmb"}:
             continue
         cursor = _Cursor(data[start:end], 0)
         source = cursor.take(size)
@@ -241,8 +276,14 @@ def _references(data: bytes, meta: _Meta) -> None:
             target = cursor.take(size)
             if name == b"auxl":
                 meta.auxiliaries.setdefault(target, set()).add(source)
-            else:
+                meta.inner.add(source)
+            elif name == b"cdsc":
                 meta.described.setdefault(source, set()).add(target)
+            elif name == b"dimg":
+                meta.sources.setdefault(source, target)
+                meta.inner.add(target)
+            else:
+                meta.inner.add(source)
 
 
 _TABLES = {
@@ -255,35 +296,78 @@ _TABLES = {
 
 
 def _describe(meta: _Meta, window: Window, header: ImageHeader) -> None:
-    properties = meta.properties_of(meta.primary)
-    extent = properties.get(b"ispe", b"")
-    if len(extent) >= 12:
-        header.width, header.height = struct.unpack_from(">II", extent, 4)
-    if not header.width or not header.height:
-        header.width = header.height = None
+    extent = meta.properties_of(meta.primary).get(b"ispe", b"")
+    width, height = struct.unpack_from(">II", extent, 4) if len(extent) >= 12 else (0, 0)
+    if not width or not height:
         return
+    placed = _placement(meta.listed(meta.primary), width, height)
+    header.width, header.height = placed.box.size
+    header.orientation = placed.orientation
+    if placed.box.size != (width, height):
+        header.coded_size, header.crop = (width, height), placed.box
+    if not header.is_animated:
+        header.frame_count = meta.pictures()
+    properties = meta.coded_properties()
     depths = properties.get(b"pixi", b"")
     header.bit_depth = depths[5] if len(depths) > 5 else _coded_depth(properties)
-    is_grey = len(depths) > 4 and depths[4] == 1
+    is_grey = depths[4] == 1 if len(depths) > 4 else _is_coded_grey(properties)
     header.has_alpha = _has_alpha(meta)
     header.mode = ("LA" if header.has_alpha else "L") if is_grey else "RGB"
     if header.has_alpha and not is_grey:
         header.mode = "RGBA"
-    header.orientation = _orientation(properties)
     colour = properties.get(b"colr", b"")
     if colour[:4] in _ICC_COLOURS:
         header.icc = colour[4:]
     elif colour[:4] == b"nclx" and len(colour) >= 8:
         header.coded_colours = struct.unpack_from(">HH", colour, 4)
+    header.is_turned_by_decoder = header.format in _TURNED_BY_DECODER
     _linked_metadata(meta, window, header)
 
 
+_TURNED_BY_DECODER = frozenset({"heic", "heif"})
+"""libheif applies turns, mirrors and cut-outs; Pillow's decoder of AVIF does not."""
+
+
+def _placement(properties: list[tuple[bytes, bytes]], width: int, height: int) -> Placement:
+    """HEIF's own transformations, in their order. They are what viewers follow, and not EXIF."""
+    placed = Placement(width, height)
+    for name, content in properties:
+        if name == b"irot" and content:
+            placed.turn(content[0])
+        elif name == b"imir" and content:
+            placed.mirror(content[0])
+        elif name == b"clap" and len(content) >= _CLEAN_APERTURE.size:
+            _cut(placed, content)
+    return placed
+
+
+_CLEAN_APERTURE = struct.Struct(">IIIIiIiI")
+"""Width, height, and the offsets of the centre to the right and down, each as a fraction."""
+
+
+def _cut(placed: Placement, content: bytes) -> None:
+    numbers = _CLEAN_APERTURE.unpack_from(content)
+    if 0 in numbers[1::2]:
+        return  # no fraction; viewers show the whole picture
+    width, height, right, down = (
+        Fraction(numbers[at], numbers[at + 1]) for at in range(0, len(numbers), 2)
+    )
+    placed.cut(width, height, right, down)
+
+
 def _coded_depth(properties: dict[bytes, bytes]) -> int:
-    """Bits per channel by AV1's configuration record; 8 where there is none."""
+    """Bits per channel by the configuration record of AV1 or HEVC; 8 where there is none."""
     config = properties.get(b"av1C", b"")
     if len(config) > 2 and config[2] & 0x40:
         return 12 if config[2] & 0x20 else 10
-    return 8
+    config = properties.get(b"hvcC", b"")
+    return 8 + (config[17] & 7) if len(config) > 17 else 8
+
+
+def _is_coded_grey(properties: dict[bytes, bytes]) -> bool:
+    """Whether HEVC's configuration record names no chroma (`chroma_format_idc`)."""
+    config = properties.get(b"hvcC", b"")
+    return len(config) > 16 and config[16] & 3 == 0
 
 
 def _has_alpha(meta: _Meta) -> bool:
@@ -291,13 +375,6 @@ def _has_alpha(meta: _Meta) -> bool:
         meta.properties_of(item).get(b"auxC", b"")[4:].startswith(_ALPHA_ROLES)
         for item in meta.auxiliaries.get(meta.primary or 0, ())
     )
-
-
-def _orientation(properties: dict[bytes, bytes]) -> int:
-    """In EXIF's terms; HEIF's own turn (irot) and mirror (imir) are what viewers follow."""
-    turn, mirror = properties.get(b"irot"), properties.get(b"imir")
-    turns = turn[0] & 3 if turn else 0
-    return _ORIENTATIONS[turns, mirror[0] & 1 if mirror else None]
 
 
 def _linked_metadata(meta: _Meta, window: Window, header: ImageHeader) -> None:
@@ -322,17 +399,24 @@ def _linked_metadata(meta: _Meta, window: Window, header: ImageHeader) -> None:
         header.blocks.append(content)
 
 
-def _samples(moov: bytes) -> int | None:
-    """The pictures in the first track of pictures."""
+def _track(moov: bytes, header: ImageHeader) -> None:
+    """The first track of pictures: how many there are, and their size where no `meta` says it."""
     for name, start, end in _boxes(moov):
         if name != b"trak":
             continue
-        media = _inner(moov[start:end], b"mdia")
+        track = moov[start:end]
+        media = _inner(track, b"mdia")
         if _inner(media, b"hdlr")[8:12] != b"pict":
             continue
         sizes = _inner(_inner(_inner(media, b"minf"), b"stbl"), b"stsz")
-        return int.from_bytes(sizes[8:12], "big") if len(sizes) >= 12 else None
-    return None
+        header.frame_count = int.from_bytes(sizes[8:12], "big") if len(sizes) >= 12 else None
+        shown = _inner(track, b"tkhd")[-8:]  # width and height, in 16.16
+        if header.width is None and len(shown) == 8 and any(shown[:2]) and any(shown[4:6]):
+            header.width = int.from_bytes(shown[:2], "big")
+            header.height = int.from_bytes(shown[4:6], "big")
+            header.mode, header.bit_depth = "RGB", 8
+            header.is_turned_by_decoder = header.format in _TURNED_BY_DECODER
+        return
 
 
 def _inner(data: bytes, wanted: bytes) -> bytes:

@@ -45,12 +45,16 @@ _TO_EIGHT_BITS = {"I": 28, "F": 28, "I;16": 8, "I;16B": 8, "I;16L": 8}
 _WHOLE = {
     "webp": 22,  # canvas twice, the lossless decoder's own, the bytes handed over, the picture
     "avif": 22,  # planes, their RGB, the bytes handed over, the picture
+    "heic": 16,  # planes, their RGB, the bytes handed over, the picture
+    "heif": 16,
     "jpeg2000": 40,  # 32-bit planes twice, the packed rows, the picture
     "icns": 40,  # may hold a JPEG 2000
     "ico": 18,  # the picture, its mask, RGBA
 }
 _JPEG_BYTES = 8
 """What simplejpeg hands over, and Pillow's copy."""
+_DEEPER = frozenset({"avif", "heic", "heif"})
+"""Formats whose planes take twice the bytes where they have more than eight bits."""
 _TILE_WIDTH, _TILE_HEIGHT, _ROWS, _SAMPLES, _BITS = 322, 323, 278, 277, 258
 
 
@@ -82,14 +86,14 @@ def require_room(width: int, height: int, needed: float, what: str) -> None:
 
 def before_opening(data: Buffer, header: ImageHeader) -> None:
     """Check the formats that decode, or make their canvas, as they are opened."""
-    width, height = header.width or 0, header.height or 0
+    width, height = header.size_to_decode()
     if header.format in {"ico", "icns"}:
         width, height = max(
             [(width, height), *_inner_sizes(data)], key=lambda size: size[0] * size[1]
         )
     per_pixel = _WHOLE.get(header.format)
     if per_pixel:
-        deep = 1.5 if header.format == "avif" and (header.bit_depth or 8) > 8 else 1
+        deep = 1.5 if header.format in _DEEPER and (header.bit_depth or 8) > 8 else 1
         require_room(width, height, width * height * per_pixel * deep, header.format)
 
 

@@ -32,6 +32,7 @@ def read(window: Window, header: ImageHeader) -> None:
     """Open with Pillow; where it needs more of the file than is held, ask for it."""
     if header.format == "tiff":
         _require_directory(window)
+        header.blocks.append(window)
     if header.format == "icns":
         memory.before_opening(window.data, header)
     if header.format == "ppm":
@@ -68,7 +69,6 @@ def _describe_tiff(image: Image.Image, window: Window, header: ImageHeader) -> N
     bits = tags.get(_BITS_PER_SAMPLE, (1,))
     header.bit_depth = int(bits[0]) if isinstance(bits, tuple) and bits else header.bit_depth
     header.icc = header.icc or _bytes(tags.get(_ICC))
-    header.blocks.append(window)
     header.frame_count = _pages(window)
 
 

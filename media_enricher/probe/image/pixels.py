@@ -62,8 +62,10 @@ def decode(
         _limit(width // held, height // held, max_pixels)
         loaded, is_damaged = jpeg_decoder.decode(data, header, scale=scale)
     else:
-        _limit(header.width, header.height, max_pixels)
+        _limit(*header.size_to_decode(), max_pixels)
         loaded = _decode_whole(data, header, max_pixels)
+        if header.crop and not header.is_turned_by_decoder:
+            loaded = loaded.crop(header.crop)
     with refusals(header.format):
         picture = _small(_plain(loaded, header))
         picture.image = to_srgb(picture.image, header)

@@ -72,20 +72,23 @@ def sort(blocks: Sequence[Block]) -> Sorted:
         MoreBytesError: a block that is a window holds another one, which may be asked for.
     """
     found = Sorted()
+    tiffs: list[Block] = []
     resources: list[bytes] = []
     extended: list[bytes] = []
     for block in blocks[:MAX_BLOCKS]:
         start = _start(block)
         if start.startswith(_EXIF):
-            _keep_tiff(_after(block, len(_EXIF) + 1), found, resources)
+            _keep_part(bytes(_after(block, len(_EXIF) + 1)), tiffs)
         elif is_tiff(start):
-            _keep_tiff(block, found, resources)
+            tiffs.append(block)
         elif start.startswith(_XMP):
             found.xmp.append(bytes(_after(block, len(_XMP))))
         elif start.startswith(_EXTENDED_XMP):
             extended.append(bytes(_after(block, len(_EXTENDED_XMP))))
         else:
             _keep_bytes(bytes(_after(block, 0)), found, resources)
+    for tiff in tiffs:
+        _keep_tiff(tiff, found, resources)
     _keep_resources(b"".join(resources), found)
     found.xmp += _joined(extended)
     return found
@@ -101,6 +104,14 @@ def _start(block: Block) -> bytes:
 
 def _after(block: Block, length: int) -> bytes | memoryview:
     return block.read(length, block.size - length) if isinstance(block, Window) else block[length:]
+
+
+def _keep_part(part: bytes, tiffs: list[Block]) -> None:
+    """A TIFF, or what a JPEG goes on with where one is larger than a segment of 64 KB."""
+    if is_tiff(part):
+        tiffs.append(part)
+    elif tiffs and isinstance(tiffs[-1], bytes) and len(tiffs[-1]) + len(part) <= MAX_BLOCK:
+        tiffs[-1] += part
 
 
 def _keep_tiff(block: Block, found: Sorted, resources: list[bytes]) -> None:
