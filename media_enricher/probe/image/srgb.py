@@ -8,6 +8,7 @@ the picture is shown as if it were sRGB, as browsers do.
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
 
 import numpy as np
@@ -125,7 +126,7 @@ def _mode_of(profile: bytes) -> str | None:
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """From the profile to sRGB, perceptually; None where Little CMS refuses the profile."""
     try:
-        source = ImageCms.ImageCmsProfile(ImageCms.core.profile_frombytes(profile))
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         return ImageCms.buildTransform(source, _srgb(), mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
