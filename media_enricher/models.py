@@ -269,7 +269,7 @@ class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
     camera_model: str | None = None
     """From EXIF, XMP or QuickTime."""
     lens: str | None = None
-    """From EXIF or XMP."""
+    """From EXIF, the notes of its maker (Canon, Olympus) or XMP."""
     has_location: bool | None = None
     """The file says where it was taken: in EXIF, XMP or QuickTime. Stored even where locations are
     turned off, as it does not say where."""
