@@ -20,7 +20,7 @@ import msgspec
 from PIL import Image
 
 from media_enricher.models import AssetStatus, Depth, ErrorCode, Findings, Kind
-from media_enricher.probe import av, image
+from media_enricher.probe import av, document, image
 from media_enricher.probe.av import poster
 from media_enricher.probe.content_types import (
     kind_of,
@@ -156,7 +156,7 @@ class _Probe(Protocol):
         """What all of it says. It may raise `MoreBytesError` where the window is not complete."""
 
 
-_PROBES: tuple[_Probe, ...] = (image, av)
+_PROBES: tuple[_Probe, ...] = (image, av, document)
 
 
 def _probe(

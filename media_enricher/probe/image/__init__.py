@@ -42,6 +42,10 @@ Pillow decodes it, one in `decoders`."""
 
 _NOT_DRAWN = {"svg"}
 
+DAMAGED = "damaged"
+"""The warning of a picture that shows, and of which the file's own rules say that it is not what
+was written."""
+
 MAX_HEADER_BYTES = 8 * 1024 * 1024
 """The most that a header probe reads. What is not known by then stays unknown."""
 
@@ -77,6 +81,8 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
             )
             findings.is_opaque = picture.is_opaque
             fill_from_picture(findings, picture.image)
+            if picture.is_damaged:
+                findings.warnings = [DAMAGED]
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     return findings

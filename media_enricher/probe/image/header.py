@@ -53,6 +53,14 @@ class ImageHeader(msgspec.Struct):
     has_unannounced: bool = False
     """There are parts of the file that were not looked at, and hold no metadata by its own word."""
     icc: bytes | None = None
+    coded_colours: tuple[int, int] | None = None
+    """Primaries and transfer by their numbers in ITU-T H.273: PNG's `cICP`, HEIF's `nclx`."""
+    is_srgb: bool = False
+    """A PNG says that it is sRGB."""
+    gamma: float | None = None
+    """Of a PNG: the exponent from light to signal, 0.45455 for most."""
+    chromaticities: tuple[float, ...] | None = None
+    """Of a PNG: white, red, green and blue, as x and y each."""
     texts: dict[str, str] = msgspec.field(default_factory=dict)
     """Of the format itself: `title`, `description`, `author` and `copyright`."""
 

@@ -318,6 +318,8 @@ def _describe(meta: _Meta, window: Window, header: ImageHeader) -> None:
     colour = properties.get(b"colr", b"")
     if colour[:4] in _ICC_COLOURS:
         header.icc = colour[4:]
+    elif colour[:4] == b"nclx" and len(colour) >= 8:
+        header.coded_colours = struct.unpack_from(">HH", colour, 4)
     header.is_turned_by_decoder = header.format in _TURNED_BY_DECODER
     _linked_metadata(meta, window, header)
 
