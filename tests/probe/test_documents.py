@@ -128,7 +128,7 @@ def test_an_encrypted_open_document_is_no_damaged_one() -> None:
         '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0">'
         "<manifest:file-entry><manifest:encryption-data/></manifest:file-entry></manifest:manifest>"
     )
-    files = {"META-INF/manifest.xml": manifest, "meta.xml": b"\x8f\x12"}
+    files: dict[str, str | bytes] = {"META-INF/manifest.xml": manifest, "meta.xml": b"\x8f\x12"}
     for found in both(package(files, ODT)):
         assert (found.status, found.is_encrypted) == (AssetStatus.ENRICHED, True)
 

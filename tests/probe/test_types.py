@@ -194,7 +194,7 @@ def test_a_prolog_that_never_ends_is_not_read_for_ever() -> None:
 
 def test_the_directory_of_a_zip_is_asked_for() -> None:
     filler = random.Random(1).randbytes(300_000)
-    data = package({"a.bin": filler} | WORD)
+    data = package({"a.bin": filler, **WORD})
     with pytest.raises(MoreBytesError) as raised:
         identify(Window(data[:512], len(data)))
     assert raised.value.wanted.stop == len(data)

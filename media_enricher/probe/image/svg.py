@@ -56,8 +56,7 @@ def _start(window: Window) -> bytes:
     start = bytes(window.data[:_START_BYTES])
     if start[:2] == b"\x1f\x8b":
         return as_utf8(gunzipped(start, MAX_PROLOG))
-    start = markup_start(window)
-    return start if len(start) >= _START_BYTES else as_utf8(bytes(window.data[:_START_BYTES]))
+    return max(markup_start(window), as_utf8(bytes(window.data[:_START_BYTES])), key=len)
 
 
 def _pixels(length: str | None) -> float | None:
