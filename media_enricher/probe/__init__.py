@@ -248,9 +248,10 @@ def preload() -> None:
         probe_header(
             data, size_bytes=len(data), path="preload", declared_content_type=None, options=options
         )
-    for data in (b"<svg width='1' height='1'/>", b"%PDF-1.4", b"PK\x03\x04", b"\xe9 text", b"{}"):
+    for data in (b"<svg width='1' height='1'/>", b"PK\x03\x04", b"\xe9 text", b"{}"):
         probe_full(data, path="preload", declared_content_type=None, options=options)
     poster.preload()
+    document.preload(msgspec.structs.replace(options, text_excerpt=True))
     for encoding in _PRELOADED_ENCODINGS:
         codecs.decode(b"", encoding)
     codecs.decode(b"\x1b$B<L\x1b(B", "iso2022_jp")  # loads its table, too
