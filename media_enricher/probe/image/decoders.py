@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
+    CurImagePlugin,
     DdsImagePlugin,
     GifImagePlugin,
     IcnsImagePlugin,
@@ -25,6 +26,7 @@ from PIL import (
     ImageFile,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
+    PcxImagePlugin,
     PngImagePlugin,
     PpmImagePlugin,
     PsdImagePlugin,
@@ -52,12 +54,14 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "avif": AvifImagePlugin.AvifImageFile,
     "bmp": BmpImagePlugin.BmpImageFile,
+    "cur": CurImagePlugin.CurImageFile,
     "dds": DdsImagePlugin.DdsImageFile,
     "gif": GifImagePlugin.GifImageFile,
     "icns": IcnsImagePlugin.IcnsImageFile,
     "ico": IcoImagePlugin.IcoImageFile,
     "jpeg": JpegImagePlugin.JpegImageFile,
     "jpeg2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "pcx": PcxImagePlugin.PcxImageFile,
     "png": PngImagePlugin.PngImageFile,
     "ppm": PpmImagePlugin.PpmImageFile,
     "psd": PsdImagePlugin.PsdImageFile,
@@ -67,28 +71,27 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "webp": WebPImagePlugin.WebPImageFile,
 }
 
+# A raw file without a JPEG preview may hold a small picture as a TIFF does.
+for _raw in ("dng", "nef", "arw", "pef", "srw"):
+    _PLUGINS[_raw] = TiffImagePlugin.TiffImageFile
+
 _EXTRAS = {"heic": "heif", "heif": "heif", "jxl": "jxl"}
 """Format -> the extra of this package that brings its decoder."""
 
+# Decoders of the extras that are installed, each without threads of its own.
+with suppress(ImportError):
+    import pillow_heif
 
-def _add_optional_plugins() -> None:
-    """Add the decoders of the extras that are installed, each without threads of its own."""
-    with suppress(ImportError):
-        import pillow_heif
+    pillow_heif.options.DECODE_THREADS = 0
+    pillow_heif.options.THUMBNAILS = False
+    pillow_heif.options.DEPTH_IMAGES = False
+    pillow_heif.options.AUX_IMAGES = False
+    _PLUGINS["heic"] = _PLUGINS["heif"] = pillow_heif.HeifImageFile
+with suppress(ImportError):
+    from pillow_jxl import JpegXLImagePlugin
 
-        pillow_heif.options.DECODE_THREADS = 0
-        pillow_heif.options.THUMBNAILS = False
-        pillow_heif.options.DEPTH_IMAGES = False
-        pillow_heif.options.AUX_IMAGES = False
-        _PLUGINS["heic"] = _PLUGINS["heif"] = pillow_heif.HeifImageFile
-    with suppress(ImportError):
-        from pillow_jxl import JpegXLImagePlugin
-
-        JpegXLImagePlugin.DECODE_THREADS = 0
-        _PLUGINS["jxl"] = JpegXLImagePlugin.JXLImageFile
-
-
-_add_optional_plugins()
+    JpegXLImagePlugin.DECODE_THREADS = 0
+    _PLUGINS["jxl"] = JpegXLImagePlugin.JXLImageFile
 
 _TRUNCATION_PHRASES = ("truncated", "end of file", "eof", "unexpected end", "not enough")
 _UNKNOWN_PHRASES = ("unsupported", "unimplemented", "unknown pixel mode")
@@ -101,10 +104,19 @@ def open_image(name: str, data: Buffer | Window) -> ImageFile.ImageFile:
         UnreadableError: the decoder does not accept it, or there is none.
         MoreBytesError: it reads what a window does not hold.
     """
-    if name not in _PLUGINS:
-        raise UnreadableError(ErrorCode.UNSUPPORTED_TYPE, _without_decoder(name))
+    require_decoder(name)
     with refusals(name):
         return _PLUGINS[name](file_of(data))
+
+
+def require_decoder(name: str) -> None:
+    """Check that there is a decoder for a format's pixels.
+
+    Raises:
+        UnreadableError: unsupported; the message names the extra that brings it.
+    """
+    if name not in _PLUGINS:
+        raise UnreadableError(ErrorCode.UNSUPPORTED_TYPE, _without_decoder(name))
 
 
 def _without_decoder(name: str) -> str:
