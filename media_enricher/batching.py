@@ -8,7 +8,7 @@ from zlib import crc32
 
 import msgspec
 
-from media_enricher.models import Depth, Outcome, StorageObject
+from media_enricher.models import ENRICHER_VERSION, Depth, Outcome, StorageObject
 
 
 class BatchLimits(msgspec.Struct, frozen=True):
@@ -73,6 +73,29 @@ class Batch(msgspec.Struct):
             rounds=rounds,
             is_rest=True,
         )
+
+    def mismatch(self, looked: Looked) -> str | None:
+        """Say why a result cannot be the result of this batch; None if it can be.
+
+        Without this check, a result of other objects leaves the batch as it was: the rest of the
+        batch is the batch, has the same cache key, and finds the same result for ever.
+        """
+        if not looked.done:
+            return "it holds no outcomes"
+        members = {(member.bucket, member.path) for member in self.objects}
+        for outcome in looked.done:
+            asset = outcome.asset
+            if (asset.bucket, asset.path) not in members:
+                return f"{asset.path!r} in bucket {asset.bucket!r} is not in the batch, or is twice"
+            members.remove((asset.bucket, asset.path))
+            if asset.depth is not self.depth:
+                return f"{asset.path!r} was read at depth {asset.depth}, not {self.depth}"
+            if asset.enricher_version != ENRICHER_VERSION:
+                return (
+                    f"{asset.path!r} was enriched by version {asset.enricher_version}, "
+                    f"not {ENRICHER_VERSION}"
+                )
+        return None
 
     def bounds(self) -> set[str]:
         """The paths that no batch of a later run may reach across, while this one is not done."""

@@ -1,7 +1,7 @@
 """The records of requests for runs: the request, its caller, and the database's decision.
 
-The gateway, the functions of the database, and the flows that start runs or process single objects
-exchange them. The records of objects, assets and runs are in `models`.
+They are exchanged by the gateway, the functions of the database, and the flows that start runs or
+process single objects. The records of objects, assets and runs are in `models`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from media_enricher.models import Depth, EnrichRun, FlowName, Mode, StorageObjec
 
 
 class RequestRoute(StrEnum):
-    """The route of HTTP by which a run was asked for. Stored in the audit."""
+    """The HTTP route that received the request. Stored in the audit."""
 
     BACKFILL = "backfill"
     CRON = "cron"
@@ -26,31 +26,31 @@ class RequestRoute(StrEnum):
 
 
 class RequestOutcome(StrEnum):
-    """What became of a request to start a run. Stored in the audit as its reason."""
+    """The result of a request to start a run. Stored in the audit as its reason."""
 
     REFUSED = "refused"
-    """Not allowed, or not understood: the gateway said so."""
+    """The gateway refused it: it was not allowed, or not valid."""
     RATE_LIMITED = "rate_limited"
-    """This caller asked too often in the last minute."""
+    """The caller sent too many requests in the last minute."""
     UNKNOWN_BUCKET = "unknown_bucket"
     COUNTED = "counted"
-    """A dry run: it may be counted, and nothing was reserved."""
+    """A dry run: the objects may be counted, and nothing was reserved."""
     REPEATED = "repeated"
-    """The idempotency key was used before, for the same: the same run, however it ended."""
+    """The idempotency key was used before for the same request. The response names that run."""
     KEY_REUSED = "key_reused"
-    """The idempotency key was used before, for something else."""
+    """The idempotency key was used before for another request."""
     UNDER_WAY = "under_way"
-    """A run that does this, and maybe more, is queued or running already."""
+    """A run that covers this request is already queued or running."""
     TOO_MANY_RUNS = "too_many_runs"
-    """As many runs as are allowed are under way: see `Reservation.limited_by`."""
+    """The limit of active runs is reached: see `Reservation.limited_by`."""
     TOO_MANY_OBJECTS = "too_many_objects"
-    """As many single objects as a tenant may ask for are waiting."""
+    """The limit of single objects that may wait for this tenant is reached."""
     QUEUED = "queued"
-    """Reserved, and to be started; by someone else before, unless the reservation is new."""
+    """The run is reserved and to be started. If the reservation is not new, another made it."""
 
 
 class Invoker(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks for a run, as far as their token tells."""
+    """Who requests a run, according to their token."""
 
     role: str | None = None
     """`service_role`, `authenticated`, `anon` or `webhook`."""
@@ -60,25 +60,25 @@ class Invoker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quota(StrEnum):
-    """Which quota of active runs is used up."""
+    """The quota of active runs that is used up."""
 
     SERVICE = "service"
     USER = "user"
     TENANT = "tenant"
-    """Of a tenant, or of all users who belong to none."""
+    """The quota of a tenant, or the one that all users without a tenant share."""
     ALL = "all"
-    """Of all users together."""
+    """The quota of all users together."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a request to start a run is refused before anything is looked up."""
+    """The refusal of a request before anything was looked up: HTTP status and error code."""
 
     http_status: int
     reason: str
 
 
-class AskedObject(msgspec.Struct, frozen=True, kw_only=True):
-    """One object that is to be enriched."""
+class RequestedObject(msgspec.Struct, frozen=True, kw_only=True):
+    """One object to enrich."""
 
     path: str
     is_forced: bool = False
@@ -86,10 +86,10 @@ class AskedObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to start a run, as it came: what is asked, by whom, and from where.
+    """A request to start a run as it was received: what, by whom, and from where.
 
-    Asking with the same invocation again is a second look at the same request: it is audited once,
-    and counted once towards the limit.
+    An invocation may be sent to the database again. It is then audited once, and counted once
+    towards the limit.
     """
 
     invocation_id: str = msgspec.field(default_factory=lambda: str(uuid4()))
@@ -105,11 +105,11 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     trigger: Trigger = Trigger.HTTP
     is_dry_run: bool = False
     is_exclusive: bool = False
-    """No run of the same flow may be under way over any part of the prefix."""
-    objects: list[AskedObject] | None = None
-    """Of the flow `enrich-object`."""
+    """Start no run while one of the same flow is active anywhere under the prefix."""
+    objects: list[RequestedObject] | None = None
+    """The objects for the flow `enrich-object`; None for other flows."""
     idempotency_key: str | None = None
-    """Of the caller's choosing, up to 255 characters."""
+    """Chosen by the caller, up to 255 characters."""
     caller: Invoker = Invoker()
     ip_address: str | None = None
     user_agent: str | None = None
@@ -117,28 +117,31 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What is allowed, and what counts as a sign of life."""
+    """The limits on requests, and when a run counts as dead. None means no limit."""
 
     requests_per_minute: int | None = None
-    """Of this caller; None for any number."""
+    """Requests of this caller."""
     active_runs: int | None = None
-    """Backfills of all users that may be under way at once; None, here and below: any number."""
+    """Active backfills of all users together."""
     tenant_active_runs: int | None = None
-    """Those of one tenant; users without a tenant share one such quota."""
+    """Active backfills of one tenant. Users without a tenant share one quota."""
     user_active_runs: int | None = None
-    """Those of one user."""
+    """Active backfills of one user."""
     service_active_runs: int | None = None
-    """Those of the service key, which count towards no other limit."""
+    """Active backfills of the service key. They count towards no other limit."""
     waiting_objects: int | None = None
-    """Single objects that may wait in a tenant's own queue before its users are refused more."""
+    """Single objects that may wait in a tenant's queue. Above this, requests are refused."""
     shared_queue_objects: int | None = None
-    """A tenant's objects in the queue that a bucket's tenants share; more get one of their own."""
+    """Objects that a tenant may have in the queue that all tenants of a bucket share.
+
+    Above this, they go to a queue of the tenant's own.
+    """
     silence_seconds: float
-    """A running run whose last heartbeat is older is taken for dead."""
+    """A running run is considered dead if its last heartbeat is older than this."""
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A reserved run: whoever finds one without a `run_id` starts it, with its id as the key."""
+    """A reserved run. If `run_id` is None, it is to be started, with `id` as idempotency key."""
 
     id: str
     flow: FlowName
@@ -154,7 +157,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     requested_at: datetime
 
     def parameters(self) -> dict[str, Any]:
-        """Of the flow, as in Prefect's form."""
+        """Return the parameters of the flow, as in Prefect's form."""
         parameters: dict[str, Any] = {
             "bucket": self.bucket,
             "prefix": self.prefix,
@@ -165,44 +168,44 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
         return parameters
 
     def labels(self) -> dict[str, str]:
-        """Of the flow run: what its hooks tell the run table, should they come first."""
-        told = {
+        """Return the labels of the flow run. Its state hooks copy them into the run's row."""
+        values = {
             labels.TRIGGER: self.trigger.value,
             labels.REQUESTED_BY: self.requested_by,
             labels.TENANT_ID: self.tenant_id,
         }
-        return {name: value for name, value in told.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
-    """What the database made of an `Invocation`."""
+    """The decision of the database about an `Invocation`."""
 
     outcome: RequestOutcome
     invocation_id: str
     retry_after: int | None = None
-    """Seconds until it is of use to ask again, where a limit was reached."""
+    """Seconds after which a new request may succeed, if a limit was reached."""
     limited_by: Quota | None = None
-    """Which quota is used up, of too many runs."""
+    """The quota that is used up, if the outcome is `too_many_runs`."""
     is_new: bool = False
-    """This invocation made the request."""
+    """Whether this invocation made the reservation."""
     request: RunRequest | None = None
     run: EnrichRun | None = None
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where single objects are asked for: one run at a time drains each."""
+class ObjectQueue(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue of requested single objects. One run at a time processes it."""
 
     bucket: str
     prefix: str
-    """'' or a tenant's folder."""
+    """Empty, or the folder of a tenant."""
 
 
 class RequestedPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The oldest of the objects that somebody asked for; empty when there is none left."""
+    """The oldest requested objects; empty if none are left."""
 
     pending: list[StorageObject]
-    """Those that there is something to do for."""
+    """The objects that have to be enriched."""
     paths: list[str]
-    """All of them, those that are gone or up to date included."""
+    """The paths of all requested objects, also of those that are deleted or up to date."""
     sequence: int
-    """Up to which request they were read: a later one for the same path is not of this page."""
+    """The number of the last request on this page. Later requests for a path are kept."""

@@ -1,4 +1,4 @@
-"""What a run did, in figures: the summary of them, and whether they make the run a failure."""
+"""The figures of a run: counts, a summary in one sentence, and whether the run has failed."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from media_enricher.models import AssetStatus, EnrichRun, Outcome, RunStatus
 SAMPLES_PER_REASON = 5
 
 
-class AdaptiveLimiter(msgspec.Struct, frozen=True):
-    """How fast a run goes.
+class RunSpeed(msgspec.Struct, frozen=True):
+    """How fast a run is.
 
     Attributes:
-        objects_per_second: since it began; None before the first object is done.
-        seconds_left: at that pace; None unless it is running.
+        objects_per_second: the mean since the run began. None before the first object is done.
+        seconds_left: the time for the remaining objects at this speed. None unless it is running.
     """
 
     objects_per_second: float | None
     seconds_left: float | None
 
 
-def pace(run: EnrichRun) -> AdaptiveLimiter:
-    """The pace of a run, from its row."""
+def speed_of(run: EnrichRun) -> RunSpeed:
+    """Compute the speed of a run from its row."""
     if run.started_at is None or not run.processed_files:
-        return AdaptiveLimiter(None, None)
+        return RunSpeed(None, None)
     seconds = ((run.finished_at or datetime.now(UTC)) - run.started_at).total_seconds()
     per_second = run.processed_files / max(seconds, 0.001)
     left = (run.total_files - run.processed_files) / per_second
-    return AdaptiveLimiter(per_second, left if run.status is RunStatus.RUNNING else None)
+    return RunSpeed(per_second, left if run.status is RunStatus.RUNNING else None)
 
 
 class Counts:
-    """What is counted of a run, in the terms of its row.
+    """The counters of a run, named as the columns of its row.
 
     Attributes:
-        total: objects the run has to do, as expected; more if more turned up.
+        total: objects that the run has to process. It grows if more objects turn up.
         succeeded: objects that were enriched.
-        failed: objects that were not.
-        skipped: objects of types without a probe, and those that went away.
-        bytes_read: from Storage.
+        failed: objects that could not be enriched.
+        skipped: objects of a type that has no probe, and objects that were deleted meanwhile.
+        bytes_read: bytes downloaded from Storage.
     """
 
     def __init__(self, *, before: EnrichRun | None = None) -> None:
-        """Begin, on top of what the run did before a retry."""
+        """Start at zero, or at what the run did before a retry."""
         self.succeeded = before.succeeded if before else 0
         self.failed = before.failed if before else 0
         self.skipped = before.skipped if before else 0
@@ -58,21 +58,24 @@ class Counts:
 
     @property
     def processed(self) -> int:
-        """Objects done, one way or another."""
+        """The number of objects that were processed, with any result."""
         return self.succeeded + self.failed + self.skipped
 
     @property
     def seconds(self) -> float:
-        """Since this attempt began."""
+        """Seconds since this attempt began."""
         return time.monotonic() - self._started
 
     @property
     def per_second(self) -> float:
-        """Objects per second of this attempt."""
+        """Objects per second in this attempt."""
         return self.processed / self.seconds if self.seconds else 0.0
 
     def counters(self) -> dict[str, int]:
-        """The counters of the run row, absolute, so that saving them twice is harmless."""
+        """Return the counters as columns of the run's row.
+
+        They are totals and not increments, so saving them twice is harmless.
+        """
         return {
             "total_files": self.total,
             "processed_files": self.processed,
@@ -83,7 +86,7 @@ class Counts:
         }
 
     def summary(self) -> str:
-        """What was done: `980 enriched, 20 failed, 3 unsupported of 1,003 in 41 s`."""
+        """Return one sentence, as in `980 enriched, 20 failed, 3 unsupported of 1,003 in 41 s`."""
         if not self.total:
             return "Nothing to do"
         parts = [f"{self.succeeded:,} enriched"]
@@ -92,12 +95,12 @@ class Counts:
         return f"{', '.join(parts)} of {self.total:,} in {self.seconds:,.0f} s"
 
     def _reasons_to_skip(self) -> dict[str, int]:
-        """Those that were skipped, by why."""
+        """The skipped objects by reason."""
         return {"skipped": self.skipped}
 
 
 class RunStats(Counts):
-    """Counts of what a run did, over every attempt that Prefect made at it.
+    """Counts what a run did, over all attempts that Prefect made.
 
     Attributes:
         failures: objects per error code.
@@ -117,7 +120,7 @@ class RunStats(Counts):
         self.format_bytes: Counter[str] = Counter()
 
     def expect(self, objects: int) -> None:
-        """Take note of how many more objects there are to do."""
+        """Set how many more objects there are to process."""
         self.total = self.processed + objects
 
     def add(
@@ -127,13 +130,13 @@ class RunStats(Counts):
         gone: Collection[str] = (),
         recorded: EnrichRun | None = None,
     ) -> None:
-        """Count outcomes that are now durable.
+        """Count outcomes that are stored in the database.
 
         Args:
-            outcomes: those of one part of the snapshot.
-            gone: the paths that were deleted meanwhile.
-            recorded: the run's row as the database has counted them; where it differs, as after
-                another process's work at the same run, it is right.
+            outcomes: the outcomes of one part of the snapshot.
+            gone: the paths of objects that were deleted meanwhile.
+            recorded: the run's row after the database counted the outcomes. Its counters replace
+                the counters here, because another process may have worked on the same run.
         """
         for outcome in outcomes:
             self.bytes_read += outcome.bytes_read
@@ -176,22 +179,23 @@ class RunStats(Counts):
     def failure_reason(
         self, *, threshold: float, minimum: int, seen_so_far: Callable[[], int] = lambda: 0
     ) -> str | None:
-        """Why the run is to end failed, or None if it is a success.
+        """Return why the run has failed, or None if it is a success.
 
-        The share is of all objects of the selection that have been looked at so far, by this run
-        or by one before: a rerun of the rest is judged as the one run over everything would be.
+        The share of failures is taken of all objects of the selection that were processed so far,
+        by this run or by earlier ones. So a run that processes only the rest gets the same result
+        as one run over all objects.
 
         Args:
-            threshold: the largest share of failures, 0 to 1, that a success may have.
-            minimum: fewer failures than this never fail a run, except where the run could read
-                nothing at all, which is an outage and not a bad file.
-            seen_so_far: counts the objects of the selection that need no look any more. Called
-                only where this run's own share is too large.
+            threshold: the largest share of failures, 0 to 1, that a successful run may have.
+            minimum: a run with fewer failures than this has not failed. The exception is a run that
+                could read no object at all: that is an outage and not a bad file.
+            seen_so_far: counts the objects of the selection that are processed already. It is
+                called only if the share of failures of this run alone is above the threshold.
         """
         if not self.failed:
             return None
         reasons = self._reasons()
-        # An object that was tried again is counted once, and its failures are not.
+        # An object that was tried several times counts once, whatever its earlier failures were.
         if self.failed == self.processed <= self.transient_failures:
             return f"none of {self.processed:,} objects could be read ({reasons})"
         if self.failed < minimum or self.failed <= threshold * self.processed:
@@ -200,5 +204,5 @@ class RunStats(Counts):
         if self.failed <= threshold * seen:
             return None
         share = f"{self.failed / seen:.0%} failed, more than the {threshold:.0%} allowed"
-        of = f"{self.failed:,} of the {seen:,} objects looked at so far"
+        of = f"{self.failed:,} of the {seen:,} objects processed so far"
         return f"{share} ({of}: {reasons})"

@@ -237,15 +237,15 @@ class Enrichment:
             self._submit(batch)  # one by one: the first is in work while the next are planned
 
     @lru_cache  # noqa: B019 - there is one per process, which ends with its run
-    def _task(self, retries: int) -> Task[[Batch], str]:
-        """The task, with so many retries left."""
+    def _task(self, retries: int, refresh: bool) -> Task[[Batch], str]:
+        """The task, with so many retries left. With `refresh`, it ignores a stored result."""
         current = settings()
         task_of_run = enrich.with_options(
             retries=retries,
             retry_delay_seconds=exponential_backoff(current.retry_delay_seconds),
             retry_jitter_factor=0.3,
             cache_expiration=timedelta(days=current.cache_days),
-            refresh_cache=self._refreshes,
+            refresh_cache=refresh,
         )
         # Not an option: there, Prefect takes only a block that its server knows.
         task_of_run.result_storage = self._cache.for_task()
@@ -257,9 +257,10 @@ class Enrichment:
         if settings().task_runner is TaskRunnerName.THREADS:
             resources.engine().start()
 
-    def _submit(self, batch: Batch) -> None:
+    def _submit(self, batch: Batch, *, refresh: bool = False) -> None:
         self._start_engine()
-        future = self._task(settings().retries - batch.rounds).submit(batch)
+        retries = settings().retries - batch.rounds
+        future = self._task(retries, refresh or self._refreshes).submit(batch)
         self._submitted[future] = batch
         future.add_done_callback(self._finished.put)
 
@@ -279,7 +280,18 @@ class Enrichment:
         if isinstance(result, BaseException):
             raise result
         looked = _looked.decode(result)
-        if future.state.name == "Cached":
+        is_cached = future.state.name == "Cached"
+        if mismatch := batch.mismatch(looked):
+            if not is_cached:
+                raise ValueError(f"the result of batch {batch} is of other objects: {mismatch}")
+            get_run_logger().warning(
+                "cannot use the stored result of batch %s: %s. Its objects are enriched again.",
+                batch,
+                mismatch,
+            )
+            self._submit(batch, refresh=True)
+            return []
+        if is_cached:
             self.reused += len(looked.done)
             for outcome in looked.done:  # this run read nothing of it
                 outcome.bytes_read = 0

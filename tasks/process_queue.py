@@ -24,11 +24,11 @@ def process_queue() -> list[str]:
         PrefectApiError: Prefect did not respond.
     """
     sentences = []
-    for place in resources.run_requests().places_without_run():
-        run_id = request_run(FlowName.ENRICH_OBJECT, place.bucket, place.prefix)
+    for queue in resources.run_requests().queues_without_run():
+        run_id = request_run(FlowName.ENRICH_OBJECT, queue.bucket, queue.prefix)
         if run_id is not None:
             sentences.append(
-                f"run {run_id} enriches the requested objects of {place.bucket}/{place.prefix}"
+                f"run {run_id} enriches the requested objects of {queue.bucket}/{queue.prefix}"
             )
             get_run_logger().info(sentences[-1])
     return sentences

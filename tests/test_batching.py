@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media_enricher.batching import LIMITS, batches
-from media_enricher.models import AssetStatus, Depth, ErrorCode, MediaAsset, Outcome, StorageObject
+from media_enricher.batching import LIMITS, Batch, Looked, batches
+from media_enricher.models import (
+    ENRICHER_VERSION,
+    AssetStatus,
+    Depth,
+    ErrorCode,
+    MediaAsset,
+    Outcome,
+    StorageObject,
+)
 
 names = st.lists(st.text(min_size=1, max_size=12), unique=True, max_size=200)
 
@@ -24,7 +33,7 @@ def outcome(path: str, code: ErrorCode | None = None) -> Outcome:
             size_bytes=None,
             declared_content_type=None,
             depth=Depth.FULL,
-            enricher_version=1,
+            enricher_version=ENRICHER_VERSION,
             status=AssetStatus.FAILED if code else AssetStatus.ENRICHED,
             error_code=code,
         )
@@ -83,3 +92,32 @@ def test_the_rest_of_a_batch_knows_what_failed_for_now() -> None:
     assert [member.path for member in rest.untried()] == ["c", "d"]
     assert (rest.after, rest.until, rest.rounds) == ("", "d", 2)
     assert rest.rest({"b", "c", "d"}, [], rounds=2) is None
+
+
+def looked(*paths: str, **differs: object) -> Looked:
+    """A result with these outcomes, of which the last differs in these fields."""
+    done = [outcome(path) for path in paths]
+    for field, value in differs.items():
+        setattr(done[-1].asset, field, value)
+    return Looked(done, [], 0)
+
+
+@pytest.mark.parametrize("paths", [["a"], ["b", "a"], ["a", "b"]])
+def test_a_result_of_some_or_all_members_matches_its_batch(paths: list[str]) -> None:
+    assert Batch(Depth.FULL, objects(["a", "b"])).mismatch(looked(*paths)) is None
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (looked(), "no outcomes"),
+        (looked("c"), "'c' in bucket 'b' is not in the batch"),
+        (looked("a", "c"), "'c' in bucket 'b' is not in the batch"),
+        (looked("a", "a"), "or is twice"),
+        (looked("a", bucket="another"), "'a' in bucket 'another' is not in the batch"),
+        (looked("a", depth=Depth.HEADER), "at depth header, not full"),
+        (looked("a", enricher_version=0), f"by version 0, not {ENRICHER_VERSION}"),
+    ],
+)
+def test_a_result_of_anything_else_does_not_match(result: Looked, reason: str) -> None:
+    assert reason in (Batch(Depth.FULL, objects(["a", "b"])).mismatch(result) or "")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from media_enricher.models import AssetStatus, EnrichRun, ErrorCode, Outcome, RunStatus
-from media_enricher.run_stats import AdaptiveLimiter, RunStats, pace
+from media_enricher.run_stats import RunSpeed, RunStats, speed_of
 from tests.test_batching import outcome
 
 
@@ -116,7 +116,7 @@ def test_the_share_is_of_all_objects_looked_at_so_far() -> None:
     assert rest.failure_reason(threshold=0.1, minimum=10, seen_so_far=lambda: 1_000) is None
     assert (
         rest.failure_reason(threshold=0.1, minimum=10, seen_so_far=lambda: 705)
-        == "10% failed, more than the 10% allowed (71 of the 705 objects looked at so far: "
+        == "10% failed, more than the 10% allowed (71 of the 705 objects processed so far: "
         "71 corrupt)"
     )
 
@@ -139,19 +139,19 @@ class TestPace:
         return EnrichRun(id="a-run", bucket="photos", **(usual | columns))
 
     def test_what_is_left_takes_as_long_as_what_is_done_did(self) -> None:
-        found = pace(self.run())
+        found = speed_of(self.run())
 
         assert found.objects_per_second == pytest.approx(5, rel=0.1)
         assert found.seconds_left == pytest.approx(10, rel=0.1)
 
     def test_it_is_unknown_before_the_first_object(self) -> None:
-        assert pace(self.run(processed_files=0)) == AdaptiveLimiter(None, None)
-        assert pace(self.run(started_at=None)) == AdaptiveLimiter(None, None)
+        assert speed_of(self.run(processed_files=0)) == RunSpeed(None, None)
+        assert speed_of(self.run(started_at=None)) == RunSpeed(None, None)
 
-    def test_an_ended_run_has_nothing_left_and_keeps_its_pace(self) -> None:
+    def test_an_ended_run_has_nothing_left_and_keeps_its_speed(self) -> None:
         ended = self.run(status=RunStatus.CANCELLED)
         ended.finished_at = ended.started_at and ended.started_at + timedelta(seconds=5)
 
-        found = pace(ended)
+        found = speed_of(ended)
 
         assert (found.objects_per_second, found.seconds_left) == (10, None)

@@ -18,7 +18,7 @@ from supabase import Client
 
 from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, duration, fail, rate
 from media_enricher.models import EnrichRun, FailureReason, RunStatus
-from media_enricher.run_stats import pace
+from media_enricher.run_stats import speed_of
 from media_enricher.settings import SettingsError, supabase_settings
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.client import connect
@@ -192,11 +192,11 @@ def _seconds(run: EnrichRun) -> float:
 
 
 def _rate(run: EnrichRun) -> str:
-    per_second = pace(run).objects_per_second
+    per_second = speed_of(run).objects_per_second
     return "-" if per_second is None else rate(per_second)
 
 
 def _time_left(run: EnrichRun) -> str:
     """The time left at the current speed; empty for a run that is not alive."""
-    left = pace(run).seconds_left
+    left = speed_of(run).seconds_left
     return "" if left is None else f" so far, about {duration(left)} left"

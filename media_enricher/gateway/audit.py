@@ -15,7 +15,7 @@ from media_enricher.gateway.errors import ApiError, invalid_value
 from media_enricher.gateway.permissions import is_rate_limited, require_may_trigger
 from media_enricher.models import FlowName
 from media_enricher.orchestration.run_starter import ReservationDeniedError, Started
-from media_enricher.run_requests import AskedObject, Invocation, Invoker, Refused, RequestRoute
+from media_enricher.run_requests import Invocation, Invoker, Refused, RequestedObject, RequestRoute
 from media_enricher.supabase.errors import SupabaseError
 
 _LONGEST_KEY = 255
@@ -70,7 +70,7 @@ class AuditedRequest:
         names = ("bucket", "prefix", "mode", "depth")
         self.note(**{name: payload[name] for name in names if isinstance(payload.get(name), str)})
         if isinstance(path := payload.get("path"), str):
-            self.note(objects=[AskedObject(path=path)])
+            self.note(objects=[RequestedObject(path=path)])
 
     async def start(self, **fields: Any) -> Started:
         """Start the run, or find the one that is under way; the database audits the request.

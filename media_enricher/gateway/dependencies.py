@@ -133,7 +133,7 @@ class Dependencies:
         user_id = caller.user_id
         if user_id is None:
             return False
-        return await self.in_thread(lambda: self._requests.was_told(run_id, user_id))
+        return await self.in_thread(lambda: self._requests.was_returned(run_id, user_id))
 
     async def count(self, caller: Caller, selection: Selection, limit: int | None) -> PendingCount:
         """How much a run would process, at most `limit` objects.

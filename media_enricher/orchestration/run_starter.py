@@ -156,7 +156,7 @@ class RunStarter:
             try:
                 run = await self._run_of(reservation)
             except (PrefectApiError, SupabaseError):
-                await self._settle_audit(reservation)
+                await self._correct_audit(reservation)
                 raise
             if run is not None:
                 return Started(run, reservation.outcome is RequestOutcome.UNDER_WAY)
@@ -223,11 +223,11 @@ class RunStarter:
             lambda: self._runs.record(run_id, status=ending.status, error=ending.message)
         )
 
-    async def _settle_audit(self, reservation: Reservation) -> None:
-        """Correct the audit, where the run was not started; whoever asks is told in any case."""
+    async def _correct_audit(self, reservation: Reservation) -> None:
+        """Correct the audit if the run was not started. A failure is only logged."""
         try:
             await self._in_thread(
-                lambda: self._requests.settle(reservation.invocation_id, *_UNAVAILABLE)
+                lambda: self._requests.correct_audit(reservation.invocation_id, *_UNAVAILABLE)
             )
         except SupabaseError as error:
             _logger.warning("Could not record in the audit that a run was not started: %s", error)

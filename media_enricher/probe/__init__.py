@@ -20,7 +20,8 @@ import msgspec
 from PIL import Image
 
 from media_enricher.models import AssetStatus, Depth, ErrorCode, Findings, Kind
-from media_enricher.probe import image
+from media_enricher.probe import av, document, image
+from media_enricher.probe.av import poster
 from media_enricher.probe.content_types import (
     kind_of,
     normalised,
@@ -28,7 +29,7 @@ from media_enricher.probe.content_types import (
 )
 from media_enricher.probe.fields.labels import label
 from media_enricher.probe.image.memory import keep_blocks
-from media_enricher.probe.sniff import sniff
+from media_enricher.probe.sniff import identify
 from media_enricher.probe.source import (
     Buffer,
     ByteRange,
@@ -48,7 +49,6 @@ __all__ = [
     "probe_header",
 ]
 
-_SNIFFED_BYTES = 4096
 _LEAST_SNIFFED_BYTES = 512
 _KIB = 1024
 MOST_RANGE_BYTES = 15 * 1024 * _KIB
@@ -156,7 +156,7 @@ class _Probe(Protocol):
         """What all of it says. It may raise `MoreBytesError` where the window is not complete."""
 
 
-_PROBES: tuple[_Probe, ...] = (image,)
+_PROBES: tuple[_Probe, ...] = (image, av, document)
 
 
 def _probe(
@@ -197,8 +197,7 @@ def _probe_kind(
             kind=kind_of(normalised(declared_content_type)),
         )
     window.read(0, min(window.size, _LEAST_SNIFFED_BYTES))
-    head = bytes(window.data[:_SNIFFED_BYTES])
-    content_type = sniff(head, path, declared_content_type)
+    content_type = identify(window, path, declared_content_type)
     for probe in _PROBES:
         if content_type and probe.supports(content_type):
             read = probe.probe_header if depth is Depth.HEADER else probe.probe_full
@@ -251,8 +250,10 @@ def preload() -> None:
         )
     for data in (b"<svg width='1' height='1'/>", b"%PDF-1.4", b"PK\x03\x04", b"\xe9 text", b"{}"):
         probe_full(data, path="preload", declared_content_type=None, options=options)
-    for encoding in ("ascii", "cp1252", "latin-1", "utf-8", "utf-16", "utf-16-be", "utf-16-le"):
-        codecs.lookup(encoding)
+    poster.preload()
+    for encoding in _PRELOADED_ENCODINGS:
+        codecs.decode(b"", encoding)
+    codecs.decode(b"\x1b$B<L\x1b(B", "iso2022_jp")  # loads its table, too
 
 
 def _tiny_picture(format_name: str, mode: str) -> bytes:
@@ -286,6 +287,17 @@ _PRELOADED = (
     ("qoi", "RGB"),
     ("dds", "RGB"),
     ("tga", "RGB"),
+)
+_PRELOADED_ENCODINGS = (
+    "ascii",
+    "cp1252",
+    "latin-1",
+    "utf-8",
+    "utf-16",
+    "utf-16-be",
+    "utf-16-le",
+    "utf-32-be",
+    "utf-32-le",
 )
 _PRELOADED_XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:dc="http://purl.org/dc/elements/1.1/"/>'

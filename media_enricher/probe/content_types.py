@@ -11,6 +11,8 @@ _SYNONYMS = {
     "application/x-pdf": "application/pdf",
     "application/x-zip-compressed": "application/zip",
     "application/xml": "text/xml",
+    "application/x-rar-compressed": "application/vnd.rar",
+    "application/x-zstd": "application/zstd",
     "audio/m4a": "audio/mp4",
     "audio/mp3": "audio/mpeg",
     "audio/vnd.wave": "audio/wav",
@@ -19,6 +21,11 @@ _SYNONYMS = {
     "audio/x-flac": "audio/flac",
     "audio/x-m4a": "audio/mp4",
     "audio/x-wav": "audio/wav",
+    "audio/aacp": "audio/aac",
+    "audio/x-aac": "audio/aac",
+    "audio/x-midi": "audio/midi",
+    "audio/opus": "audio/ogg",
+    "audio/vorbis": "audio/ogg",
     "image/apng": "image/png",
     "image/heic-sequence": "image/heic",
     "image/heif-sequence": "image/heif",
@@ -39,6 +46,11 @@ _SYNONYMS = {
     "image/x-png": "image/png",
     "image/x-windows-bmp": "image/bmp",
     "video/avi": "video/x-msvideo",
+    "video/m2ts": "video/mp2t",
+    "video/matroska": "video/x-matroska",
+    "video/msvideo": "video/x-msvideo",
+    "video/x-m4v": "video/mp4",
+    "video/x-quicktime": "video/quicktime",
     "windows/metafile": "image/wmf",
 }
 
@@ -109,6 +121,8 @@ _DOCUMENT_PREFIXES = (
     "application/vnd.oasis.opendocument",
     "application/vnd.openxmlformats-officedocument",
     "application/epub",
+    "application/vnd.apple.iwork",
+    "application/vnd.comicbook",
     "text/",
 )
 

@@ -12,8 +12,12 @@ _ELEMENT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)((?:[^>\"']++|\"[^\"]*+\
 # that no value follows costs the square of its length.
 _ATTRIBUTE = re.compile(rb"(?<![\w:.-])([\w:.-]++)\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)')")
 _DOCTYPE = re.compile(rb"<!doctype\s+([\w:.-]+)", re.I)
-_BLANKS = b"\xef\xbb\xbf \t\r\n"
-_MOST_PREFACES = 100
+_BLANKS = re.compile(rb"(?:\xef\xbb\xbf)?+[ \t\r\n]*+")
+_SUBSET = re.compile(
+    rb"<![^\[>\"']*+(?:(?:\"[^\"]*+\"|'[^']*+')[^\[>\"']*+)*+"
+    rb"(\[(?:[^\]\"'<]++|\"[^\"]*+\"|'[^']*+'|<!--(?:[^-]++|-(?!->))*+-->|<(?!!--))*+\]\s*+)?+>"
+)
+"""A document type, with its declarations in brackets: quotes and comments may hold `]` and `>`."""
 
 
 def root_name(start: bytes) -> str | None:
@@ -37,28 +41,49 @@ def root_attributes(start: bytes) -> dict[str, str]:
     }
 
 
+def is_in_prolog(start: bytes) -> bool:
+    """Whether a text that may be markup ends before its root element's tag does."""
+    at = _prolog_end(start)
+    if at >= len(start):
+        return True
+    if not start.startswith(b"<", at):
+        return False
+    tag = _ELEMENT.match(start, at)
+    return not tag[3] if tag else start.startswith((b"<?", b"<!"), at)
+
+
 def _root_offset(start: bytes) -> int | None:
     """Where the first element begins, after the prolog: XML declaration, comments, doctype.
 
-    For a doctype that the text ends in, the doctype's own offset.
+    For a doctype that the text ends in or with, the doctype's own offset.
     """
-    at = len(start) - len(start.lstrip(_BLANKS))
-    for _ in range(_MOST_PREFACES):
+    at = _prolog_end(start, keep_doctype=True)
+    is_element = start.startswith(b"<", at) and not start.startswith((b"<?", b"<!--"), at)
+    return at if is_element else None
+
+
+def _prolog_end(start: bytes, *, keep_doctype: bool = False) -> int:
+    """Where the first thing begins that is not of the prolog, or that the text cuts."""
+    at = _skip_blanks(start, 0)
+    while start.startswith((b"<?", b"<!"), at):
         if start.startswith(b"<?", at):
             end = _after(start, b"?>", at)
         elif start.startswith(b"<!--", at):
             end = _after(start, b"-->", at)
-        elif start.startswith(b"<!", at):
-            subset, close = start.find(b"[", at), start.find(b">", at)
-            end = _after(start, b"]>", at) if -1 < subset < close else _after(start, b">", at)
-            if end is None or not start[end:].strip():
-                return at
         else:
-            return at if start.startswith(b"<", at) else None
+            doctype = _SUBSET.match(start, at)
+            end = doctype.end() if doctype else None
+            if end is not None and keep_doctype and not start[end : end + 4096].strip():
+                return at
         if end is None:
-            return None
-        at = end + len(start[end:]) - len(start[end:].lstrip(_BLANKS))
-    return None
+            return at
+        at = _skip_blanks(start, end)
+    return at
+
+
+def _skip_blanks(text: bytes, at: int) -> int:
+    blanks = _BLANKS.match(text, at)
+    return blanks.end() if blanks else at
 
 
 def _after(text: bytes, mark: bytes, at: int) -> int | None:

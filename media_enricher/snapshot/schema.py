@@ -1,7 +1,8 @@
-"""The columns of a snapshot, derived from the records in `models`, and rows turned into them.
+"""The columns of a snapshot, and the conversion of outcomes to an Arrow table.
 
-A field that is added to `MediaAsset` or `Outcome` becomes a column of the same name by itself; a
-type that has no place here raises when this module is imported, not when a run is under way.
+The columns are derived from the records in `models`: a field that is added to `MediaAsset` or
+`Outcome` becomes a column of the same name. A field of a type without an Arrow type raises
+`TypeError` when this module is imported, so that it is found before a run starts.
 """
 
 from __future__ import annotations
@@ -21,17 +22,19 @@ import pyarrow.json as pj
 from media_enricher.models import MediaAsset, Outcome
 
 PARTITION_KEY = pa.dictionary(pa.int32(), pa.string())
-"""What readers of hive-partitioned folders (pyarrow, pandas) take a key of the path for. Columns
-that are also keys have to be of the same type, or such a folder can't be read in one go."""
+"""The type that readers of hive-partitioned folders (pyarrow, pandas) give to a key of the path.
+
+A column that is also a key must have the same type. Otherwise the folder cannot be read as a whole.
+"""
 
 _LEADING = {
     "run_id": PARTITION_KEY,
     "written_at": pa.timestamp("us", tz="UTC"),
 }
-"""Columns that are about the run and not about one object."""
+"""Columns that describe the run and not one object."""
 
 _IDENTITY = ("bucket", "path")
-"""Fields of an asset that stand before the others, for whoever looks at the first columns."""
+"""Fields of an asset that come first, because readers look at the first columns."""
 
 _ARROW_TYPES: dict[Any, pa.DataType] = {
     str: pa.string(),
@@ -45,7 +48,7 @@ _ARROW_TYPES: dict[Any, pa.DataType] = {
 
 
 def _required_type(hint: Any) -> Any:
-    """`int` of `int | None`."""
+    """Return `int` for `int | None`."""
     if isinstance(hint, types.UnionType):
         (required,) = (member for member in typing.get_args(hint) if member is not types.NoneType)
         return required
@@ -69,7 +72,7 @@ def _fields(record: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _defaults(record: type[msgspec.Struct]) -> dict[str, Any]:
-    """What a field that is left out stands for, where that is not null."""
+    """The defaults of fields, where they are not null. The encoder leaves such values out."""
     return {
         field.encode_name: field.default
         for field in msgspec.structs.fields(record)
@@ -97,11 +100,11 @@ SCHEMA = pa.schema(
 _UNIQUE = {"path", "etag", "previous_etag", "blurhash", "thumbhash", "phash", "sha256", "exif"}
 
 REPETITIVE = [name for name in SCHEMA.names if name not in _UNIQUE]
-"""Columns worth a dictionary in Parquet; one of values that never recur costs time and space."""
+"""Columns that get a dictionary in Parquet. For unique values it would cost time and space."""
 
 
 def _read_as(fields: Iterable[str]) -> list[pa.Field]:
-    """Fields of `SCHEMA` as the JSON reader makes them: it knows no dictionaries."""
+    """Fields of `SCHEMA` with the types that the JSON reader returns: it has no dictionaries."""
     plain = {PARTITION_KEY: pa.string()}
     return [
         pa.field(name, plain.get(SCHEMA.field(name).type, SCHEMA.field(name).type))
@@ -114,15 +117,15 @@ _CONSTANTS = pa.schema(_read_as([*_LEADING, *_DEFAULTS]))
 
 
 def to_table(outcomes: Sequence[Outcome], *, run_id: str, written_at: datetime) -> pa.Table:
-    """Outcomes as an Arrow table of `SCHEMA`, one row each, in their order.
+    """Convert outcomes to an Arrow table of `SCHEMA`: one row per outcome, in their order.
 
-    By way of JSON, for `pa.array` and `pa.scalar` import pandas, which costs half a second and
-    60 MB in a process that has no other use for it.
+    The conversion goes through JSON, because `pa.array` and `pa.scalar` import pandas. That takes
+    half a second and 60 MB in a process that does not need pandas.
 
     Args:
-        outcomes: what was found and what it took; one at least.
-        run_id: the Prefect flow run id.
-        written_at: aware; when these outcomes were handed over to be written.
+        outcomes: at least one.
+        run_id: the id of the Prefect flow run.
+        written_at: when these outcomes were handed over to be written; with a time zone.
     """
     constant = msgspec.json.encode({"run_id": run_id, "written_at": written_at, **_DEFAULTS})
     constants = _read([constant] * len(outcomes), _CONSTANTS)
@@ -132,7 +135,7 @@ def to_table(outcomes: Sequence[Outcome], *, run_id: str, written_at: datetime) 
     columns = {name: constants.column(name) for name in _LEADING}
     for name in rows.column_names:
         column, bare_name = rows.column(name), name.removeprefix("asset.")
-        if bare_name in _DEFAULTS:  # msgspec leaves out what is as by default
+        if bare_name in _DEFAULTS:  # msgspec leaves out values that equal their default
             column = pc.coalesce(column, constants.column(bare_name))
         columns[bare_name] = column
     return pa.table([columns[field.name].cast(field.type) for field in SCHEMA], schema=SCHEMA)
@@ -148,7 +151,7 @@ def _read(lines: list[bytes], schema: pa.Schema) -> pa.Table:
 
 
 def _with_exif_as_text(outcome: Outcome) -> Outcome:
-    """The same, its `exif` encoded: a column of JSON, for its keys differ from object to object."""
+    """Encode `exif` as JSON text, because its keys differ from object to object."""
     if outcome.asset.exif is None:
         return outcome
     text: Any = msgspec.json.encode(outcome.asset.exif).decode()

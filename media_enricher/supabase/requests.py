@@ -1,7 +1,7 @@
 """Requests to start runs: audited, limited and reserved in one call to the database.
 
-If several gateways ask at once, the database creates one request for a bucket and prefix, and all
-of them get it. Nothing is started here.
+If several gateways send the same request at once, the database makes one reservation for the bucket
+and prefix, and returns it to all of them. Nothing is started here.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import msgspec
 from supabase import Client
 
 from media_enricher.models import EnrichRun
-from media_enricher.run_requests import Invocation, Place, RequestLimits, Reservation
+from media_enricher.run_requests import Invocation, ObjectQueue, RequestLimits, Reservation
 from media_enricher.supabase.retrying import call
 from media_enricher.supabase.rows import storable
 
 
 class RunRequests:
-    """`media_enricher.run_requests`, through its functions.
+    """The table `media_enricher.run_requests`, by the functions of the database.
 
     Every method except `count_unauthenticated` is safe to repeat.
 
@@ -32,8 +32,8 @@ class RunRequests:
     def request(self, invocation: Invocation, limits: RequestLimits) -> Reservation:
         """Audit a request to start a run, and reserve the run if it may start.
 
-        `Reservation.outcome` is the result. A refused or limited request leaves only its row in the
-        audit.
+        `Reservation.outcome` is the result. Of a refused or limited request, only the row in the
+        audit is kept.
         """
         reserved = self._call(
             "media_request_run",
@@ -54,21 +54,20 @@ class RunRequests:
         """
         self._call("media_count_unauthenticated", {"p_requests": dict(requests)})
 
-    def was_told(self, run_id: str, user_id: str) -> bool:
+    def was_returned(self, run_id: str, user_id: str) -> bool:
         """Whether the response to a request of this user named this run."""
-        was_told = self._call("media_was_told", {"p_run_id": run_id, "p_user_id": user_id})
-        return bool(was_told)
+        return bool(self._call("media_was_told", {"p_run_id": run_id, "p_user_id": user_id}))
 
     def start(self, request_id: str, run_id: str, invocation_id: str | None = None) -> EnrichRun:
         """Record the flow run of a request, and create its row in the table of runs.
 
         Args:
             request_id: the id of the `RunRequest`.
-            run_id: the id of the Prefect flow run; if it is called with several, the first counts.
+            run_id: the id of the Prefect flow run. If it is called with several, the first is kept.
             invocation_id: the row in the audit that gets the id of the run.
 
         Returns:
-            The row of the run, which may have begun or ended meanwhile.
+            The row of the run. The run may have begun or ended meanwhile.
         """
         run = self._call(
             "media_start_run",
@@ -77,11 +76,11 @@ class RunRequests:
         return msgspec.convert(run, EnrichRun)
 
     def release(self, request_id: str) -> None:
-        """Give up a request whose run cannot be started or has ended; the next one is new."""
+        """Release a reservation whose run cannot start or has ended. The next request is new."""
         self._call("media_release_request", {"p_request_id": request_id})
 
-    def settle(self, invocation_id: str, http_status: int, reason: str) -> None:
-        """Correct the status in the audit if the response was another one, such as 503."""
+    def correct_audit(self, invocation_id: str, http_status: int, reason: str) -> None:
+        """Correct the status in the audit if the response had another one, such as 503."""
         self._call(
             "media_settle_invocation",
             {
@@ -91,15 +90,15 @@ class RunRequests:
             },
         )
 
-    def places_without_run(self) -> list[Place]:
-        """The buckets and prefixes that have queued objects and no run under way."""
-        return msgspec.convert(self._call("media_undrained_requests", {}), list[Place])
+    def queues_without_run(self) -> list[ObjectQueue]:
+        """The queues that hold objects and have no active run."""
+        return msgspec.convert(self._call("media_undrained_requests", {}), list[ObjectQueue])
 
     def purge(self, keep_days: float) -> int:
         """Delete older requests and audit rows, and all requests for deleted buckets.
 
         Returns:
-            How many rows were deleted: about 10,000 of each table at most; the rest next time.
+            The number of deleted rows, at most about 10,000 of each table. The next call continues.
         """
         return int(self._call("media_purge_requests", {"p_keep_days": keep_days}))
 

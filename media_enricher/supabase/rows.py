@@ -1,9 +1,9 @@
-"""Found assets as rows that Postgres takes.
+"""Encode assets as rows that Postgres accepts.
 
-What stands in a file is anyone's guess: EXIF text with NUL bytes, a width of 2^40, a latitude of
-NaN. Postgres refuses each of them, and with it the other 999 rows of the page. So a value that its
-column can't hold is mended or left out here, at the last step before the wire; the limits are those
-of `sql/`, and mirror its constraints.
+A file can contain any value: EXIF text with NUL characters, a width of 2^40, a latitude of NaN.
+Postgres refuses such a value, and with it the other 999 rows of the request. So a value that its
+column cannot hold is corrected or set to null here, before the rows are sent. The limits are those
+of the constraints in `sql/schemas/30_assets.sql`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SMALLINT = 2**15 - 1
 _INTEGER = 2**31 - 1
 _BIGINT = 2**63 - 1
 _ABOVE_ZERO = math.ulp(0.0)
-_MOST = sys.float_info.max
+_LARGEST_FLOAT = sys.float_info.max
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("size_bytes", 0, _BIGINT),
@@ -32,10 +32,10 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("frame_count", 1, _INTEGER),
     ("bit_depth", 1, _SMALLINT),
     ("page_count", 1, _INTEGER),
-    ("page_width_points", _ABOVE_ZERO, _MOST),
-    ("page_height_points", _ABOVE_ZERO, _MOST),
-    ("duration_seconds", 0, _MOST),
-    ("frame_rate", _ABOVE_ZERO, _MOST),
+    ("page_width_points", _ABOVE_ZERO, _LARGEST_FLOAT),
+    ("page_height_points", _ABOVE_ZERO, _LARGEST_FLOAT),
+    ("duration_seconds", 0, _LARGEST_FLOAT),
+    ("frame_rate", _ABOVE_ZERO, _LARGEST_FLOAT),
     ("bit_rate", 0, _BIGINT),
     ("audio_channels", 1, _SMALLINT),
     ("sample_rate_hz", 1, _INTEGER),
@@ -50,16 +50,16 @@ _PATTERNS = {
     "sha256": re.compile(r"[0-9a-f]{64}"),
 }
 _LONGEST_TAG = 255
-"""Characters. A key of the index on tags holds 2,704 bytes."""
+"""In characters. A key in the index on tags can hold 2,704 bytes."""
 
 
 def encode_rows(assets: Sequence[MediaAsset]) -> bytes:
-    """A JSON array of rows, of columns by name; a column that is absent is null."""
+    """Encode assets as a JSON array of rows. A column that is left out is null."""
     return b"[" + b",".join(map(_encode_row, assets)) + b"]"
 
 
 def storable_text(text: str) -> str:
-    """The text without what no text of Postgres holds: NUL characters, and halves of pairs."""
+    """Remove NUL characters and replace unpaired surrogates: Postgres accepts neither in text."""
     text = text.replace("\x00", "")
     try:
         text.encode()
@@ -69,7 +69,7 @@ def storable_text(text: str) -> str:
 
 
 def storable(value: Any) -> Any:
-    """A JSON value that Postgres can hold, at any depth."""
+    """Correct a JSON value, at any depth, so that Postgres accepts it."""
     match value:
         case str():
             return storable_text(value)
@@ -84,16 +84,19 @@ def storable(value: Any) -> Any:
 
 
 def _encode_row(asset: MediaAsset) -> bytes:
-    """One row. Nearly all need no correction, which is quick to see in the encoded form."""
+    """Encode one row. Most need no correction, and checking the encoded form for that is fast."""
     if _is_in_bounds(asset):
         try:
             encoded = msgspec.json.encode(asset)
-        except (UnicodeEncodeError, OverflowError):  # half a surrogate pair; an integer of exif
+        except (
+            UnicodeEncodeError,
+            OverflowError,
+        ):  # unpaired surrogate; large integer
             pass
         else:
             if b"\\u0000" not in encoded:
                 return encoded
-    return msgspec.json.encode(_mended(asset))
+    return msgspec.json.encode(_corrected(asset))
 
 
 def _is_in_bounds(asset: MediaAsset) -> bool:
@@ -108,7 +111,7 @@ def _is_in_bounds(asset: MediaAsset) -> bool:
     return asset.tags is None or all(len(tag) <= _LONGEST_TAG for tag in asset.tags)
 
 
-def _mended(asset: MediaAsset) -> dict[str, Any]:
+def _corrected(asset: MediaAsset) -> dict[str, Any]:
     columns: dict[str, Any] = msgspec.to_builtins(asset)
     for name, low, high in _RANGES:
         value = columns.get(name)

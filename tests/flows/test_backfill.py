@@ -171,7 +171,7 @@ def test_too_many_failures_fail_the_run_and_say_why(bucket: FilledBucket) -> Non
     state = run(bucket)
     assert state.is_failed()
     assert (
-        "100% failed, more than the 10% allowed (12 of the 12 objects looked at so far: "
+        "100% failed, more than the 10% allowed (12 of the 12 objects processed so far: "
         "12 truncated)" in (state.message or "")
     )
     record = bucket.latest_run()

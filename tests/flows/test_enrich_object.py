@@ -14,9 +14,9 @@ from flows.enrich_object import enrich_object
 from media_enricher.models import FlowName
 from media_enricher.orchestration import resources
 from media_enricher.run_requests import (
-    AskedObject,
     Invocation,
     Invoker,
+    RequestedObject,
     RequestedPage,
     RequestLimits,
     RequestOutcome,
@@ -39,7 +39,7 @@ def ask(bucket: FilledBucket, *paths: str, forced: bool = False, prefix: str = "
         flow=FlowName.ENRICH_OBJECT,
         bucket=bucket.name,
         prefix=prefix,
-        objects=[AskedObject(path=path, is_forced=forced) for path in paths],
+        objects=[RequestedObject(path=path, is_forced=forced) for path in paths],
         caller=Invoker(role="webhook"),
     )
     return RunRequests(resources.supabase()).request(asked, RequestLimits(silence_seconds=60))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -223,6 +224,42 @@ def test_forged_results_in_a_folder_are_a_miss_and_run_nothing(
     refused = 6
     log = log_of(state, lambda log: log.count("cannot use the stored result") >= refused)
     assert f"cannot use the stored result {planted.name}: it is not signed" in log
+
+
+@pytest.mark.parametrize("folder", ["a folder"], indirect=True)
+def test_a_signed_result_of_another_batch_is_enriched_again_and_replaced(
+    bucket: FilledBucket, folder: Path
+) -> None:
+    bucket.fill(4 * BATCH)
+    read_without_writing(bucket)
+    empty, foreign, partly, intact = sorted(folder.iterdir())
+    looked = {file: looked_in(file) for file in (partly, intact)}
+    empty.write_bytes(signed(empty.name, json.dumps({"done": [], "failed": [], "rounds": 0})))
+    foreign.write_bytes(signed(foreign.name, json.dumps(looked[intact])))
+    mixed = {**looked[partly], "done": looked[partly]["done"][:-1] + looked[intact]["done"][:1]}
+    partly.write_bytes(signed(partly.name, json.dumps(mixed)))
+
+    state = run(bucket)
+    assert state.is_completed()
+    read_anew = bucket.downloads()
+    assert len(read_anew) == 3 * BATCH
+    assert set(read_anew.values()) == {1}
+    assert len(bucket.rows()) == 4 * BATCH
+    sentence = "cannot use the stored result of batch"
+    log = log_of(state, lambda log: log.count(sentence) >= 3)
+    assert "it holds no outcomes. Its objects are enriched again." in log
+    assert log.count("is not in the batch") == 2
+
+    bucket.query("delete from public.media_assets where bucket = $1", bucket.name)
+    assert run(bucket).is_completed()
+    assert bucket.downloads() == {}, "the results were replaced"
+
+
+def looked_in(file: Path) -> dict[str, Any]:
+    """The result that a signed file holds: JSON in a record's JSON, under a line of signature."""
+    record = json.loads(file.read_bytes().partition(b"\n")[2])
+    looked: dict[str, Any] = json.loads(json.loads(record["result"]))
+    return looked
 
 
 def signed(key: str, result: object) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from media_enricher.models import AssetStatus
-from media_enricher.probe.image import jpeg
+from media_enricher.probe.image import jpeg_scans
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.image.pixels import SIDE, decode
 from tests.probe.samples import full, photograph, saved
@@ -138,7 +138,7 @@ def test_the_first_scan_of_a_progressive_jpeg_is_as_good_as_all(
 ) -> None:
     picture = photograph(1600, 1000).convert(mode)
     data = saved(picture, "jpeg", progressive=True, quality=88, subsampling=subsampling)
-    coarse = jpeg.coarse_scans(data)
+    coarse = jpeg_scans.coarse(data, jpeg_scans.read_scans(data))
     assert coarse is not None
     assert len(coarse) < len(data) / 2
     header = ImageHeader(format="jpeg", width=1600, height=1000, is_progressive=True)
@@ -163,7 +163,10 @@ def test_the_means_of_all_components_are_waited_for() -> None:
     means = [scan(component, 0) for component in (1, 2, 3)]
     details = b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00" + b"data"
     file = start + means[0] + details + means[1] + means[2] + details + b"\xff\xd9"
-    assert jpeg.coarse_scans(file) == start + means[0] + details + means[1] + means[2] + b"\xff\xd9"
+    assert (
+        jpeg_scans.coarse(file, jpeg_scans.read_scans(file))
+        == start + means[0] + details + means[1] + means[2] + b"\xff\xd9"
+    )
 
 
 def test_a_progressive_jpeg_with_something_behind_its_end_is_whole() -> None:

@@ -94,7 +94,7 @@ def test_a_shard_that_failed_is_named_and_a_retry_starts_it_alone(
     assert "12 failed of 24" in row["error"]
     assert ": shard 2 of 2 failed (" in row["error"]
     assert (
-        "more than the 10% allowed (12 of the 17 objects looked at so far: 12 truncated))"
+        "more than the 10% allowed (12 of the 17 objects processed so far: 12 truncated))"
         in row["error"]
     )
     (first, second) = shards_of(operator, run_id)

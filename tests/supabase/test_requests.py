@@ -21,10 +21,10 @@ from media_enricher.models import (
     Trigger,
 )
 from media_enricher.run_requests import (
-    AskedObject,
     Invocation,
     Invoker,
     Refused,
+    RequestedObject,
     RequestLimits,
     RequestOutcome,
     RequestRoute,
@@ -52,7 +52,7 @@ def enrich(bucket: str, *paths: str, is_forced: bool = False) -> Invocation:
         route=RequestRoute.ENRICH,
         flow=FlowName.ENRICH_OBJECT,
         bucket=bucket,
-        objects=[AskedObject(path=path, is_forced=is_forced) for path in paths],
+        objects=[RequestedObject(path=path, is_forced=is_forced) for path in paths],
         trigger=Trigger.EVENT,
         caller=Invoker(role="webhook"),
     )
@@ -98,14 +98,14 @@ def test_text_that_no_column_holds_is_cleaned(
             user_agent=odd,
             ip_address=odd,
             max_files=10**30,
-            objects=[AskedObject(path=odd)],
+            objects=[RequestedObject(path=odd)],
             caller=Invoker(role=odd, user_id=odd, tenant_id=odd),
             refusal=Refused(http_status=422, reason=odd),
         ),
         LIMITS,
     )
     assert refused.outcome is RequestOutcome.REFUSED
-    run_requests.settle(refused.invocation_id, 503, odd)
+    run_requests.correct_audit(refused.invocation_id, 503, odd)
     taken = run_requests.request(
         backfill(make_bucket(), prefix=odd, idempotency_key=odd, user_agent=odd), LIMITS
     )

@@ -31,7 +31,7 @@ TEMPLATE = """\
 
 ## enricher_invocations
 
-`audit.enricher_invocations` has a row for every request to start a run: see [what is kept on record](../guides/runs-over-http.md#what-is-kept-on-record). Only the service role reads it.
+`audit.enricher_invocations` has a row for every request to start a run: see [the audit](../guides/runs-over-http.md#the-audit). Only the service role reads it.
 
 {audit}
 

@@ -73,7 +73,7 @@ const PATIENCE_SECONDS = [1, 2, 4];
 
 /** @typedef {{ role: string, user_id: string | null, tenant_id: string | null, may_trigger: boolean }} Me */
 
-/** An answer that is none: refused, or lost on the way. The message is for people. */
+/** A request that was refused or got no response. The message can be shown to the user. */
 export class ApiError extends Error {
   /**
    * @param {string} message
@@ -81,22 +81,22 @@ export class ApiError extends Error {
    */
   constructor(message, { status = 0, field = null, retryAfter = null } = {}) {
     super(message);
-    this.status = status; // 0: there was no answer
+    this.status = status; // 0: there was no response
     this.field = field;
     this.retryAfter = retryAfter; // seconds
   }
 
-  /** Whether the same request may well succeed a little later. */
+  /** Whether the same request may succeed later. */
   get isPassing() {
     return this.status === 0 || this.status >= 500;
   }
 }
 
-/** The page's addresses, its key and what it offers first. */
+/** The addresses that the page uses, its key and the default bucket. */
 export async function readConfig() {
-  const answer = await fetch(new URL("config.json", import.meta.url)).catch(() => null);
-  if (!answer?.ok) throw new ApiError("The gateway does not respond. Reload this page in a minute.");
-  return answer.json();
+  const response = await fetch(new URL("config.json", import.meta.url)).catch(() => null);
+  if (!response?.ok) throw new ApiError("The gateway does not respond. Reload this page in a minute.");
+  return response.json();
 }
 
 /** The routes, as the signed-in user. */
@@ -126,7 +126,7 @@ export class Api {
   }
 
   /**
-   * Asks again if the answer is lost; the key makes that the same request.
+   * Sends the request again if the response is lost. The key makes it the same request.
    * @param {RunRequest} request
    * @param {(error: ApiError, seconds: number) => void} onWait
    * @returns {Promise<{ run_id: string, already_running?: boolean }>}
@@ -219,21 +219,21 @@ export class Api {
    * @returns {Promise<any>}
    */
   async _ask(url, request) {
-    let answer = await this._send(url, request);
-    if (answer.status === 401) {
+    let response = await this._send(url, request);
+    if (response.status === 401) {
       await this._orUnreachable(this.session.refresh());
-      answer = await this._send(url, request);
+      response = await this._send(url, request);
     }
-    if (answer.status === 401) {
+    if (response.status === 401) {
       this.session.forget();
       throw new SignedOutError();
     }
-    const said = await answer.json().catch(() => null);
-    if (answer.ok && said !== null) return said;
-    throw new ApiError(said?.error ?? `The gateway returned status ${answer.status}.`, {
-      status: answer.status,
-      field: said?.field ?? null,
-      retryAfter: secondsIn(answer.headers.get("retry-after")),
+    const body = await response.json().catch(() => null);
+    if (response.ok && body !== null) return body;
+    throw new ApiError(body?.error ?? `The gateway returned status ${response.status}.`, {
+      status: response.status,
+      field: body?.field ?? null,
+      retryAfter: secondsIn(response.headers.get("retry-after")),
     });
   }
 
@@ -256,7 +256,7 @@ export class Api {
     try {
       return await promise;
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // what fetch throws without an answer
+      if (!(error instanceof TypeError)) throw error; // fetch throws a TypeError if there is no response
       throw new ApiError(
         "Cannot reach the gateway. Check your connection, and that the gateway is running.",
       );

@@ -1,5 +1,5 @@
 // @ts-check
-/** Finding, filling and keeping nodes. Text is always set as text, never as HTML. */
+/** Helpers that find, fill and reuse nodes. Text is always set as text, never as HTML. */
 
 /**
  * The element with this id, which the page has.

@@ -61,7 +61,7 @@ export class StartForm {
   /** @param {string} defaultBucket */
   async _suggestBuckets(defaultBucket) {
     const { buckets } = await this.api.buckets().catch(() => ({ buckets: null }));
-    if (!buckets) return; // a name can be typed, and polling tells what is wrong
+    if (!buckets) return; // the name can be typed, and polling shows the error
     byId("buckets").replaceChildren(...buckets.map((value) => element("option", { value })));
     if (!buckets.includes(defaultBucket) && this._field("bucket").value === defaultBucket) {
       this._field("bucket").value = buckets[0] ?? defaultBucket;
@@ -96,7 +96,7 @@ export class StartForm {
     });
   }
 
-  /** What the form asks for, or null if it says what is wrong with it. */
+  /** The request that the form describes, or null if a field is invalid and shows an error. */
   _request() {
     this._forgetAnswers();
     const limit = this._field("limit");

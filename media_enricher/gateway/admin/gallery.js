@@ -1,5 +1,5 @@
 // @ts-check
-/** The assets of a run: each picture, and beside it what was found in its bytes. */
+/** The assets of a run: each picture with its metadata. */
 
 import { Api, ApiError } from "./api.js";
 import { drawBlurhash } from "./blurhash.js";
@@ -59,7 +59,7 @@ export class Gallery {
       await this._load();
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 403)) throw error;
-      this.isOpen = false; // what a run found is not everyone's
+      this.isOpen = false; // this user may not see the results
       setTextOrHide(this.parts.nothing, error.message);
     }
     this.state = state;
@@ -88,11 +88,11 @@ export class Gallery {
       await load();
     } catch (error) {
       if (error instanceof ApiError) toast(error.message, { isError: true });
-      else if (!(error instanceof SignedOutError)) throw error; // which the next poll deals with
+      else if (!(error instanceof SignedOutError)) throw error; // the next poll handles it
     }
   }
 
-  /** Reads as many pages as are shown. Of several loads under way, the last one counts. */
+  /** Loads as many pages as are shown. If several loads are in progress, the last one counts. */
   async _load() {
     this.loads += 1;
     const turn = this.loads;

@@ -1,5 +1,5 @@
 // @ts-check
-/** Puts the page together: who is signed in, which view is shown, what is polled. */
+/** Connects the parts of the page: the session, the current view, and polling. */
 
 import { Api, ApiError, readConfig } from "./api.js";
 import { confirmed } from "./confirmation.js";
@@ -49,7 +49,7 @@ class Page {
     window.addEventListener("hashchange", () => this._follow());
   }
 
-  /** Shows the view that fits whoever is signed in. */
+  /** Shows the view for the signed-in user, or the sign-in form. */
   async open() {
     if (!this.session.isSignedIn) return this._showSignIn("");
     try {
@@ -133,7 +133,7 @@ class Page {
     byId("refused-title").focus();
   }
 
-  /** Follows a link to a run, or back to all of them, and takes the keyboard along. */
+  /** Follows a link to a run or to the list of runs, and moves the keyboard focus. */
   _follow() {
     if (byId("workspace").hidden) return;
     const before = this.chosen?.id ?? "";
@@ -228,7 +228,7 @@ try {
   const config = await readConfig();
   if (!config.publishable_key) {
     throw new ApiError(
-      "Nobody can sign in: the gateway has no publishable key. Set SUPABASE_PUBLISHABLE_KEY and restart the gateway.",
+      "The gateway has no publishable key, so nobody can sign in. Set SUPABASE_PUBLISHABLE_KEY and restart the gateway.",
     );
   }
   await new Page(config).open();

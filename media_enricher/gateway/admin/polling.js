@@ -1,5 +1,5 @@
 // @ts-check
-/** Looks again and again while the page is seen; less often when that fails. */
+/** Polls while the page is visible, and less often after a failure. */
 
 import { ApiError } from "./api.js";
 
@@ -7,15 +7,15 @@ const LONGEST_PAUSE_SECONDS = 60;
 
 export class Polling {
   /**
-   * @param {() => Promise<number>} look Returns the seconds until it wants to look again.
+   * @param {() => Promise<number>} poll Returns the seconds until the next poll.
    * @param {(error: unknown, seconds: number) => void} onFailure
    */
-  constructor(look, onFailure) {
-    this.look = look;
+  constructor(poll, onFailure) {
+    this.poll = poll;
     this.onFailure = onFailure;
     this.failures = 0;
     this.isOn = false;
-    this.isLooking = false;
+    this.isPolling = false;
     this.isWanted = false;
     this.timer = 0;
     document.addEventListener("visibilitychange", () => this.now());
@@ -32,25 +32,25 @@ export class Polling {
     clearTimeout(this.timer);
   }
 
-  /** Looks at once; if a look is under way, once more after it. */
+  /** Polls at once. If a poll is in progress, it polls once more after that. */
   async now() {
     if (!this.isOn || document.hidden) return;
     this.isWanted = true;
-    if (this.isLooking) return;
-    this.isLooking = true;
+    if (this.isPolling) return;
+    this.isPolling = true;
     let pause = 0;
     while (this.isWanted) {
       this.isWanted = false;
-      pause = await this._pauseAfterLook();
+      pause = await this._pauseAfterPoll();
     }
-    this.isLooking = false;
+    this.isPolling = false;
     clearTimeout(this.timer);
     if (this.isOn) this.timer = setTimeout(() => this.now(), pause * 1000);
   }
 
-  async _pauseAfterLook() {
+  async _pauseAfterPoll() {
     try {
-      const pause = await this.look();
+      const pause = await this.poll();
       this.failures = 0;
       return pause;
     } catch (error) {

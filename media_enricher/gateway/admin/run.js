@@ -1,5 +1,5 @@
 // @ts-check
-/** One run in full: how it gets on, what failed and why, its snapshot, its gallery. */
+/** The details of one run: progress, failures by reason, snapshot, gallery. */
 
 import { Api } from "./api.js";
 import { KeyedList, byId, element, setText, setTextOrHide, stamp } from "./dom.js";
@@ -10,7 +10,7 @@ import { isActive, placeOf, showProgress } from "./runs.js";
 /** @typedef {import("./api.js").Run} Run */
 /** @typedef {import("./api.js").Failure} Failure */
 
-/** The chosen run, from its first look until another is chosen. */
+/** The chosen run, until another is chosen. */
 export class RunView {
   /**
    * @param {string} id
@@ -53,7 +53,7 @@ export class RunView {
     if (this.gallery.isOpen) await this._refreshSnapshot(this.run);
   }
 
-  /** What is still under way must not write over the view that comes next. */
+  /** Stops requests in progress from overwriting the next view. */
   leave() {
     this.isLeft = true;
   }
@@ -109,7 +109,7 @@ export class RunView {
   }
 }
 
-/** What is there before a run is chosen. */
+/** Shows the view for no chosen run. */
 export function showNoRun() {
   setText(byId("run-title"), "No run chosen");
   setTextOrHide(byId("run-hint"), "Choose a run to see its results.");
@@ -141,7 +141,7 @@ function facts(run, reader) {
     );
 }
 
-/** A reason, how many objects it holds for, and one of them. */
+/** One reason: its number of objects, and an example. */
 function reason() {
   const code = element("code");
   const objects = element("strong");

@@ -1,5 +1,5 @@
 // @ts-check
-/** The list of runs, and how a run is put into words. */
+/** The list of runs, and the texts that describe a run. */
 
 import { KeyedList, byId, setText, stamp } from "./dom.js";
 import { ago, count, counted, duration, rate } from "./format.js";
@@ -44,7 +44,7 @@ export function showProgress(parts, run, isCancelling) {
   progress.setAttribute("aria-label", `Progress of ${placeOf(run)}`);
   progress.dataset.status = run.status;
   if (isActive(run) && !run.total_files) {
-    progress.removeAttribute("value"); // under way, no telling how far
+    progress.removeAttribute("value"); // indeterminate: the total is not known yet
   } else {
     progress.max = Math.max(1, run.total_files);
     progress.value = run.total_files ? run.processed_files : 1;

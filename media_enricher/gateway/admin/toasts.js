@@ -1,5 +1,5 @@
 // @ts-check
-/** Short messages at the edge of the page. They leave by themselves, errors apart. */
+/** Short messages at the edge of the page. All but errors disappear after some seconds. */
 
 import { byId, element } from "./dom.js";
 

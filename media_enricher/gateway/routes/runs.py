@@ -37,7 +37,7 @@ from media_enricher.gateway.schemas.responses import (
     SnapshotPart,
 )
 from media_enricher.models import EnrichRun, RunStatus
-from media_enricher.run_stats import pace
+from media_enricher.run_stats import speed_of
 from media_enricher.snapshot.layout import part_number
 from media_enricher.snapshot.targets import BUCKET_SCHEME
 
@@ -235,7 +235,7 @@ def _record(deps: Dependencies, seen: VisibleRun) -> RunRecord:
     is_whole = seen.view is View.WHOLE
     return RunRecord(
         **columns(seen.run, seen.view),
-        **msgspec.structs.asdict(pace(seen.run)),
+        **msgspec.structs.asdict(speed_of(seen.run)),
         prefect_url=deps.prefect.run_url(seen.run.id) if is_whole else None,
     )
 

@@ -35,7 +35,7 @@ from media_enricher.gateway.schemas.responses import (
 )
 from media_enricher.models import FlowName, Mode, Selection, Trigger
 from media_enricher.orchestration.run_starter import Started
-from media_enricher.run_requests import AskedObject, RequestRoute
+from media_enricher.run_requests import RequestedObject, RequestRoute
 
 router = APIRouter(prefix="/media-enricher", tags=["trigger"], dependencies=[openapi.BEARER_TOKEN])
 
@@ -146,7 +146,7 @@ async def enrich(request: Request, response: Response, deps: Deps) -> ObjectAcce
     audited_request.note(idempotency_key=idempotency_key(request))
     started = await audited_request.start(
         prefix=f"{caller.tenant_id}/" if caller.tenant_id else "",
-        objects=[AskedObject(path=payload.path, is_forced=True)],
+        objects=[RequestedObject(path=payload.path, is_forced=True)],
     )
     return _accepted(deps, request, started, payload.path)
 
@@ -175,7 +175,7 @@ async def _follow(
         return ignored
     for bucket, paths in by_bucket.items():
         started = await audited_request.start(
-            bucket=bucket, prefix="", objects=[AskedObject(path=path) for path in paths]
+            bucket=bucket, prefix="", objects=[RequestedObject(path=path) for path in paths]
         )
         accepted = _accepted(deps, request, started, paths[0])
     return accepted

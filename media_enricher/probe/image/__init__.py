@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-from PIL import Image
-
 from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
-from media_enricher.probe.fields import colours, hashes, placeholders
+from media_enricher.probe.fields.from_picture import fill_from_picture
 from media_enricher.probe.fields.labels import TRUNCATED
 from media_enricher.probe.image import (
     cr3,
@@ -28,7 +25,7 @@ from media_enricher.probe.image import (
 from media_enricher.probe.image.decoders import require_decoder
 from media_enricher.probe.image.descriptions import describe
 from media_enricher.probe.image.header import ImageHeader
-from media_enricher.probe.image.pixels import Picture, decode
+from media_enricher.probe.image.pixels import decode
 from media_enricher.probe.source import MoreBytesError, ProbeOptions, UnreadableError, Window
 
 _Reader = Callable[[Window, ImageHeader], None]
@@ -83,6 +80,10 @@ Pillow decodes it, one in `decoders`."""
 
 _NOT_DRAWN = {"svg"}
 
+DAMAGED = "damaged"
+"""The warning of a picture that shows, and of which the file's own rules say that it is not what
+was written."""
+
 MAX_HEADER_BYTES = 8 * 1024 * 1024
 """The most that a header probe reads. What is not known by then stays unknown."""
 
@@ -119,7 +120,10 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
                 orientation=None if header.is_turned_by_decoder else findings.orientation,
                 max_pixels=options.max_pixels,
             )
-            _fill_from_pixels(findings, picture)
+            findings.is_opaque = picture.is_opaque
+            fill_from_picture(findings, picture.image)
+            if picture.is_damaged:
+                findings.warnings = sorted({*(findings.warnings or ()), DAMAGED})
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     return findings
@@ -142,10 +146,10 @@ def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Fin
     describe(header, findings, options)
     if header.is_truncated:
         findings.warnings = [TRUNCATED]
-    if findings.status is AssetStatus.ENRICHED and header.preview is None:
+    is_decoded = header.preview is None and name not in _NOT_DRAWN
+    if findings.status is AssetStatus.ENRICHED and is_decoded:
         try:
-            if name not in _NOT_DRAWN:
-                require_decoder(header.format)
+            require_decoder(header.format)
         except UnreadableError as unreadable:
             _fail(findings, unreadable)
     if header.content_type:
@@ -170,21 +174,3 @@ def _fail(findings: Findings, unreadable: UnreadableError) -> None:
     findings.status = AssetStatus.UNSUPPORTED if is_unsupported else AssetStatus.FAILED
     findings.error_code = unreadable.code
     findings.error_message = str(unreadable)
-
-
-def _fill_from_pixels(findings: Findings, picture: Picture) -> None:
-    image = picture.image
-    findings.is_opaque = picture.is_opaque
-    found = colours.palette(image)
-    findings.palette = found or None
-    findings.dominant_color = found[0] if found else None
-    square = image.resize((placeholders.SIDE, placeholders.SIDE), Image.Resampling.BICUBIC)
-    samples = np.asarray(square)
-    width, height = findings.width or image.width, findings.height or image.height
-    findings.thumbhash = placeholders.thumbhash(samples, width=width, height=height)
-    if square.mode == "RGBA":
-        white = Image.new("RGBA", square.size, "white")
-        square = Image.alpha_composite(white, square).convert("RGB")
-        samples = np.asarray(square)
-    findings.blurhash = placeholders.blurhash(samples, is_portrait=height > width)
-    findings.phash = hashes.phash(np.asarray(square.convert("L")))

@@ -55,9 +55,9 @@ def _read_movie(movie: bytes, header: ImageHeader) -> None:
             if inner == b"CMT1":
                 _read_size(content, header)
             if inner in {b"CMT1", b"CMT2"}:
-                header.blocks.append(content)
+                header.keep(content)
             elif inner == b"CMT4":
-                header.blocks.append(_below_first(content, _GPS))
+                header.keep(_below_first(content, _GPS))
 
 
 def _read_size(content: bytes, header: ImageHeader) -> None:

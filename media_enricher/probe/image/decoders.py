@@ -78,20 +78,25 @@ for _raw in ("dng", "nef", "arw", "pef", "srw"):
 _EXTRAS = {"heic": "heif", "heif": "heif", "jxl": "jxl"}
 """Format -> the extra of this package that brings its decoder."""
 
-# Decoders of the extras that are installed, each without threads of its own.
-with suppress(ImportError):
-    import pillow_heif
 
-    pillow_heif.options.DECODE_THREADS = 0
-    pillow_heif.options.THUMBNAILS = False
-    pillow_heif.options.DEPTH_IMAGES = False
-    pillow_heif.options.AUX_IMAGES = False
-    _PLUGINS["heic"] = _PLUGINS["heif"] = pillow_heif.HeifImageFile
-with suppress(ImportError):
-    from pillow_jxl import JpegXLImagePlugin
+def _add_optional_plugins() -> None:
+    """Add the decoders of the extras that are installed, each without threads of its own."""
+    with suppress(ImportError):
+        import pillow_heif  # noqa: PLC0415 - an extra
 
-    JpegXLImagePlugin.DECODE_THREADS = 0
-    _PLUGINS["jxl"] = JpegXLImagePlugin.JXLImageFile
+        pillow_heif.options.DECODE_THREADS = 0
+        pillow_heif.options.THUMBNAILS = False
+        pillow_heif.options.DEPTH_IMAGES = False
+        pillow_heif.options.AUX_IMAGES = False
+        _PLUGINS["heic"] = _PLUGINS["heif"] = pillow_heif.HeifImageFile
+    with suppress(ImportError):
+        from pillow_jxl import JpegXLImagePlugin  # noqa: PLC0415 - an extra
+
+        JpegXLImagePlugin.DECODE_THREADS = 0
+        _PLUGINS["jxl"] = JpegXLImagePlugin.JXLImageFile
+
+
+_add_optional_plugins()
 
 _TRUNCATION_PHRASES = ("truncated", "end of file", "eof", "unexpected end", "not enough")
 _UNKNOWN_PHRASES = ("unsupported", "unimplemented", "unknown pixel mode")

@@ -8,6 +8,8 @@ from media_enricher.probe.metadata import icc, sources
 from media_enricher.probe.metadata.values import Values
 from media_enricher.probe.source import ProbeOptions
 
+_TURNED_BY_EXIF = frozenset({"jpeg", "png", "webp"})
+
 
 def describe(header: ImageHeader, findings: Findings, options: ProbeOptions) -> None:
     """Fill in what the header says, its metadata blocks included.
@@ -18,7 +20,12 @@ def describe(header: ImageHeader, findings: Findings, options: ProbeOptions) -> 
     written = sources.read(
         header.blocks, options, container=_container(header), is_cut=header.is_cut
     )
-    _fill_geometry(findings, header, header.orientation or written.exif.orientation)
+    if header.has_unannounced and not written.has_content_credentials:
+        written.has_content_credentials = None
+    orientation = header.orientation or written.exif.orientation
+    _fill_geometry(findings, header, orientation)
+    if orientation is None and header.is_cut and header.format in _TURNED_BY_EXIF:
+        findings.width = findings.height = None  # it may be turned, and the sides swapped
     if header.icc:
         findings.icc_profile = icc.description(header.icc)
     sources.fill(findings, written, options)

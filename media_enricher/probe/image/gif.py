@@ -102,17 +102,10 @@ def _application(window: Window, header: ImageHeader, at: int, end: int) -> None
     elif name == _XMP and end - at <= MAX_BLOCK:
         packet, trailer, _ = window.read(at + 12, end - at - 12).partition(_XMP_TRAILER)
         if trailer:
-            header.blocks.append(packet)
+            header.keep(packet)
     elif name == _C2PA and end - at <= MAX_BLOCK:
-        header.blocks.append(_joined_sub_blocks(window, at + 12))
-
-
-def _joined_sub_blocks(window: Window, at: int) -> bytes:
-    pieces = []
-    while length := window.read(at, 1)[0]:
-        pieces.append(window.read(at + 1, length))
-        at += 1 + length
-    return b"".join(pieces)
+        length = window.read(at + 12, 1)[0]  # the first sub-block says what it is
+        header.keep(window.read(at + 13, length))
 
 
 def _after_sub_blocks(window: Window, at: int, room: int) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from media_enricher.probe.image.transforms import Box
-from media_enricher.probe.metadata.blocks import Block
+from media_enricher.probe.metadata.blocks import MAX_BLOCKS, MAX_BLOCKS_BYTES, Block
 
 _SWAPPING = frozenset({5, 6, 7, 8})
 
@@ -48,13 +48,31 @@ class ImageHeader(msgspec.Struct):
     reader hands over each block as it is; `metadata.blocks` recognises it by its bytes."""
     is_truncated: bool = False
     """The file was cut behind its first picture: a TIFF whose further pages are not there."""
+    kept_bytes: int = 0
+    """Of `blocks` together."""
     is_cut: bool = False
     """Metadata may lie in parts of the file that are not held."""
     has_unannounced: bool = False
     """There are parts of the file that were not looked at, and hold no metadata by its own word."""
     icc: bytes | None = None
+    coded_colours: tuple[int, int] | None = None
+    """Primaries and transfer by their numbers in ITU-T H.273: PNG's `cICP`, HEIF's `nclx`."""
+    is_srgb: bool = False
+    """A PNG says that it is sRGB."""
+    gamma: float | None = None
+    """Of a PNG: the exponent from light to signal, 0.45455 for most."""
+    chromaticities: tuple[float, ...] | None = None
+    """Of a PNG: white, red, green and blue, as x and y each."""
     texts: dict[str, str] = msgspec.field(default_factory=dict)
     """Of the format itself: `title`, `description`, `author` and `copyright`."""
+
+    def keep(self, block: bytes) -> None:
+        """Hand over a block of metadata, within bounds: a file may consist of nothing else."""
+        if len(self.blocks) >= MAX_BLOCKS or self.kept_bytes + len(block) > MAX_BLOCKS_BYTES:
+            self.is_cut = True
+            return
+        self.kept_bytes += len(block)
+        self.blocks.append(block)
 
     def size_to_decode(self) -> tuple[int, int]:
         """Width and height that a decoder makes room for; 0 where unknown."""

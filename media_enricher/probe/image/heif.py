@@ -110,7 +110,7 @@ def read(window: Window, header: ImageHeader) -> None:
         if box.name == b"meta":
             _describe(_meta(_content(window, box)[4:]), window, header)
         elif box.name == b"uuid" and (start := window.peek(box.start, _UUID_START)):
-            header.blocks.append(start)
+            header.keep(start)
         elif box.name == b"moov":
             moov = window.peek(box.start, box.end - box.start)
             if moov is not None:
@@ -318,6 +318,8 @@ def _describe(meta: _Meta, window: Window, header: ImageHeader) -> None:
     colour = properties.get(b"colr", b"")
     if colour[:4] in _ICC_COLOURS:
         header.icc = colour[4:]
+    elif colour[:4] == b"nclx" and len(colour) >= 8:
+        header.coded_colours = struct.unpack_from(">HH", colour, 4)
     header.is_turned_by_decoder = header.format in _TURNED_BY_DECODER
     _linked_metadata(meta, window, header)
 
@@ -394,7 +396,7 @@ def _linked_metadata(meta: _Meta, window: Window, header: ImageHeader) -> None:
         content = window.read(offset, length)
         if item_type == b"Exif":  # the offset of the TIFF header comes first
             content = content[4 + int.from_bytes(content[:4], "big") :]
-        header.blocks.append(content)
+        header.keep(content)
 
 
 def _track(moov: bytes, header: ImageHeader) -> None:

@@ -1,4 +1,4 @@
-"""JPEG (ITU-T T.81) read segment by segment, and the part of a progressive one worth decoding."""
+"""JPEG (ITU-T T.81) read segment by segment."""
 
 from __future__ import annotations
 
@@ -11,27 +11,24 @@ from media_enricher.probe.source import Buffer, UnreadableError, Window
 
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _COMPONENTS = {mode: count for count, mode in _MODES.items()}
-_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
 _NO_SEGMENT = frozenset(range(0xD0, 0xD8)) | {0x00, 0x01, 0xFF}
 """After FF: restart markers and TEM have no length, 00 is an escaped FF, and FF is fill."""
-_SCAN, _END = 0xDA, 0xD9
+SCAN, END = 0xDA, 0xD9
 
 _ICC = b"ICC_PROFILE\0"
 _APP1, _APP2, _APP11, _APP13 = 0xE1, 0xE2, 0xEB, 0xED
+_METADATA = frozenset(range(0xE1, 0xF0)) - {0xEE} | {0xFE}
+"""Segments of applications, less JFIF's and Adobe's, which tell of colours; and comments."""
 _JUMBF_HEADER = 8
 """Bytes before the box in APP11 (ISO 19566-5): `JP`, the box's number, the part's number."""
 
-_MAX_SEGMENTS = 20_000
+MAX_SEGMENTS = 20_000
 """Before the first scan. A long XMP or a panorama has some hundred."""
 _MAX_FILL = 1024 * 1024
 """Bytes between segments, which Pillow reads one by one. Writers align with a few."""
-_MAX_SCANS = 200
-"""Encoders write up to some 20; each makes a decoder go over all of the picture again."""
-
-# Within a scan, FF is followed by 00, a restart marker or fill: anything else ends the scan.
-_MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def read(window: Window, header: ImageHeader) -> None:
@@ -41,25 +38,25 @@ def read(window: Window, header: ImageHeader) -> None:
     segments = filled = 0
     while True:
         segments += 1
-        if segments > _MAX_SEGMENTS:
+        if segments > MAX_SEGMENTS:
             raise UnreadableError(
-                ErrorCode.CORRUPT, f"The JPEG has more than {_MAX_SEGMENTS:,} segments."
+                ErrorCode.CORRUPT, f"The JPEG has more than {MAX_SEGMENTS:,} segments."
             )
         end = at
-        marker, length, at = _segment(window, at)
+        marker, length, at = next_segment(window, at)
         filled += at - 4 - end
         if filled > _MAX_FILL:
             raise UnreadableError(
                 ErrorCode.CORRUPT, f"The JPEG has {filled:,} bytes of fill between its segments."
             )
-        if marker == _SCAN:
+        if marker == SCAN:
             # With its components in several scans, a JPEG is held as coefficients, as a
             # progressive one is.
             components = window.peek(at, 1)
             if components and components[0] < _COMPONENTS.get(header.mode or "", 0):
                 header.is_progressive = True
             break
-        if marker in _FRAME_HEADERS:
+        if marker in FRAME_HEADERS:
             _frame(window.read(at, min(length, 18)), marker, header)
         elif marker in {_APP1, _APP2, _APP11, _APP13}:
             _application(window, header, icc_parts, marker, at, length)
@@ -78,13 +75,17 @@ class Segment(NamedTuple):
     start: int
 
 
-def _segment(window: Window, at: int) -> Segment:
-    """The next segment from `at`; decoders pass over bytes between segments, so do we."""
+def next_segment(window: Window, at: int) -> Segment:
+    """The next segment from `at`; decoders pass over bytes between segments, so do we.
+
+    Raises:
+        UnreadableError: the JPEG ends here, by its end marker (corrupt) or without (truncated).
+    """
     while True:
         first, second = window.read(at, 2)
         if first != 0xFF or second in _NO_SEGMENT:
             at = _next_marker(window, at)
-        elif second == _END:
+        elif second == END:
             raise UnreadableError(
                 ErrorCode.CORRUPT, f"The JPEG ends at byte {at:,}, without a picture."
             )
@@ -152,65 +153,24 @@ def _application(
         if content.startswith(_ICC) and length > 14:
             icc_parts[content[12]] = content[14:]
     elif marker == _APP11:
-        header.blocks.append(content[_JUMBF_HEADER:])
+        header.keep(content[_JUMBF_HEADER:])
     else:
-        header.blocks.append(content)
+        header.keep(content)
 
 
-def coarse_scans(data: Buffer) -> bytes | None:
-    """A progressive JPEG cut after the scans that hold every component's mean (DC) values.
+def cleaned_start(data: Buffer) -> bytes:
+    """The JPEG without metadata and without bytes between the segments before its first scan.
 
-    At an eighth of the size a decoder uses little else: each 8x8 block becomes one pixel, which is
-    its mean. What is left out are the last bit of the means and, where chroma is subsampled, its
-    finer half. Decoding that takes 40% of the time; the error is about 1 of 255.
-
-    Returns:
-        A JPEG that ends properly; None where the file has no such scans, and is to be decoded
-        whole.
-
-    Raises:
-        UnreadableError: the file ends (truncated) before its end marker.
+    A decoder warns of such bytes first, and its next warning is then not heard.
     """
     window = Window(data, len(data))
-    components: int | None = None
-    coarse: set[int] = set()
-    cut: int | None = None
+    kept = [window.read(0, 2)]
     at = 2
-    scans = segments = 0
-    while True:
-        segments += 1
-        if scans > _MAX_SCANS or segments > _MAX_SEGMENTS:
-            raise UnreadableError(
-                ErrorCode.CORRUPT,
-                f"The JPEG has more than {_MAX_SCANS:,} scans or {_MAX_SEGMENTS:,} segments.",
-            )
-        try:
-            marker, length, start = _segment(window, at)
-        except UnreadableError as stopped:
-            if stopped.code is ErrorCode.CORRUPT:  # the end marker, after the scans
-                break
-            raise UnreadableError(
-                ErrorCode.TRUNCATED,
-                f"The JPEG ends at byte {window.size:,}, amid its scans.",
-            ) from None
+    for _ in range(MAX_SEGMENTS):
+        marker, length, start = next_segment(window, at)
+        if marker == SCAN:
+            return b"".join([*kept, bytes(data[start - 4 :])])
+        if marker not in _METADATA:
+            kept.append(window.read(start - 4, length + 4))
         at = start + length
-        if marker in _FRAME_HEADERS:
-            components = window.read(start + 5, 1)[0]
-        elif marker == _SCAN:
-            scans += 1
-            found = _MARKER_AFTER_SCAN.search(data, at)
-            at = found.start() if found else window.held
-            coarse |= _components_with_means(window.read(start, length))
-            if cut is None and len(coarse) == components:
-                cut = at
-    return bytes(data[:cut]) + b"\xff\xd9" if cut else None
-
-
-def _components_with_means(scan_header: bytes) -> set[int]:
-    """The components of which this scan is the first pass over the DC values."""
-    count = scan_header[0] if scan_header else 0
-    if len(scan_header) < 4 + 2 * count:
-        return set()
-    start, _, approximation = scan_header[1 + 2 * count : 4 + 2 * count]
-    is_first_pass = start == 0 and approximation >> 4 == 0
-    return set(scan_header[1 : 1 + 2 * count : 2]) if is_first_pass else set()
+    return bytes(data)

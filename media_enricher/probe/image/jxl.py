@@ -131,11 +131,11 @@ def _keep_block(window: Window, box: _Box, header: ImageHeader) -> None:
             return
         content = unpacked
     if name == b"Exif" and len(content) > 4:  # the offset of the TIFF header comes first
-        header.blocks.append(content[4 + int.from_bytes(content[:4], "big") :])
+        header.keep(content[4 + int.from_bytes(content[:4], "big") :])
     elif name == b"xml ":
-        header.blocks.append(content)
+        header.keep(content)
     elif name == b"jumb":
-        header.blocks.append(window.read(start - 8, 8) + content)
+        header.keep(window.read(start - 8, 8) + content)
 
 
 def _unpacked(packed: bytes) -> bytes | None:

@@ -53,6 +53,8 @@ _WHOLE = {
     "cur": 18,
     "ico": 18,  # the picture, its mask, RGBA
 }
+_JPEG_BYTES = 8
+"""What simplejpeg hands over, and Pillow's copy."""
 _DEEPER = frozenset({"avif", "heic", "heif"})
 """Formats whose planes take twice the bytes where they have more than eight bits."""
 _TILE_WIDTH, _TILE_HEIGHT, _ROWS, _SAMPLES, _BITS = 322, 323, 278, 277, 258
@@ -106,12 +108,14 @@ def before_loading(image: Image.Image, header: ImageHeader) -> None:
     require_room(width, height, needed, f"{header.format}, {image.mode}")
 
 
-def before_jpeg(image: Image.Image, header: ImageHeader) -> None:
-    """Check a JPEG at the scale it was set to; a progressive one is held as coefficients too."""
+def before_jpeg(header: ImageHeader, scale: int) -> None:
+    """Check a JPEG that is decoded at a part of its size; a progressive one is held as coefficients
+    too.
+    """
     width, height = header.width or 1, header.height or 1
-    needed = image.size[0] * image.size[1] * _bytes_a_pixel(image)
+    needed: float = -(-width // scale) * -(-height // scale) * _JPEG_BYTES
     if header.is_progressive:
-        needed += round(width * height * 2 * jpeg.coefficients(header.jpeg_frame))
+        needed += width * height * 2 * jpeg.coefficients(header.jpeg_frame)
     require_room(width, height, needed, "jpeg, progressive" if header.is_progressive else "jpeg")
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from media_enricher.models import ErrorCode
-from media_enricher.probe.image import gif, jpeg, memory, netpbm, png
+from media_enricher.probe.image import gif, jpeg_decoder, memory, netpbm, png
 from media_enricher.probe.image.decoders import open_image, refusals
 from media_enricher.probe.image.header import ImageHeader
+from media_enricher.probe.image.srgb import to_srgb
 from media_enricher.probe.source import Buffer, UnreadableError
 
 SIDE = 100
 """The longest side of the small picture, in pixels."""
 
 _SHORTEST_AFTER_DRAFT = 32
-_COARSE = 8
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+"""TIFF 6.0, PhotometricInterpretation."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,10 +33,12 @@ _UPRIGHT = {
 
 
 class Picture(msgspec.Struct):
-    """A picture no larger than `SIDE`, upright, RGB or RGBA."""
+    """A picture no larger than `SIDE`, upright, RGB or RGBA in sRGB."""
 
     image: Image.Image
     is_opaque: bool
+    is_damaged: bool = False
+    """It shows, and not all of it as it was."""
 
 
 def decode(
@@ -41,23 +46,30 @@ def decode(
 ) -> Picture:
     """Decode the first frame, no finer than needed, and shrink it.
 
-    Colours are taken for sRGB: profiles with a wider gamut are not converted, which at the size of
-    a placeholder shows as slightly less saturation.
+    The small picture is converted to sRGB, which costs little there; see `srgb`.
 
     Raises:
         UnreadableError: truncated, corrupt or with more pixels than `max_pixels`.
     """
     # Pillow's own limit, checked for the pictures within files (ICO), is never below ours.
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels)
+    is_damaged = False
     if header.format == "jpeg":
-        loaded = _decode_jpeg(data, header, max_pixels)
+        width, height = header.width or 1, header.height or 1
+        scale = _draft_scale(width, height)
+        # The coefficients of a progressive one are all held in memory, at any scale.
+        held = 1 if header.is_progressive else scale
+        _limit(width // held, height // held, max_pixels)
+        loaded, is_damaged = jpeg_decoder.decode(data, header, scale=scale)
     else:
         _limit(*header.size_to_decode(), max_pixels)
         loaded = _decode_whole(data, header, max_pixels)
         if header.crop and not header.is_turned_by_decoder:
             loaded = loaded.crop(header.crop)
     with refusals(header.format):
-        picture = _small(_plain(loaded))
+        picture = _small(_plain(loaded, header))
+        picture.image = to_srgb(picture.image, header)
+        picture.is_damaged = is_damaged
         if orientation in _UPRIGHT:
             picture.image = picture.image.transpose(_UPRIGHT[orientation])
     return picture
@@ -85,20 +97,6 @@ def _decode_whole(data: Buffer, header: ImageHeader, max_pixels: int) -> Image.I
     return _load(open_image("png", png.pixels_only(data)), header, max_pixels)
 
 
-def _decode_jpeg(data: Buffer, header: ImageHeader, max_pixels: int) -> Image.Image:
-    """JPEG can be decoded at an eighth of its size, which costs half; see `jpeg.coarse_scans`."""
-    width, height = header.width or 1, header.height or 1
-    scale = _draft_scale(width, height)
-    if header.is_progressive:
-        _limit(width, height, max_pixels)  # its coefficients are all held in memory, at any scale
-        coarse = jpeg.coarse_scans(data)
-        data = coarse if coarse and scale == _COARSE else data
-    image = open_image("jpeg", data)
-    with refusals("jpeg"):
-        image.draft(None, (max(width // scale, 1), max(height // scale, 1)))
-    return _load(image, header, max_pixels)
-
-
 def _draft_scale(width: int, height: int) -> int:
     """How much smaller (8, 4, 2 or 1) still leaves enough for the hashes and colours."""
     for scale in (8, 4, 2):
@@ -111,46 +109,52 @@ def _draft_scale(width: int, height: int) -> int:
 
 def _load(image: ImageFile.ImageFile, header: ImageHeader, max_pixels: int) -> Image.Image:
     _limit(*image.size, max_pixels)
-    if header.format == "jpeg":
-        memory.before_jpeg(image, header)
-    else:
-        memory.before_loading(image, header)
+    memory.before_loading(image, header)
     with refusals(header.format):
         image.load()
     return image
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """The picture as L, RGB or CMYK, or with alpha as LA or RGBA: the modes that can be shrunk."""
+def _plain(image: Image.Image, header: ImageHeader) -> Image.Image:
+    """The picture as L, RGB, CMYK or LAB, or with alpha as LA or RGBA: modes that can be shrunk."""
     mode = image.mode
     if "transparency" in image.info and mode in {"1", "L", "RGB"}:
         return image.convert("RGBA")  # a PNG may name one colour as transparent
-    if mode in {"L", "RGB", "CMYK", "LA", "RGBA"}:
+    if mode in {"L", "RGB", "CMYK", "LAB", "LA", "RGBA"}:
         return image
     if mode in {"I", "F"} or mode.startswith("I;16"):
-        return _eight_bits(image)
+        return _eight_bits(image, header)
     if mode == "1":
         return image.convert("L")
-    if mode == "LAB":
-        return image.getchannel("L")
     has_alpha = mode in {"PA", "La", "RGBa"} or "transparency" in image.info
     return image.convert("RGBA" if has_alpha else "RGB")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _eight_bits(image: Image.Image, header: ImageHeader) -> Image.Image:
     """Deep greys scaled to 8 bits; Pillow's own conversion clips them, which leaves white.
 
-    Floats and 32-bit integers have no agreed white, so their own range is spread instead.
+    Floats and 32-bit integers have no agreed white, so their own range is spread instead. Of a
+    TIFF, Pillow leaves the bits where they are, and the values as they are where 0 is white.
     """
     values = np.asarray(image)
     if image.mode.startswith("I;16"):
-        return Image.fromarray((values >> 8).astype(np.uint8))
-    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        is_narrow = header.format == "tiff" and 8 < (header.bit_depth or 16) < 16
+        bits = header.bit_depth or 16 if is_narrow else 16
+        grey = (values >> (bits - 8)).astype(np.uint8)
+    else:
+        grey = _spread(values, image.mode)
+    tags = getattr(image, "tag_v2", {})
+    is_inverted = header.format == "tiff" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    return Image.fromarray(np.invert(grey) if is_inverted else grey)
+
+
+def _spread(numbers: npt.NDArray[np.generic], mode: str) -> npt.NDArray[np.uint8]:
+    values = np.nan_to_num(numbers.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
-    if image.mode == "I" and 255 < high <= 65535 and low >= 0:
+    if mode == "I" and 255 < high <= 65535 and low >= 0:
         low, high = 0.0, 65535.0
     spread = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
-    return Image.fromarray(spread.astype(np.uint8))
+    return spread.astype(np.uint8)
 
 
 def _small(image: Image.Image) -> Picture:
@@ -165,5 +169,4 @@ def _small(image: Image.Image) -> Picture:
         factor = SIDE / max(width, height)
         size = max(round(width * factor), 1), max(round(height * factor), 1)
         image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-    wanted = "RGB" if is_opaque else "RGBA"
-    return Picture(image if image.mode == wanted else image.convert(wanted), is_opaque)
+    return Picture(image, is_opaque)

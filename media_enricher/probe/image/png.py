@@ -49,6 +49,9 @@ _MODES = {
 }
 _DRAWN = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _PALETTE_TYPE = 3
+_COLOUR_UNIT = 100_000
+_GAMMAS = 0.1, 10.0
+"""Below and above, a picture is black or white whatever it shows."""
 _ALPHA_TYPES = {4, 6}
 
 
@@ -162,13 +165,35 @@ def _animation(content: bytes, header: ImageHeader) -> None:
 
 
 def _block(content: bytes, header: ImageHeader) -> None:
-    header.blocks.append(content)
+    header.keep(content)
 
 
 def _profile(content: bytes, header: ImageHeader) -> None:
     _, _, packed = content.partition(b"\0")
     if header.icc is None:
         header.icc = _inflated(packed[1:], header)
+
+
+def _coded_colours(content: bytes, header: ImageHeader) -> None:
+    if len(content) == 4:
+        header.coded_colours = content[0], content[1]
+
+
+def _srgb(_: bytes, header: ImageHeader) -> None:
+    header.is_srgb = True
+
+
+def _gamma(content: bytes, header: ImageHeader) -> None:
+    gamma = int.from_bytes(content, "big") / _COLOUR_UNIT
+    if len(content) == 4 and _GAMMAS[0] <= gamma <= _GAMMAS[1]:
+        header.gamma = gamma
+
+
+def _chromaticities(content: bytes, header: ImageHeader) -> None:
+    if len(content) == 32:
+        header.chromaticities = tuple(
+            number / _COLOUR_UNIT for number in struct.unpack(">8I", content)
+        )
 
 
 def _text(content: bytes, header: ImageHeader) -> None:
@@ -197,6 +222,10 @@ _READERS = {
     b"eXIf": _block,
     b"caBX": _block,
     b"iCCP": _profile,
+    b"cICP": _coded_colours,
+    b"sRGB": _srgb,
+    b"gAMA": _gamma,
+    b"cHRM": _chromaticities,
     b"tEXt": _text,
     b"zTXt": _packed_text,
     b"iTXt": _international_text,
@@ -214,9 +243,9 @@ def _is_kept(keyword: bytes) -> bool:
 
 def _keep(keyword: bytes, text: bytes, header: ImageHeader) -> None:
     if keyword == _XMP_KEYWORD:
-        header.blocks.append(text)
+        header.keep(text)
     elif _RAW_PROFILE.fullmatch(keyword):
-        header.blocks.append(_raw_profile(text))
+        header.keep(_raw_profile(text))
     else:
         name = decoded(keyword).lower()
         if name in _KEPT_TEXTS:

@@ -8,6 +8,8 @@ from media_enricher.models import ErrorCode
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.markup import root_attributes
 from media_enricher.probe.sniff import gunzipped
+from media_enricher.probe.sniffing.encodings import as_utf8
+from media_enricher.probe.sniffing.text import MAX_PROLOG, markup_start
 from media_enricher.probe.source import Buffer, UnreadableError, Window
 
 _START_BYTES = 64 * 1024
@@ -24,9 +26,7 @@ _TAIL_BYTES = 4096
 
 def read(window: Window, header: ImageHeader) -> None:
     """Width and height in CSS pixels; what only one of them or neither states, by the viewBox."""
-    start = bytes(window.data[:_START_BYTES])
-    if start[:2] == b"\x1f\x8b":
-        start = gunzipped(start, _START_BYTES)
+    start = _start(window)
     header.frame_count = 1
     attributes = root_attributes(start)
     width, height = _pixels(attributes.get("width")), _pixels(attributes.get("height"))
@@ -39,6 +39,15 @@ def read(window: Window, header: ImageHeader) -> None:
         elif width is None and height is not None:
             width = height * box_width / box_height
     header.width, header.height = _whole(width), _whole(height)
+
+
+def _start(window: Window) -> bytes:
+    """The start as UTF-8, with the root's tag where that is near enough."""
+    start = bytes(window.data[:_START_BYTES])
+    if start[:2] == b"\x1f\x8b":
+        return as_utf8(gunzipped(start, MAX_PROLOG))
+    start = markup_start(window)
+    return start if len(start) >= _START_BYTES else as_utf8(bytes(window.data[:_START_BYTES]))
 
 
 def _pixels(length: str | None) -> float | None:
@@ -66,7 +75,7 @@ def check(data: Buffer) -> None:
     Raises:
         UnreadableError: truncated.
     """
-    tail = bytes(data[-_TAIL_BYTES:])
+    tail = bytes(data[-_TAIL_BYTES:]).replace(b"\0", b"")  # of UTF-16
     is_packed = bytes(data[:2]) == b"\x1f\x8b"
     if not is_packed and b"</" not in tail and b"/>" not in tail:
         raise UnreadableError(

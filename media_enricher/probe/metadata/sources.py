@@ -35,7 +35,7 @@ _MADE_WITH_A_MODEL = frozenset(
     {"trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic"}
 )
 """Terms of IPTC's Digital Source Type that say that a trained model made it, or a part of it."""
-_MOST_BLOCKS = 8
+_MOST_BLOCKS = 4
 """Of one sort that are read; files have one, or one for each of a few pictures."""
 
 
@@ -49,7 +49,8 @@ class Sources(msgspec.Struct):
     """The container's own fields: text chunks of a PNG, tags of an MP4."""
     is_iptc_newer: bool = False
     """A program that knows no XMP changed IPTC after XMP was written."""
-    has_content_credentials: bool = False
+    has_content_credentials: bool | None = False
+    """None where that is not known."""
     is_cut: bool = False
     """Other sources may stand in parts of the file that are not held."""
 
@@ -138,7 +139,8 @@ def fill(findings: Findings, sources: Sources, options: ProbeOptions) -> None:
     findings.license_url = written.text("license_url", MAX_ADDRESS)
     findings.alt_text = written.text("alt_text", MAX_DESCRIPTION)
     findings.rating = written.first("rating")
-    findings.has_content_credentials = sources.has_content_credentials or written.absent
+    has_manifest = sources.has_content_credentials
+    findings.has_content_credentials = written.absent if has_manifest is False else has_manifest
     term = written.text("digital_source_type", MAX_ADDRESS)
     if term:
         findings.digital_source_type = re.split(r"[/:#]", term.rstrip("/"))[-1] or None

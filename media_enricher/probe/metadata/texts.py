@@ -37,10 +37,11 @@ def distinct(tags: list[str]) -> list[str]:
     return list(dict.fromkeys(tag for tag in cleaned if tag))[:MAX_TAGS]
 
 
-# What cameras put where a description belongs, before anybody wrote one.
+# What cameras and programs put where a description belongs, before anybody wrote one.
 _CAMERA = re.compile(
     r"(?:[a-z]+ ){0,2}digital (?:still )?camera|sony dsc|dcf 1\.0|exif[_ ]jpeg(?:[_ ]\w{1,10})?"
-    r"|<[^<>]{0,30}(?:samsung|kenox|digimax)[^<>]{0,40}>|(?:lead technologies|applemark)\b.{0,20}",
+    r"|<[^<>]{0,30}(?:samsung|kenox|digimax)[^<>]{0,40}>"
+    r"|(?:lead technologies|applemark|file written by adobe photoshop)\b.{0,20}",
     re.I,
 )
 # Scenes that Huawei's cameras chose, in ImageDescription: `cof` is a colour filter, `edf` bokeh.
@@ -50,6 +51,6 @@ _SCENES = re.compile(
 
 
 def is_default_description(text: str) -> bool:
-    """Whether a camera wrote it by itself, such as `OLYMPUS DIGITAL CAMERA` or `SONY DSC`."""
+    """Whether a camera or program wrote it by itself, such as `OLYMPUS DIGITAL CAMERA`."""
     text = text.strip()
     return len(text) <= 80 and bool(_CAMERA.fullmatch(text) or _SCENES.fullmatch(text))

@@ -38,7 +38,8 @@ class Values(msgspec.Struct):
     """A part of the source lies outside of the window: what is missing here may stand there."""
 
     def fill_from(self, other: Values) -> None:
-        """Take from a further block of the same source what this one does not say."""
+        """Take from a further block of the same source what this one does not say, and its tags."""
+        self.tags = self.tags + other.tags
         for name in self.__struct_fields__:
             if name != "is_cut" and not getattr(self, name):
                 setattr(self, name, getattr(other, name))

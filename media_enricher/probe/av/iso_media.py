@@ -1,0 +1,508 @@
+"""MP4, QuickTime, M4A and 3GP: ISO base media files (ISO/IEC 14496-12, QuickTime File Format).
+
+The header, `moov`, may lie behind all the media. Its large tables are passed over by their
+lengths, so that a film of an hour costs a few ranges.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from media_enricher.models import ErrorCode
+from media_enricher.probe.av import fragments
+from media_enricher.probe.av.boxes import Box, boxes
+from media_enricher.probe.av.codecs import (
+    FOURCC_AUDIO,
+    FOURCC_VIDEO,
+    MPEG_OBJECT_AUDIO,
+    MPEG_OBJECT_VIDEO,
+    four_characters,
+    pcm,
+)
+from media_enricher.probe.av.header import AvHeader, Cover
+from media_enricher.probe.fields.labels import HDR, LIVE_PHOTO
+from media_enricher.probe.metadata.texts import decoded
+from media_enricher.probe.source import UnreadableError, Window
+
+_MAX_TRACKS = 100
+_MAX_ENTRY = 16 * 1024
+"""Bytes of a sample description: codec parameters, of which some hold tables."""
+_MAX_TEXT = 64 * 1024
+_MAX_KEYS = 500
+_EPOCH = datetime(1904, 1, 1, tzinfo=UTC)
+_FIRST_PLAUSIBLE = datetime(1990, 1, 1, tzinfo=UTC)
+"""No file of this kind is older; a clock that was never set is."""
+_PQ, _HLG = 16, 18
+"""Transfer characteristics of ITU-T H.273 that go beyond white."""
+_C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+
+_AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000,
+              7350)  # fmt: skip
+_AC3_CHANNELS = (2, 1, 2, 3, 3, 4, 4, 5)
+"""By the audio coding mode of AC-3 (ETSI TS 102 366, F.4)."""
+_AAC_CHANNELS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 14: 8}
+_SBR, _PS = 5, 29
+
+
+class Track:
+    """What one `trak` says."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.kind = b""
+        self.is_enabled = True
+        self.duration = 0.0
+        self.media_duration = 0
+        self.timescale = 0
+        self.samples = 0
+        self.entry = Box(b"", 0, 0)
+        self.quarter_turns = 0
+
+
+def read(window: Window, header: AvHeader) -> None:
+    """Fill in what `moov` says, wherever it lies.
+
+    Raises:
+        MoreBytesError: it lies further on.
+        UnreadableError: there is none: the file is cut, or damaged.
+    """
+    last = Box(b"", 0, 0)
+    seen = False
+    for box in boxes(window, 0, window.size, past_end=True):
+        last = box
+        if box.name == b"moov" and not seen:
+            seen = True
+            _read_moov(window, Box(b"moov", box.start, min(box.end, window.size)), header)
+            if window.peek(box.end, 16) is None:  # what follows is not worth another range
+                break
+        elif seen:
+            break
+        elif box.name == b"uuid" and box.end - box.start >= 16:
+            header.has_credentials |= window.read(box.start, 16) == _C2PA
+    header.is_cut = last.end > window.size
+    if not seen or (last.name == b"moov" and header.is_cut):
+        is_cut = header.is_cut or last.end == window.size
+        raise UnreadableError(
+            ErrorCode.TRUNCATED if is_cut else ErrorCode.CORRUPT,
+            "The file has no whole box moov, which describes its streams.",
+        )
+
+
+def _read_moov(window: Window, moov: Box, header: AvHeader) -> None:
+    tracks: list[Track] = []
+    timescale = 0
+    fragmented: Box | None = None
+    for box in boxes(window, moov.start, moov.end):
+        if box.name == b"mvhd":
+            timescale = _read_movie_header(window, box, header)
+        elif box.name == b"trak" and len(tracks) < _MAX_TRACKS:
+            tracks.append(_track(window, box))
+        elif box.name == b"udta":
+            _read_user_data(window, box, header)
+        elif box.name == b"meta":
+            _read_meta(window, box, header)
+        elif box.name == b"mvex":
+            fragmented = box
+        elif box.name == b"cmov":
+            raise UnreadableError(
+                ErrorCode.UNSUPPORTED_TYPE, "The header of this QuickTime file is compressed."
+            )
+    _describe(window, tracks, header)
+    header.duration = header.duration or max((each.duration for each in tracks), default=0) or None
+    if fragmented is not None:
+        longer = _fragmented_duration(window, fragmented, timescale, tracks)
+        header.duration = max(header.duration or 0.0, longer or 0.0) or None
+
+
+def _read_movie_header(window: Window, box: Box, header: AvHeader) -> int:
+    """Duration and time of making; returns the units a second of the movie."""
+    version = window.read(box.start, 1)[0]
+    layout = struct.Struct(">4xQQIQ" if version == 1 else ">4xIIII")
+    created, _, timescale, duration = window.unpack(layout, box.start)
+    header.duration = _seconds(duration, timescale, version)
+    header.created = _moment(created)
+    return timescale
+
+
+def _seconds(duration: int, timescale: int, version: int) -> float | None:
+    unknown = 2**64 - 1 if version == 1 else 2**32 - 1
+    return duration / timescale if timescale and 0 < duration < unknown else None
+
+
+def _moment(created: int) -> datetime | None:
+    try:
+        moment = _EPOCH + timedelta(seconds=created)
+    except OverflowError:
+        return None
+    return moment if moment >= _FIRST_PLAUSIBLE else None
+
+
+def _fragmented_duration(
+    window: Window, mvex: Box, timescale: int, tracks: list[Track]
+) -> float | None:
+    """Of a file in fragments: what the header says of them, or what they say themselves."""
+    sample_durations: dict[int, int] = {}
+    for box in boxes(window, mvex.start, mvex.end):
+        if box.name == b"mehd" and timescale:
+            version = window.read(box.start, 1)[0]
+            layout = struct.Struct(">4xQ" if version == 1 else ">4xI")
+            if units := window.unpack(layout, box.start)[0]:
+                return units / timescale
+        elif box.name == b"trex":
+            number, sample_duration = window.unpack(struct.Struct(">4xI4xI"), box.start)
+            sample_durations[number] = sample_duration
+    paces = {
+        track.number: fragments.Pace(track.timescale, sample_durations.get(track.number, 0))
+        for track in tracks
+    }
+    return fragments.duration(window, paces)
+
+
+def _track(window: Window, trak: Box) -> Track:
+    track = Track()
+    for box in boxes(window, trak.start, trak.end):
+        if box.name == b"tkhd":
+            version, flags = struct.unpack(">B3s", window.read(box.start, 4))
+            track.is_enabled = bool(flags[2] & 1)
+            number_at = box.start + (20 if version == 1 else 12)
+            (track.number,) = window.unpack(struct.Struct(">I"), number_at)
+            matrix = box.start + (52 if version == 1 else 40)
+            a, b, _, c, d = window.unpack(struct.Struct(">iiiii"), matrix)
+            track.quarter_turns = _quarter_turns(a, b, c, d)
+        elif box.name == b"mdia":
+            _read_media(window, box, track)
+    return track
+
+
+def _quarter_turns(a: int, b: int, c: int, d: int) -> int:
+    """Clockwise, of the matrix (a b; c d)."""
+    if abs(b) > abs(a) and abs(c) > abs(d):
+        return 1 if b > 0 else 3
+    return 2 if a < 0 and d < 0 else 0
+
+
+def _read_media(window: Window, mdia: Box, track: Track) -> None:
+    for box in boxes(window, mdia.start, mdia.end):
+        if box.name == b"mdhd":
+            version = window.read(box.start, 1)[0]
+            layout = struct.Struct(">20xIQ" if version == 1 else ">12xII")
+            track.timescale, duration = window.unpack(layout, box.start)
+            seconds = _seconds(duration, track.timescale, version)
+            track.duration, track.media_duration = seconds or 0.0, duration if seconds else 0
+        elif box.name == b"hdlr":
+            track.kind = window.read(box.start + 8, 4)
+        elif box.name == b"minf":
+            for inner in boxes(window, box.start, box.end):
+                if inner.name == b"stbl":
+                    _read_samples(window, inner, track)
+
+
+def _read_samples(window: Window, stbl: Box, track: Track) -> None:
+    for box in boxes(window, stbl.start, stbl.end):
+        if box.name == b"stsd":
+            track.entry = next(boxes(window, box.start + 8, box.end), track.entry)
+        elif box.name in {b"stsz", b"stz2"}:
+            (track.samples,) = window.unpack(struct.Struct(">8xI"), box.start)
+
+
+def _describe(window: Window, tracks: list[Track], header: AvHeader) -> None:
+    films = [track for track in tracks if track.kind == b"vide" and track.entry.name]
+    sounds = [track for track in tracks if track.kind == b"soun" and track.entry.name]
+    header.has_video, header.has_audio = bool(films), bool(sounds)
+    if films:
+        # The first that is shown; pictures for chapters are tracks, too, and not enabled.
+        film = next((track for track in films if track.is_enabled), films[0])
+        _describe_film(window, film, header)
+    if sounds:
+        sound = next((track for track in sounds if track.is_enabled), sounds[0])
+        _describe_sound(window, sound, header)
+
+
+def _describe_film(window: Window, track: Track, header: AvHeader) -> None:
+    name, start, end = track.entry
+    entry = window.read(start, min(end - start, _MAX_ENTRY))
+    header.video_codec = four_characters(name, FOURCC_VIDEO)
+    header.quarter_turns = track.quarter_turns
+    if len(entry) < 28:
+        return
+    header.width, header.height = struct.unpack_from(">HH", entry, 24)
+    if track.media_duration and track.samples:
+        header.frame_rate = track.samples * track.timescale / track.media_duration
+    for box_name, content in _inner(entry, 78):
+        if box_name == b"pasp" and len(content) >= 8:
+            across, down = struct.unpack_from(">II", content)
+            header.pixel_aspect = across / down if across and down else 1.0
+        elif box_name == b"clap" and len(content) >= 16:
+            width_n, width_d, height_n, height_d = struct.unpack_from(">IIII", content)
+            if width_d and height_d and width_n >= width_d and height_n >= height_d:
+                header.width = min(header.width, width_n // width_d)
+                header.height = min(header.height, height_n // height_d)
+        elif box_name == b"colr" and content[:4] in {b"nclx", b"nclc"} and len(content) >= 10:
+            if struct.unpack_from(">H", content, 6)[0] in {_PQ, _HLG}:
+                header.labels.append(HDR)
+        elif box_name == b"esds":
+            kind, _ = _elementary(content)
+            header.video_codec = MPEG_OBJECT_VIDEO.get(kind, header.video_codec)
+    if not header.width or not header.height:
+        header.width = header.height = None
+
+
+def _describe_sound(window: Window, track: Track, header: AvHeader) -> None:
+    name, start, end = track.entry
+    entry = window.read(start, min(end - start, _MAX_ENTRY))
+    header.audio_codec = four_characters(name, FOURCC_AUDIO)
+    if len(entry) < 28:
+        return
+    version, channels, bits, rate = struct.unpack_from(">H6xHH4xI", entry, 8)
+    header.audio_channels, header.sample_rate = channels or None, rate >> 16 or None
+    inner_at = 28 + (16 if version == 1 else 0)
+    if version == 2 and len(entry) >= 64:  # QuickTime's: its numbers are further on
+        (exact,) = struct.unpack_from(">d", entry, 32)
+        header.sample_rate = round(exact) if 0 < exact < 2**31 else None
+        (header.audio_channels,) = struct.unpack_from(">I", entry, 40)
+        flags, bits = struct.unpack_from(">I", entry, 52)[0], struct.unpack_from(">I", entry, 48)[0]
+        if name == b"lpcm":
+            header.audio_codec = pcm(bits, is_float=bool(flags & 1), is_big=bool(flags & 2))
+        inner_at = 64
+    for box_name, content in _sound_boxes(entry, inner_at):
+        if box_name == b"esds":
+            _describe_elementary(content, header)
+        elif box_name == b"dOps" and len(content) >= 2:
+            header.audio_channels = content[1]
+            header.sample_rate = 48_000  # what Opus decodes to, whatever it was made of
+        elif box_name == b"dfLa" and len(content) >= 26:
+            packed = int.from_bytes(content[18:26], "big")
+            header.sample_rate = packed >> 44
+            header.audio_channels = (packed >> 41 & 7) + 1
+        elif box_name == b"dac3" and len(content) >= 3:
+            packed = int.from_bytes(content[:3], "big")
+            header.audio_channels = _AC3_CHANNELS[packed >> 11 & 7] + (packed >> 10 & 1)
+        elif box_name == b"enda" and content[:2] == b"\0\1" and header.audio_codec:
+            header.audio_codec = header.audio_codec.replace("be", "le")
+        elif box_name == b"alac" and len(content) >= 28:
+            header.audio_channels = content[13]
+            header.sample_rate = int.from_bytes(content[24:28], "big")
+        elif box_name == b"pcmC" and len(content) >= 6:
+            header.audio_codec = pcm(
+                content[5], is_float=name == b"fpcm", is_big=not content[4] & 1
+            )
+
+
+def _sound_boxes(entry: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes of a sound's description; QuickTime puts some into a box `wave`."""
+    for name, content in _inner(entry, at):
+        yield name, content
+        if name == b"wave":
+            yield from _inner(content, 0)
+
+
+def _inner(data: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes in a description, which is held whole. Each takes at least its header."""
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if length < 8:
+            return
+        yield name, data[at + 8 : at + length]
+        at += length
+
+
+def _elementary(content: bytes) -> tuple[int, bytes]:
+    """The object type and the decoder's parameters of an `esds` (ISO/IEC 14496-1, 7.2.6)."""
+    at, kind, info = 4, 0, b""
+    for _ in range(8):
+        if at + 2 > len(content):
+            break
+        tag, at = content[at], at + 1
+        length = 0
+        for _ in range(4):
+            if at >= len(content):
+                return kind, info
+            byte, at = content[at], at + 1
+            length = length << 7 | byte & 0x7F
+            if not byte & 0x80:
+                break
+        if tag == 3:
+            flags = content[at + 2] if at + 2 < len(content) else 0
+            at += 3 + (2 if flags & 0x80 else 0)
+            if flags & 0x40 and at < len(content):
+                at += 1 + content[at]
+            at += 2 if flags & 0x20 else 0
+        elif tag == 4:
+            kind = content[at] if at < len(content) else 0
+            at += 13
+        elif tag == 5:
+            return kind, content[at : at + length]
+        else:
+            at += length
+    return kind, info
+
+
+def _describe_elementary(content: bytes, header: AvHeader) -> None:
+    kind, info = _elementary(content)
+    header.audio_codec = MPEG_OBJECT_AUDIO.get(kind, header.audio_codec)
+    if header.audio_codec == "mp3":
+        header.audio_channels = None  # the entry says 2 of mono, too; its frames know
+    if header.audio_codec != "aac" or len(info) < 2:
+        return
+    rate, channels = aac_parameters(info)
+    header.sample_rate = rate or header.sample_rate
+    header.audio_channels = channels or header.audio_channels
+
+
+def aac_parameters(info: bytes) -> tuple[int | None, int | None]:
+    """Sample rate and channels of an AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1)."""
+    bits = _Bits(info)
+    kind = _aac_object(bits)
+    rate = _aac_rate(bits)
+    channels = _AAC_CHANNELS.get(bits.take(4))
+    if kind in {_SBR, _PS}:
+        rate = _aac_rate(bits)
+        channels = 2 if kind == _PS and channels == 1 else channels
+    return rate, channels
+
+
+def _aac_object(bits: _Bits) -> int:
+    kind = bits.take(5)
+    return 32 + bits.take(6) if kind == 31 else kind
+
+
+def _aac_rate(bits: _Bits) -> int | None:
+    index = bits.take(4)
+    if index == 15:
+        return bits.take(24) or None
+    return _AAC_RATES[index] if index < len(_AAC_RATES) else None
+
+
+class _Bits:
+    """Numbers of some bits each, the highest first; zeros behind the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._number = int.from_bytes(data[:16].ljust(16, b"\0"), "big")
+        self._left = 128
+
+    def take(self, bits: int) -> int:
+        self._left -= bits
+        return self._number >> max(self._left, 0) & (1 << bits) - 1
+
+
+# What people, phones and programs write.
+
+_Setter = Callable[[AvHeader, str], None]
+
+
+def _set(field: str) -> _Setter:
+    def keep(header: AvHeader, text: str) -> None:
+        if text and not getattr(header, field):
+            setattr(header, field, text)
+
+    return keep
+
+
+def _set_keywords(header: AvHeader, text: str) -> None:
+    header.keywords += [word.strip() for word in text.replace(";", ",").split(",")][:200]
+
+
+def _set_live(header: AvHeader, text: str) -> None:
+    if text:
+        header.labels.append(LIVE_PHOTO)
+
+
+_NAMES: dict[bytes, _Setter] = {
+    b"\xa9nam": _set("title"), b"titl": _set("title"), b"\xa9ART": _set("creator"),
+    b"\xa9aut": _set("creator"), b"auth": _set("creator"), b"perf": _set("creator"),
+    b"aART": _set("creator"), b"\xa9wrt": _set("creator"), b"\xa9cpy": _set("copyright"),
+    b"cprt": _set("copyright"), b"desc": _set("description"), b"ldes": _set("description"),
+    b"dscp": _set("description"), b"\xa9des": _set("description"), b"\xa9cmt": _set("description"),
+    b"\xa9day": _set("taken"), b"keyw": _set_keywords, b"\xa9key": _set_keywords,
+    b"\xa9mak": _set("make"), b"\xa9mod": _set("model"), b"\xa9xyz": _set("position"),
+}  # fmt: skip
+_KEYS: dict[bytes, _Setter] = {
+    b"title": _set("title"), b"displayname": _set("title"), b"author": _set("creator"),
+    b"artist": _set("creator"), b"creator": _set("creator"), b"copyright": _set("copyright"),
+    b"description": _set("description"), b"comment": _set("description"),
+    b"keywords": _set_keywords, b"creationdate": _set("taken"), b"make": _set("make"),
+    b"model": _set("model"), b"location.ISO6709": _set("position"),
+    b"content.identifier": _set_live,
+}  # fmt: skip
+"""Behind `com.apple.quicktime.`."""
+_APPLE = b"com.apple.quicktime."
+
+
+def _read_user_data(window: Window, udta: Box, header: AvHeader) -> None:
+    for box in boxes(window, udta.start, udta.end):
+        if box.name == b"meta":
+            _read_meta(window, box, header)
+        elif box.name == b"loci":
+            _read_3gp_position(_text_of(window, box), header)
+        elif box.name in _NAMES:
+            text = _user_text(_text_of(window, box), is_apple=box.name[:1] == b"\xa9")
+            _NAMES[box.name](header, text)
+
+
+def _text_of(window: Window, box: Box) -> bytes:
+    return window.read(box.start, min(box.end - box.start, _MAX_TEXT))
+
+
+def _user_text(content: bytes, *, is_apple: bool) -> str:
+    """Of QuickTime: length, language, text. Of 3GP: version, language, text up to a NUL."""
+    if is_apple:
+        length = int.from_bytes(content[:2], "big")
+        return decoded(content[4 : 4 + length]).strip("\0 ")
+    text = content[6:]
+    if text[:2] in {b"\xfe\xff", b"\xff\xfe"}:
+        return text.decode("utf-16", errors="replace").partition("\0")[0]
+    return decoded(text.partition(b"\0")[0])
+
+
+def _read_3gp_position(content: bytes, header: AvHeader) -> None:
+    """3GPP TS 26.244, 8.2: version, language, name, role, longitude, latitude, altitude."""
+    end = content.find(b"\0", 6)
+    if end < 0 or end + 10 > len(content) or header.position:
+        return
+    longitude, latitude = struct.unpack_from(">ii", content, end + 2)
+    header.position = f"{latitude / 65536:+09.5f}{longitude / 65536:+010.5f}/"
+
+
+def _read_meta(window: Window, meta: Box, header: AvHeader) -> None:
+    """Items of iTunes by four characters, or of QuickTime by the number of their key."""
+    start = meta.start
+    # A full box in MP4 (a version before the first box), and not one in QuickTime.
+    if meta.end - start >= 8 and window.read(start + 4, 4) != b"hdlr":
+        start += 4
+    keys: list[bytes] = []
+    for box in boxes(window, start, meta.end):
+        if box.name == b"keys":
+            keys = _keys(window, box)
+        elif box.name == b"ilst":
+            _read_items(window, box, keys, header)
+
+
+def _keys(window: Window, box: Box) -> list[bytes]:
+    content, at = _text_of(window, box), 8
+    keys: list[bytes] = []
+    while at + 8 <= len(content) and len(keys) < _MAX_KEYS:
+        length = int.from_bytes(content[at : at + 4], "big")
+        if length < 8:
+            break
+        keys.append(content[at + 8 : at + length])
+        at += length
+    return keys
+
+
+def _read_items(window: Window, ilst: Box, keys: list[bytes], header: AvHeader) -> None:
+    for item in boxes(window, ilst.start, ilst.end):
+        number = int.from_bytes(item.name, "big")
+        key = keys[number - 1] if 0 < number <= len(keys) else None
+        keep = _KEYS.get(key.removeprefix(_APPLE)) if key else _NAMES.get(item.name)
+        if keep is None and item.name != b"covr":
+            continue
+        for data in boxes(window, item.start, item.end):
+            if data.name != b"data" or data.end - data.start < 8:
+                continue
+            if item.name == b"covr" and not header.cover:
+                header.cover = Cover(data.start + 8, data.end - data.start - 8)
+            elif keep is not None:
+                keep(header, decoded(_text_of(window, data)[8:]).strip("\0 "))
+            break
