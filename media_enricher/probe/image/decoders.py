@@ -90,6 +90,20 @@ def _add_optional_plugins() -> None:
 
 _add_optional_plugins()
 
+
+def _read_white_is_zero() -> None:
+    """Have Pillow open the deep greys of a TIFF where 0 is white as those where it is black.
+
+    It does so for some byte orders and depths alone; `pixels` turns all of them round.
+    """
+    layouts = TiffImagePlugin.OPEN_INFO
+    for (order, photometric, *rest), (mode, raw_mode) in list(layouts.items()):
+        if photometric == 1 and (mode in {"I", "F"} or mode.startswith("I;16")):
+            layouts.setdefault((order, 0, *rest), (mode, raw_mode))
+
+
+_read_white_is_zero()
+
 _TRUNCATION_PHRASES = ("truncated", "end of file", "eof", "unexpected end", "not enough")
 _UNKNOWN_PHRASES = ("unsupported", "unimplemented", "unknown pixel mode")
 

@@ -77,7 +77,7 @@ def read_scans(data: Buffer) -> Scans:
             header = window.peek(start, length) or b""
             found = _MARKER_AFTER_SCAN.search(data, at)
             end = found.start() if found else window.held
-            scans.is_damaged |= _has_waves(header) and data.find(_ZEROS, at, end) >= 0
+            scans.is_damaged |= _has_waves(header) and _ZEROS in bytes(data[at:end])
             at = end
             means |= _components_with_means(header)
             _note_bits(header, missing)
