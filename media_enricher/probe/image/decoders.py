@@ -97,9 +97,10 @@ def _read_white_is_zero() -> None:
     It does so for some byte orders and depths alone; `pixels` turns all of them round.
     """
     layouts = TiffImagePlugin.OPEN_INFO
-    for (order, photometric, *rest), (mode, raw_mode) in list(layouts.items()):
-        if photometric == 1 and (mode in {"I", "F"} or mode.startswith("I;16")):
-            layouts.setdefault((order, 0, *rest), (mode, raw_mode))
+    for layout, modes in list(layouts.items()):
+        is_deep_grey = modes[0] in {"I", "F"} or modes[0].startswith("I;16")
+        if layout[1] == 1 and is_deep_grey:
+            layouts.setdefault((*layout[:1], 0, *layout[2:]), modes)
 
 
 _read_white_is_zero()
