@@ -98,6 +98,21 @@ def _add_optional_plugins() -> None:
 
 _add_optional_plugins()
 
+
+def _read_white_is_zero() -> None:
+    """Have Pillow open the deep greys of a TIFF where 0 is white as those where it is black.
+
+    It does so for some byte orders and depths alone; `pixels` turns all of them round.
+    """
+    layouts = TiffImagePlugin.OPEN_INFO
+    for layout, modes in list(layouts.items()):
+        is_deep_grey = modes[0] in {"I", "F"} or modes[0].startswith("I;16")
+        if layout[1] == 1 and is_deep_grey:
+            layouts.setdefault((*layout[:1], 0, *layout[2:]), modes)
+
+
+_read_white_is_zero()
+
 _TRUNCATION_PHRASES = ("truncated", "end of file", "eof", "unexpected end", "not enough")
 _UNKNOWN_PHRASES = ("unsupported", "unimplemented", "unknown pixel mode")
 
