@@ -45,16 +45,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     Unit tests share nothing that takes time to start: a process that has none left takes some of
     the other's.
     """
-    from xdist.scheduler import LoadFileScheduling, WorkStealingScheduling
+    from xdist.scheduler import LoadScopeScheduling, WorkStealingScheduling
 
     if config.option.markexpr == UNIT:
         return WorkStealingScheduling(config, log)
 
-    class BySite(LoadFileScheduling):  # type: ignore[misc]
+    class BySite(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return _site_of(nodeid) or str(super()._split_scope(nodeid))
+            return scope_of(nodeid)
 
     return BySite(config, log)
+
+
+def scope_of(nodeid: str) -> str:
+    """What a test stays together with: the site that its file shares, or else its file."""
+    return _site_of(nodeid) or nodeid.partition("::")[0]
 
 
 def _site_of(nodeid: str) -> str | None:

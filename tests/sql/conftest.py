@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -222,13 +223,21 @@ def pipeline(database: Database, objects: Objects) -> Pipeline:
     return Pipeline(database, objects)
 
 
+@pytest.fixture(scope="session")
+def empty_server(needs_stack: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a server that nothing was applied to, which does not run."""
+    folder = tmp_path_factory.mktemp("empty")
+    with running_postgres(folder):
+        return folder
+
+
 @pytest.fixture
 def fresh_postgres(
-    needs_stack: None, tmp_path_factory: pytest.TempPathFactory
+    empty_server: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Postgres]:
-    """One that nothing was applied to."""
-    with running_postgres(tmp_path_factory.mktemp(f"fresh-{next(_numbers)}")) as server:
+    """One that nothing was applied to: a copy, which takes a third of what making one does."""
+    folder = tmp_path_factory.mktemp("fresh") / "server"
+    # Not by shutil: Postgres's files belong to a user of its own.
+    subprocess.run(["cp", "--archive", "--reflink=auto", empty_server, folder], check=True)
+    with running_postgres(folder) as server:
         yield server
-
-
-_numbers = itertools.count()
