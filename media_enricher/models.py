@@ -261,7 +261,7 @@ class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Of the bytes, as 64 hexadecimal digits: copies have the same."""
     taken_at: datetime | None = None
     """Aware, to the millisecond. Where `taken_at_offset` is unknown, it is local time taken for
-    UTC."""
+    UTC. From EXIF (the original, else when it was digitised), IPTC or XMP, in this order."""
     taken_at_offset: int | None = None
     """Minutes east of UTC where it was taken; unknown where the file does not say it."""
     camera_make: str | None = None
@@ -269,7 +269,7 @@ class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
     camera_model: str | None = None
     """From EXIF, XMP or QuickTime."""
     lens: str | None = None
-    """From EXIF or XMP."""
+    """From EXIF, the notes of its maker (Canon, Olympus) or XMP."""
     has_location: bool | None = None
     """The file says where it was taken: in EXIF, XMP or QuickTime. Stored even where locations are
     turned off, as it does not say where."""
@@ -280,17 +280,19 @@ class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
     exif: dict[str, Any] | None = None
     """The allowed EXIF tags by their standard names, as JSON values."""
     title: str | None = None
-    """From IPTC, XMP or EXIF."""
+    """From XMP, IPTC, the container (PNG, SVG, PDF, MP4) or EXIF, in this order."""
     description: str | None = None
-    """From IPTC, XMP or EXIF."""
+    """From XMP, IPTC, the container or EXIF, in this order. What cameras write by themselves
+    (`OLYMPUS DIGITAL CAMERA`) is none, nor are comments: JPEG's, GIF's and EXIF's UserComment."""
     tags: list[str] | None = None
-    """Keywords of IPTC and XMP, in the order found, without doubles."""
+    """Keywords of IPTC and XMP, in the order found, without doubles; those of Windows Explorer
+    where there are no others."""
     creator: str | None = None
     """Who made it: photographer, artist or author. Several are separated by `; `."""
     copyright: str | None = None
     """The copyright notice."""
     license_url: str | None = None
-    """Where the licence is, from XMP: Web Statement of Rights, or Creative Commons."""
+    """Where the licence is, from XMP: Web Statement of Rights, else Creative Commons."""
     alt_text: str | None = None
     """Alternative text for people who do not see the picture, from IPTC's XMP."""
     rating: int | None = None

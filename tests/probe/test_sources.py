@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from media_enricher.models import AssetStatus, Findings, Kind
+from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.metadata import xmp
 from media_enricher.probe.metadata.sources import fill_metadata
 from media_enricher.probe.metadata.texts import is_default_description
@@ -273,3 +274,11 @@ def test_orientation_counts_in_the_first_directory_only() -> None:
     assert (found.orientation, found.width) == (1, carriers.WIDTH)
     alone = tiff(camera=entry_of(0x0112, b"\6\0"))
     assert full(carriers.exif_in_jpeg(alone)).orientation is None
+
+
+def test_a_file_that_consists_of_metadata_is_not_kept_whole() -> None:
+    header = ImageHeader(format="jpeg")
+    for _ in range(40):
+        header.keep(bytes(1024 * 1024))
+    assert len(header.blocks) == 16
+    assert header.is_cut, "what else it may hold is not known"

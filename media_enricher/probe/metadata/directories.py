@@ -129,6 +129,18 @@ class Tiff:
         self._layout = _layout(order, is_big=self.is_big)
         self.first: int = window.unpack(self._layout.offset, start + (8 if self.is_big else 4))[0]
 
+    def without_header(self, start: int, order: str) -> Tiff:
+        """Directories whose offsets count from `start`, as those of some makers' notes do.
+
+        Args:
+            start: offset in the window.
+            order: of their bytes, `<` or `>`.
+        """
+        inner = object.__new__(Tiff)
+        inner.window, inner.start, inner.order, inner.is_big = self.window, start, order, False
+        inner._layout, inner.first = _layout(order, is_big=False), 0
+        return inner
+
     def directory(self, offset: int, wanted: Collection[int] | None = None) -> Directory:
         """The directory at `offset` from the start of the TIFF.
 

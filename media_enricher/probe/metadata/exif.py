@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL.ExifTags import GPS, IFD, Base
 
-from media_enricher.probe.metadata import position
+from media_enricher.probe.metadata import maker_notes, position
 from media_enricher.probe.metadata.directories import (
     ASCII,
     RATIONALS,
@@ -91,13 +91,16 @@ def read(tiff: Tiff, *, tags: tuple[str, ...]) -> Values:
     exif_at, gps_at = values.pop(int(IFD.Exif), None), values.pop(int(IFD.GPSInfo), None)
     if isinstance(exif_at, int):
         values.update(reader.values(exif_at, wanted - _ONLY_FIRST_DIRECTORY))
+    make, lens = _text(values.get(Base.Make)), _text(values.get(Base.LensModel))
+    if not lens and make and isinstance(exif_at, int):
+        lens = reader.lens_by_maker(exif_at, make)
     gps = reader.values(gps_at, _GPS_WANTED) if isinstance(gps_at, int) else {}
     return Values(
         orientation=_within(values.get(Base.Orientation), 1, 8),
         taken=_taken(values),
-        camera_make=_text(values.get(Base.Make)),
+        camera_make=make,
         camera_model=_text(values.get(Base.Model)),
-        lens=_text(values.get(Base.LensModel)),
+        lens=lens,
         position=_position(gps),
         title=_text(values.get(_IMAGE_TITLE)) or _text(values.get(Base.XPTitle)),
         description=_text(values.get(Base.ImageDescription)) or _text(values.get(Base.XPComment)),
@@ -145,6 +148,14 @@ class _Reader:
                 if value is not None:
                     found[tag] = value
         return found
+
+    def lens_by_maker(self, offset: int, make: str) -> str | None:
+        """The lens by the notes of the camera's maker."""
+        try:
+            return maker_notes.lens(self._tiff, offset, make)
+        except MoreBytesError as more:
+            self._give_up(more)
+            return None
 
     def _give_up(self, more: MoreBytesError) -> None:
         if self._tiff.window.may_ask(more, MAX_HEADER_BYTES):
