@@ -21,7 +21,7 @@ PROJECT := $(VENV)/.project
 NODE_MODULES := node_modules/.package-lock.json
 
 # What the Docker image has of the extras.
-IMAGE_EXTRAS := metrics heif jxl pdf svg video
+IMAGE_EXTRAS := metrics heif jxl pdf video
 
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate

@@ -185,6 +185,22 @@ def test_an_svg_is_found_behind_any_prolog(prolog: str, codec: str) -> None:
         assert (found.width, found.height) == (120, 80)
 
 
+@pytest.mark.parametrize(
+    ("content", "title"),
+    [
+        ("<title>Boats &amp; cats</title>", "Boats & cats"),
+        ("<!-- made by hand --><title lang='en'> Boats </title>", "Boats"),
+        ("<desc>What it shows</desc><title>Boats</title>", "Boats"),
+        ("<g><title>Of a part</title></g>", None),
+        ("", None),
+    ],
+)
+def test_an_svg_has_the_title_of_its_root(content: str, title: str | None) -> None:
+    data = SVG.replace("<rect/>", content + "<rect/>").encode()
+    for found in (full(data), header(data)[0]):
+        assert found.title == title
+
+
 def test_a_prolog_that_never_ends_is_not_read_for_ever() -> None:
     data = b"<!--" + b"x" * 3_000_000
     found, read = header(data)

@@ -49,6 +49,7 @@ _FORMATS: dict[str, tuple[str, _Reader]] = {
     "audio/webm": ("webm", matroska.read),
     "audio/x-matroska": ("matroska", matroska.read),
     "video/3gpp": ("3gp", iso_media.read),
+    "video/3gpp2": ("3g2", iso_media.read),
     "video/mp2t": ("mpegts", poster.describe),
     "video/mp4": ("mp4", iso_media.read),
     "video/mpeg": ("mpeg", poster.describe),
@@ -65,6 +66,7 @@ _FORMATS: dict[str, tuple[str, _Reader]] = {
 
 _OF_SOUND_ALONE = {
     "video/3gpp": "audio/3gpp",
+    "video/3gpp2": "audio/3gpp2",
     "video/mp4": "audio/mp4",
     "video/ogg": "audio/ogg",
     "video/quicktime": "audio/mp4",
