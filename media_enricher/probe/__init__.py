@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
-from PIL import Image
+from PIL import Image, ImageCms
 
 from media_enricher.models import AssetStatus, Depth, ErrorCode, Findings, Kind
 from media_enricher.probe import av, document, image
@@ -248,9 +248,10 @@ def preload() -> None:
         probe_header(
             data, size_bytes=len(data), path="preload", declared_content_type=None, options=options
         )
-    for data in (b"<svg width='1' height='1'/>", b"%PDF-1.4", b"PK\x03\x04", b"\xe9 text", b"{}"):
+    for data in (b"<svg width='1' height='1'/>", b"PK\x03\x04", b"\xe9 text", b"{}"):
         probe_full(data, path="preload", declared_content_type=None, options=options)
     poster.preload()
+    document.preload(msgspec.structs.replace(options, text_excerpt=True))
     for encoding in _PRELOADED_ENCODINGS:
         codecs.decode(b"", encoding)
     codecs.decode(b"\x1b$B<L\x1b(B", "iso2022_jp")  # loads its table, too
@@ -260,7 +261,9 @@ def _tiny_picture(format_name: str, mode: str) -> bytes:
     camera = Image.Exif()
     camera[271], camera[306] = "Preload", "2020:01:01 00:00:00"
     file = io.BytesIO()
-    Image.new(mode, (16, 16)).save(file, format_name, exif=camera.tobytes(), xmp=_PRELOADED_XMP)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = Image.new(mode, (16, 16))
+    picture.save(file, format_name, exif=camera.tobytes(), xmp=_PRELOADED_XMP, icc_profile=profile)
     return file.getvalue()
 
 

@@ -49,7 +49,7 @@ def is_in_prolog(start: bytes) -> bool:
     if not start.startswith(b"<", at):
         return False
     tag = _ELEMENT.match(start, at)
-    return not tag[3] if tag else start.startswith((b"<?", b"<!"), at)
+    return not tag[3] if tag else start.startswith((b"<?", b"<!"), at) or at == len(start) - 1
 
 
 def _root_offset(start: bytes) -> int | None:

@@ -37,16 +37,17 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x00\x01\x00", "image/x-icon"),
     (b"icns", "image/icns"),
     (b"8BPS\x00\x01", "image/vnd.adobe.photoshop"),
+    (b"8BPS\x00\x02", "image/vnd.adobe.photoshop"),
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "image/jp2"),
     (b"\xff\x4f\xff\x51", "image/jp2"),
     (b"qoif", "image/qoi"),
     (b"DDS \x7c\x00\x00\x00", "image/vnd.ms-dds"),
-    # Recognised to be named rightly; nothing here decodes them.
     (b"\xff\x0a", "image/jxl"),
     (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "image/jxl"),
     (b"FUJIFILMCCD-RAW", "image/x-fuji-raf"),
     (b"IIRO", "image/x-olympus-orf"),
     (b"IIRS", "image/x-olympus-orf"),
+    (b"MMOR", "image/x-olympus-orf"),
     (b"IIU\x00", "image/x-panasonic-rw2"),
     (b"gimp xcf", "image/x-xcf"),
     (b"v/1\x01", "image/x-exr"),
@@ -152,6 +153,7 @@ _NETPBM_TYPES = {
     b"5": "image/x-portable-graymap",
     b"6": "image/x-portable-pixmap",
 }
+_PCX_HEADER = 128
 _TGA_TYPES = {"image/x-tga", "image/x-targa", "image/targa"}
 
 
@@ -200,14 +202,45 @@ def _by_structure(window: Window, head: bytes, path: str) -> str | None:
         return forms[head[8:12]]
     if head[4:8] == b"ftyp":
         return _by_brand(head)
-    if head[:2] == b"BM" and head[14:18] in _BITMAP_HEADERS:
-        return "image/bmp"
+    if by_fields := _by_fields(head):
+        return by_fields
     if _PDF.search(head[:1024]):
         return "application/pdf"
     try:
         return _by_contents(window, head, path)
     except UnreadableError:
         return None  # a container that ends before it tells
+
+
+def _by_fields(head: bytes) -> str | None:
+    """The type of a picture whose signature is too short to be told by it alone."""
+    if head[:2] == b"BM" and head[14:18] in _BITMAP_HEADERS:
+        return "image/bmp"
+    if _is_cursor(head):
+        return "image/x-win-cursor"
+    return "image/vnd.zbrush.pcx" if _is_pcx(head) else None
+
+
+def _is_cursor(head: bytes) -> bool:
+    """A directory of cursors; a TGA, which may begin alike, has no entries there."""
+    count = int.from_bytes(head[4:6], "little")
+    offset = int.from_bytes(head[18:22], "little")
+    return (
+        head[:4] == b"\0\0\2\0" and count > 0 and head[9:10] == b"\0" and offset >= 6 + 16 * count
+    )
+
+
+def _is_pcx(head: bytes) -> bool:
+    return (
+        len(head) >= _PCX_HEADER
+        and head[0] == 10
+        and head[1] in {0, 2, 3, 4, 5}
+        and head[2] == 1
+        and head[3] in {1, 2, 4, 8}
+        and head[64] == 0
+        and head[65] in {1, 2, 3, 4}
+        and head[4:6] <= head[8:10]
+    )
 
 
 def _by_contents(window: Window, head: bytes, path: str) -> str | None:

@@ -29,7 +29,14 @@ PHOTOGRAPHS = "dashboard-assets"
 MANY = "many-small-ones"
 MANY_OBJECTS = 3_000
 """Three batches of small pictures: progress is seen twice before the end."""
-CHOSEN = ("cameras/", "formats/", "interiors/pexels-7", "broken/empty", "broken/upload")
+CHOSEN = (
+    "cameras/",
+    "formats/",
+    "interiors/pexels-7",
+    "recordings/",
+    "broken/empty",
+    "broken/upload",
+)
 WIDE = {"width": 1280, "height": 860}
 PHONE = {"width": 360, "height": 780}
 

@@ -222,7 +222,8 @@ def test_the_gallery_shows_what_was_found(admin_page: AdminPage, finished_run: s
     assert len(set(_pixels(card.locator("canvas").first))) > 100
     tagged = admin_page.table("media_assets", f"run_id=eq.{finished_run}&tags=not.is.null")
     for asset in tagged:
-        tags = _card(admin_page, asset["path"].rsplit("/", 1)[-1]).locator(".tags li")
+        name = asset["path"].rsplit("/", 1)[-1]
+        tags = _card(admin_page, name).locator(".tags:not(.labels) li")
         assert tags.all_inner_texts() == asset["tags"]
     admin_page.screenshot("gallery")
 
@@ -232,6 +233,29 @@ def test_the_gallery_shows_what_was_found(admin_page: AdminPage, finished_run: s
     expect(page.locator("#run .reasons")).to_contain_text("1 object truncated")
     page.locator("#run .reasons").scroll_into_view_if_needed()
     admin_page.screenshot("failures")
+
+
+def test_the_gallery_shows_films_sounds_and_documents(
+    admin_page: AdminPage, finished_run: str
+) -> None:
+    admin_page.open_as_admin(f"#/runs/{finished_run}")
+    admin_page.page.get_by_role("button", name="Show more").click()
+    shown = {
+        "terrace.mp4": ("video", "0:04"),
+        "evening.mp3": ("audio", "0:04"),
+        "brochure.pdf": ("document", "3 pages"),
+    }
+    for name, (kind, measure) in shown.items():
+        card = _card(admin_page, name)
+        card.scroll_into_view_if_needed()
+        expect(card.get_by_role("img", name=kind)).to_be_visible()
+        expect(card.locator(".measures")).to_contain_text(measure)
+        expect(card.locator("img")).to_be_hidden()
+        assert len(set(_pixels(card.locator("canvas").first))) > 50, name
+    phone = _card(admin_page, "phone.heic")
+    expect(phone.locator(".labels")).to_contain_text("portrait")
+    assert len(set(_pixels(phone.locator("canvas").first))) > 50
+    admin_page.screenshot("films-sounds-documents")
 
 
 def test_a_long_gallery_is_shown_a_page_at_a_time(admin_page: AdminPage, finished_run: str) -> None:

@@ -51,10 +51,15 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {"enriched"|"failed"|"unsupported"} status
  * @property {string | null} error_code
  * @property {string | null} error_message
+ * @property {"image"|"video"|"audio"|"document"|"other"} kind
  * @property {string | null} content_type
  * @property {string | null} format
  * @property {number | null} width
  * @property {number | null} height
+ * @property {number | null} duration_seconds
+ * @property {number | null} page_count
+ * @property {number | null} page_width_points
+ * @property {number | null} page_height_points
  * @property {number | null} size_bytes
  * @property {boolean | null} has_alpha
  * @property {string | null} dominant_color
@@ -66,6 +71,8 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string | null} title
  * @property {string | null} description
  * @property {string[] | null} tags
+ * @property {string[] | null} labels
+ * @property {string[] | null} warnings
  * @property {string | null} picture_url
  */
 

@@ -80,3 +80,14 @@ export const cameraDate = (moment) =>
  */
 export const rate = (rate) =>
   `${rate >= 10 ? count(Math.round(rate)) : rate.toFixed(1)} objects/s`;
+
+/**
+ * How long a film or a sound is, as players show it: `4:07`, `1:02:03`.
+ * @param {number} seconds
+ */
+export function playingTime(seconds) {
+  const whole = Math.round(seconds);
+  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  if (!parts[0]) parts.shift();
+  return parts.map((part, at) => (at ? String(part).padStart(2, "0") : String(part))).join(":");
+}

@@ -4,7 +4,7 @@
 import { Api, ApiError } from "./api.js";
 import { drawBlurhash } from "./blurhash.js";
 import { KeyedList, element, setText, setTextOrHide, stamp } from "./dom.js";
-import { cameraDate, count, size } from "./format.js";
+import { cameraDate, count, playingTime, size } from "./format.js";
 import { isActive } from "./runs.js";
 import { SignedOutError } from "./session.js";
 import { toast } from "./toasts.js";
@@ -171,17 +171,25 @@ function card(onOutdated) {
  * @param {Asset} asset
  */
 function drawPicture(parts, asset) {
-  const { width, height, blurhash, picture_url: url } = asset;
-  const shape = width && height ? width / height : FRAME_SHAPE;
+  const { blurhash, kind, picture_url: url } = asset;
+  const width = asset.width ?? asset.page_width_points;
+  const height = asset.height ?? asset.page_height_points;
+  const shape = width && height ? width / height : kind === "audio" ? 1 : FRAME_SHAPE;
   parts.picture.style.setProperty("aspect-ratio", String(shape));
   parts.picture.classList.toggle("tall", shape < FRAME_SHAPE);
   parts.picture.classList.toggle("clear", Boolean(asset.has_alpha));
   parts.placeholder.width = shape >= 1 ? PLACEHOLDER_SIDE : Math.ceil(PLACEHOLDER_SIDE * shape);
   parts.placeholder.height = shape >= 1 ? Math.ceil(PLACEHOLDER_SIDE / shape) : PLACEHOLDER_SIDE;
   parts.placeholder.hidden = !(blurhash && drawBlurhash(parts.placeholder, blurhash));
-  const isPicture = Boolean(url && width);
+  const hasIcon = ["video", "audio", "document"].includes(kind);
+  parts.icon.toggleAttribute("hidden", !hasIcon);
+  if (hasIcon) {
+    parts.icon.setAttribute("aria-label", kind);
+    parts.icon.firstElementChild?.setAttribute("href", `#icon-${kind}`);
+  }
+  const isPicture = Boolean(url && width && kind === "image");
   parts.image.hidden = !isPicture;
-  setTextOrHide(parts.absent, isPicture || blurhash ? "" : "No picture");
+  setTextOrHide(parts.absent, isPicture || blurhash || hasIcon ? "" : "No picture");
   if (!isPicture) return;
   parts.image.alt = asset.description ?? asset.title ?? nameOf(asset.path);
   parts.image.width = width;
@@ -201,6 +209,8 @@ function drawText(parts, asset) {
   const reason = [asset.error_code, asset.error_message].filter(Boolean).join(": ");
   setTextOrHide(parts.failure, isBad ? reason || asset.status : "");
   parts.failure.dataset.status = asset.status;
+  const warnings = asset.warnings?.map((warning) => warning.replaceAll("-", " ")) ?? [];
+  setTextOrHide(parts.warnings, warnings.length ? `Warnings: ${warnings.join(", ")}` : "");
   parts.measures.replaceChildren(...measures(asset).map((text) => element("li", {}, text)));
   setTextOrHide(parts.title, asset.title ?? asset.description ?? "");
   setTextOrHide(
@@ -210,15 +220,27 @@ function drawText(parts, asset) {
       asset.taken_at ? `taken ${cameraDate(asset.taken_at)}` : null,
     ]),
   );
-  parts.tags.hidden = !asset.tags?.length;
-  parts.tags.replaceChildren(...(asset.tags ?? []).map((tag) => element("li", {}, tag)));
+  listOrHide(parts.tags, asset.tags);
+  listOrHide(parts.labels, asset.labels);
+}
+
+/**
+ * @param {HTMLElement} list
+ * @param {string[] | null} texts
+ */
+function listOrHide(list, texts) {
+  list.hidden = !texts?.length;
+  list.replaceChildren(...(texts ?? []).map((text) => element("li", {}, text)));
 }
 
 /** @param {Asset} asset */
 function measures(asset) {
   const { width, height, content_type: type, size_bytes: bytes } = asset;
+  const { duration_seconds: seconds, page_count: pages } = asset;
   return [
     width && height ? `${count(width)} × ${count(height)}` : "",
+    seconds === null ? "" : playingTime(seconds),
+    pages ? `${count(pages)} ${pages === 1 ? "page" : "pages"}` : "",
     type ?? "",
     bytes === null ? "" : size(bytes),
     asset.has_alpha ? "transparency" : "",

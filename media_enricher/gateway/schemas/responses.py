@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from media_enricher.models import AssetStatus, Depth, FlowName, Mode, RunStatus, Trigger
+from media_enricher.models import AssetStatus, Depth, FlowName, Kind, Mode, RunStatus, Trigger
 
 
 class ErrorResponse(BaseModel):
@@ -136,11 +136,16 @@ class Asset(BaseModel):
     status: AssetStatus
     error_code: str | None = None
     error_message: str | None = None
+    kind: Kind
     content_type: str | None = None
     format: str | None = None
     width: int | None = None
     height: int | None = None
     orientation: int | None = None
+    duration_seconds: float | None = None
+    page_count: int | None = None
+    page_width_points: float | None = None
+    page_height_points: float | None = None
     size_bytes: int | None = None
     has_alpha: bool | None = None
     dominant_color: str | None = None
@@ -153,6 +158,8 @@ class Asset(BaseModel):
     title: str | None = None
     description: str | None = None
     tags: list[str] | None = None
+    labels: list[str] | None = None
+    warnings: list[str] | None = None
     picture_url: str | None = Field(default=None, description="Signed; expires after some minutes.")
 
     @classmethod

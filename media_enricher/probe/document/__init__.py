@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 
 from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
@@ -47,6 +49,21 @@ _FORMATS: dict[str, tuple[str, _Reader]] = {
 """Content type -> the format's name and its reader. A format is added by a line here."""
 
 
+_TINY_PDF = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+    b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R"
+    b"/Resources<</Font<</F 5 0 R>>>>>>endobj\n"
+    b"4 0 obj<</Length 32>>stream\nBT /F 9 Tf (preload \\344) Tj ET    \nendstream endobj\n"
+    b"5 0 obj<</Type/Font/Subtype/TrueType/BaseFont/NotEmbedded>>endobj\n"
+    b"trailer<</Root 1 0 R>>\n%%EOF\n"
+)
+_TINY_CONTAINER = (
+    '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container">'
+    '<rootfile full-path="a.opf"/></container>'
+)
+
+
 def supports(content_type: str) -> bool:
     """Whether there is a reader for this type."""
     return content_type in _FORMATS
@@ -79,6 +96,23 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
     elif header.cover:
         _fill_from_cover(findings, header.cover, options)
     return findings
+
+
+def preload(options: ProbeOptions) -> None:
+    """Load PDFium with its fonts, and the parsers, for a process that then opens no file."""
+    for data, content_type in (
+        (_TINY_PDF, "application/pdf"),
+        (_tiny_epub(), "application/epub+zip"),
+    ):
+        probe_full(Window(data), content_type, options)
+
+
+def _tiny_epub() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as package:
+        package.writestr("META-INF/container.xml", _TINY_CONTAINER)
+        package.writestr("a.opf", "<package/>")
+    return file.getvalue()
 
 
 def _read(

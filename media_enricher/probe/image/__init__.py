@@ -6,7 +6,23 @@ from collections.abc import Callable
 
 from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
 from media_enricher.probe.fields.from_picture import fill_from_picture
-from media_enricher.probe.image import gif, heif, ico, jpeg, other, png, svg, webp
+from media_enricher.probe.fields.labels import TRUNCATED
+from media_enricher.probe.image import (
+    cr3,
+    gif,
+    heif,
+    ico,
+    jpeg,
+    jxl,
+    other,
+    png,
+    raw,
+    sizes,
+    svg,
+    tiff,
+    webp,
+)
+from media_enricher.probe.image.decoders import require_decoder
 from media_enricher.probe.image.descriptions import describe
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.image.pixels import decode
@@ -23,19 +39,41 @@ _FORMATS: dict[str, tuple[str, _Reader]] = {
     "image/icns": ("icns", other.read),
     "image/jp2": ("jpeg2000", other.read),
     "image/jpeg": ("jpeg", jpeg.read),
+    "image/jxl": ("jxl", jxl.read),
     "image/png": ("png", png.read),
     "image/qoi": ("qoi", other.read),
     "image/svg+xml": ("svg", svg.read),
-    "image/tiff": ("tiff", other.read),
+    "image/tiff": ("tiff", tiff.read),
     "image/vnd.adobe.photoshop": ("psd", other.read),
     "image/vnd.ms-dds": ("dds", other.read),
     "image/webp": ("webp", webp.read),
+    "image/vnd.zbrush.pcx": ("pcx", other.read),
+    "image/x-adobe-dng": ("dng", tiff.read),
+    "image/x-canon-cr2": ("cr2", tiff.read),
+    "image/x-canon-cr3": ("cr3", cr3.read),
+    "image/x-epson-erf": ("erf", tiff.read),
+    "image/x-exr": ("exr", sizes.read_exr),
+    "image/x-fuji-raf": ("raf", raw.read_raf),
+    "image/x-hasselblad-3fr": ("3fr", tiff.read),
     "image/x-icon": ("ico", ico.read),
+    "image/x-kodak-kdc": ("kdc", tiff.read),
+    "image/x-leaf-mos": ("mos", tiff.read),
+    "image/x-mamiya-mef": ("mef", tiff.read),
+    "image/x-nikon-nef": ("nef", tiff.read),
+    "image/x-nikon-nrw": ("nrw", tiff.read),
+    "image/x-olympus-orf": ("orf", tiff.read),
+    "image/x-panasonic-rw2": ("rw2", tiff.read),
+    "image/x-pentax-pef": ("pef", tiff.read),
+    "image/x-phaseone-iiq": ("iiq", tiff.read),
     "image/x-portable-anymap": ("ppm", other.read),
     "image/x-portable-bitmap": ("ppm", other.read),
     "image/x-portable-graymap": ("ppm", other.read),
     "image/x-portable-pixmap": ("ppm", other.read),
+    "image/x-samsung-srw": ("srw", tiff.read),
+    "image/x-sony-arw": ("arw", tiff.read),
+    "image/x-sony-sr2": ("sr2", tiff.read),
     "image/x-tga": ("tga", other.read),
+    "image/x-win-cursor": ("cur", ico.read),
 }
 """Content type -> the format's name and its reader. A format is added by a line here, and where
 Pillow decodes it, one in `decoders`."""
@@ -73,16 +111,19 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
     try:
         _check(window, header)
         if header.format not in _NOT_DRAWN:
+            data, to_decode = window.data, header
+            if header.preview is not None:
+                data, to_decode = raw.preview_of(data, header)
             picture = decode(
-                window.data,
-                header,
+                data,
+                to_decode,
                 orientation=None if header.is_turned_by_decoder else findings.orientation,
                 max_pixels=options.max_pixels,
             )
             findings.is_opaque = picture.is_opaque
             fill_from_picture(findings, picture.image)
             if picture.is_damaged:
-                findings.warnings = [DAMAGED]
+                findings.warnings = sorted({*(findings.warnings or ()), DAMAGED})
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     return findings
@@ -103,6 +144,14 @@ def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Fin
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     describe(header, findings, options)
+    if header.is_truncated:
+        findings.warnings = [TRUNCATED]
+    is_decoded = header.preview is None and name not in _NOT_DRAWN
+    if findings.status is AssetStatus.ENRICHED and is_decoded:
+        try:
+            require_decoder(header.format)
+        except UnreadableError as unreadable:
+            _fail(findings, unreadable)
     if header.content_type:
         findings.content_type, findings.format = header.content_type, header.format
     return findings, header

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
+    CurImagePlugin,
     DdsImagePlugin,
     GifImagePlugin,
     IcnsImagePlugin,
@@ -25,6 +26,7 @@ from PIL import (
     ImageFile,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
+    PcxImagePlugin,
     PngImagePlugin,
     PpmImagePlugin,
     PsdImagePlugin,
@@ -52,12 +54,14 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "avif": AvifImagePlugin.AvifImageFile,
     "bmp": BmpImagePlugin.BmpImageFile,
+    "cur": CurImagePlugin.CurImageFile,
     "dds": DdsImagePlugin.DdsImageFile,
     "gif": GifImagePlugin.GifImageFile,
     "icns": IcnsImagePlugin.IcnsImageFile,
     "ico": IcoImagePlugin.IcoImageFile,
     "jpeg": JpegImagePlugin.JpegImageFile,
     "jpeg2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "pcx": PcxImagePlugin.PcxImageFile,
     "png": PngImagePlugin.PngImageFile,
     "ppm": PpmImagePlugin.PpmImageFile,
     "psd": PsdImagePlugin.PsdImageFile,
@@ -66,6 +70,10 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "tiff": TiffImagePlugin.TiffImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
 }
+
+# A raw file without a JPEG preview may hold a small picture as a TIFF does.
+for _raw in ("dng", "nef", "arw", "pef", "srw"):
+    _PLUGINS[_raw] = TiffImagePlugin.TiffImageFile
 
 _EXTRAS = {"heic": "heif", "heif": "heif", "jxl": "jxl"}
 """Format -> the extra of this package that brings its decoder."""
@@ -90,6 +98,21 @@ def _add_optional_plugins() -> None:
 
 _add_optional_plugins()
 
+
+def _read_white_is_zero() -> None:
+    """Have Pillow open the deep greys of a TIFF where 0 is white as those where it is black.
+
+    It does so for some byte orders and depths alone; `pixels` turns all of them round.
+    """
+    layouts = TiffImagePlugin.OPEN_INFO
+    for layout, modes in list(layouts.items()):
+        is_deep_grey = modes[0] in {"I", "F"} or modes[0].startswith("I;16")
+        if layout[1] == 1 and is_deep_grey:
+            layouts.setdefault((*layout[:1], 0, *layout[2:]), modes)
+
+
+_read_white_is_zero()
+
 _TRUNCATION_PHRASES = ("truncated", "end of file", "eof", "unexpected end", "not enough")
 _UNKNOWN_PHRASES = ("unsupported", "unimplemented", "unknown pixel mode")
 
@@ -101,10 +124,19 @@ def open_image(name: str, data: Buffer | Window) -> ImageFile.ImageFile:
         UnreadableError: the decoder does not accept it, or there is none.
         MoreBytesError: it reads what a window does not hold.
     """
-    if name not in _PLUGINS:
-        raise UnreadableError(ErrorCode.UNSUPPORTED_TYPE, _without_decoder(name))
+    require_decoder(name)
     with refusals(name):
         return _PLUGINS[name](file_of(data))
+
+
+def require_decoder(name: str) -> None:
+    """Check that there is a decoder for a format's pixels.
+
+    Raises:
+        UnreadableError: unsupported; the message names the extra that brings it.
+    """
+    if name not in _PLUGINS:
+        raise UnreadableError(ErrorCode.UNSUPPORTED_TYPE, _without_decoder(name))
 
 
 def _without_decoder(name: str) -> str:

@@ -106,7 +106,7 @@ def read(window: Window, header: ImageHeader) -> None:
     """Read the primary picture's properties, the number of frames, and EXIF and XMP where held."""
     is_sequence = _is_sequence(window)
     header.frame_count, header.is_animated = (None, True) if is_sequence else (1, False)
-    for box in _top_level(window):
+    for box in top_level(window):
         if box.name == b"meta":
             _describe(_meta(_content(window, box)[4:]), window, header)
         elif box.name == b"uuid" and (start := window.peek(box.start, _UUID_START)):
@@ -129,7 +129,7 @@ def _is_sequence(window: Window) -> bool:
     return brands[:4] in _SEQUENCE_BRANDS or b"avis" in brands
 
 
-def _top_level(window: Window) -> Iterator[Box]:
+def top_level(window: Window) -> Iterator[Box]:
     """Boxes of the file; past the end of a partial window only as long as nothing is known."""
     at = 0
     for _ in range(_MAX_BOXES):
@@ -156,7 +156,7 @@ def check(window: Window) -> None:
     Raises:
         UnreadableError: truncated.
     """
-    for box in _top_level(window):
+    for box in top_level(window):
         if box.end > window.size:
             raise UnreadableError(
                 ErrorCode.TRUNCATED,
@@ -172,7 +172,7 @@ def _content(window: Window, box: Box) -> bytes:
     return window.read(box.start, box.end - box.start)
 
 
-def _boxes(data: bytes, at: int = 0) -> Iterator[Box]:
+def boxes(data: bytes, at: int = 0) -> Iterator[Box]:
     """Boxes within a box; stops where they stop making sense."""
     while at + 8 <= len(data):
         length, name = _BOX.unpack_from(data, at)
@@ -185,7 +185,7 @@ def _boxes(data: bytes, at: int = 0) -> Iterator[Box]:
 
 def _meta(data: bytes) -> _Meta:
     meta = _Meta()
-    for name, start, end in _boxes(data):
+    for name, start, end in boxes(data):
         if name in _TABLES:
             try:
                 _TABLES[name](data[start:end], meta)
@@ -201,7 +201,7 @@ def _primary(data: bytes, meta: _Meta) -> None:
 
 
 def _items(data: bytes, meta: _Meta) -> None:
-    for name, start, _ in _boxes(data, 6 if data[0] == 0 else 8):
+    for name, start, _ in boxes(data, 6 if data[0] == 0 else 8):
         version = data[start]
         if name != b"infe" or version not in {2, 3}:
             continue
@@ -244,11 +244,11 @@ class _Cursor:
 
 
 def _properties(data: bytes, meta: _Meta) -> None:
-    for name, start, end in _boxes(data):
+    for name, start, end in boxes(data):
         if name == b"ipco":
             container = data[start:end]
             meta.properties += [
-                (kind, container[first:last]) for kind, first, last in _boxes(container)
+                (kind, container[first:last]) for kind, first, last in boxes(container)
             ]
         elif name == b"ipma":
             _associations(data[start:end], meta)
@@ -267,7 +267,7 @@ def _associations(data: bytes, meta: _Meta) -> None:
 
 def _references(data: bytes, meta: _Meta) -> None:
     size = 4 if data[0] else 2
-    for name, start, end in _boxes(data, 4):
+    for name, start, end in boxes(data, 4):
         if name not in {b"auxl", b"cdsc", b"dimg", b"thmb"}:
             continue
         cursor = _Cursor(data[start:end], 0)
@@ -401,16 +401,16 @@ def _linked_metadata(meta: _Meta, window: Window, header: ImageHeader) -> None:
 
 def _track(moov: bytes, header: ImageHeader) -> None:
     """The first track of pictures: how many there are, and their size where no `meta` says it."""
-    for name, start, end in _boxes(moov):
+    for name, start, end in boxes(moov):
         if name != b"trak":
             continue
         track = moov[start:end]
-        media = _inner(track, b"mdia")
-        if _inner(media, b"hdlr")[8:12] != b"pict":
+        media = inner(track, b"mdia")
+        if inner(media, b"hdlr")[8:12] != b"pict":
             continue
-        sizes = _inner(_inner(_inner(media, b"minf"), b"stbl"), b"stsz")
+        sizes = inner(inner(inner(media, b"minf"), b"stbl"), b"stsz")
         header.frame_count = int.from_bytes(sizes[8:12], "big") if len(sizes) >= 12 else None
-        shown = _inner(track, b"tkhd")[-8:]  # width and height, in 16.16
+        shown = inner(track, b"tkhd")[-8:]  # width and height, in 16.16
         if header.width is None and len(shown) == 8 and any(shown[:2]) and any(shown[4:6]):
             header.width = int.from_bytes(shown[:2], "big")
             header.height = int.from_bytes(shown[4:6], "big")
@@ -419,5 +419,5 @@ def _track(moov: bytes, header: ImageHeader) -> None:
         return
 
 
-def _inner(data: bytes, wanted: bytes) -> bytes:
-    return next((data[start:end] for name, start, end in _boxes(data) if name == wanted), b"")
+def inner(data: bytes, wanted: bytes) -> bytes:
+    return next((data[start:end] for name, start, end in boxes(data) if name == wanted), b"")

@@ -27,7 +27,7 @@ _UNKNOWN = 16
 _MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _BETWEEN_SCANS = frozenset({0xC4, 0xCC, SCAN, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 """Tables, lengths, scans, comments and data of applications."""
-_ZEROS = re.compile(bytes(256))
+_ZEROS = bytes(256)
 """Not in the scans of waves (AC): a run of blocks without any is coded in two bytes, and with at
 most 1,000 bits of corrections behind it."""
 
@@ -77,7 +77,7 @@ def read_scans(data: Buffer) -> Scans:
             header = window.peek(start, length) or b""
             found = _MARKER_AFTER_SCAN.search(data, at)
             end = found.start() if found else window.held
-            scans.is_damaged |= _has_waves(header) and _ZEROS.search(data, at, end) is not None
+            scans.is_damaged |= _has_waves(header) and _ZEROS in bytes(data[at:end])
             at = end
             means |= _components_with_means(header)
             _note_bits(header, missing)

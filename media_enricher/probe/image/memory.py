@@ -48,7 +48,9 @@ _WHOLE = {
     "heic": 16,  # planes, their RGB, the bytes handed over, the picture
     "heif": 16,
     "jpeg2000": 40,  # 32-bit planes twice, the packed rows, the picture
+    "jxl": 40,  # planes of floats, their RGB, the bytes handed over, the picture
     "icns": 40,  # may hold a JPEG 2000
+    "cur": 18,
     "ico": 18,  # the picture, its mask, RGBA
 }
 _JPEG_BYTES = 8
@@ -87,7 +89,7 @@ def require_room(width: int, height: int, needed: float, what: str) -> None:
 def before_opening(data: Buffer, header: ImageHeader) -> None:
     """Check the formats that decode, or make their canvas, as they are opened."""
     width, height = header.size_to_decode()
-    if header.format in {"ico", "icns"}:
+    if header.format in {"cur", "ico", "icns"}:
         width, height = max(
             [(width, height), *_inner_sizes(data)], key=lambda size: size[0] * size[1]
         )
@@ -101,8 +103,8 @@ def before_loading(image: Image.Image, header: ImageHeader) -> None:
     """Check what Pillow opened, whose mode and tiles are known now."""
     width, height = image.size
     needed = width * height * _bytes_a_pixel(image)
-    if header.format == "tiff":
-        needed += _tile_bytes(getattr(image, "tag_v2", {}), width, height)
+    if "tag_v2" in vars(image):
+        needed += _tile_bytes(vars(image)["tag_v2"], width, height)
     require_room(width, height, needed, f"{header.format}, {image.mode}")
 
 
@@ -159,7 +161,7 @@ def _inner_sizes(data: Buffer) -> list[tuple[int, int]]:
     for found in _JPEG_2000.finditer(data):
         first, second = (found[1], found[2]) if found[1] else (found[3], found[4])
         sizes.append((int.from_bytes(first, "big"), int.from_bytes(second, "big")))
-    for found in _BITMAP.finditer(data) if data[:4] == b"\0\0\1\0" else ():
+    for found in _BITMAP.finditer(data) if data[:4] in {b"\0\0\1\0", b"\0\0\2\0"} else ():
         width = abs(int.from_bytes(found[1], "little", signed=True))
         sizes.append((width, abs(int.from_bytes(found[2], "little", signed=True)) // 2))
     return sizes

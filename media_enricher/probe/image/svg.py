@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from media_enricher.models import ErrorCode
@@ -20,6 +21,12 @@ _LENGTH = re.compile(
     re.I,
 )
 _PIXELS = {"": 1, "px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4}
+_TITLE = re.compile(
+    rb"<(?:[\w.-]++:)?svg(?=[\s>])(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>"
+    rb"(?:\s++|<!--(?:[^-]++|-(?!->))*+-->|<(?:[\w.-]++:)?(?:metadata|desc|defs)\b[^<]*+</[^>]*+>)*+"
+    rb"<(?:[\w.-]++:)?title(?:\s[^>]*+)?>([^<]{1,2000})</"
+)
+"""The title is the root's first child (SVG 2, 5.7), or stands behind a description."""
 _MOST = 1_000_000
 _TAIL_BYTES = 4096
 
@@ -28,6 +35,9 @@ def read(window: Window, header: ImageHeader) -> None:
     """Width and height in CSS pixels; what only one of them or neither states, by the viewBox."""
     start = _start(window)
     header.frame_count = 1
+    title = _TITLE.search(start)
+    if title:
+        header.texts["title"] = html.unescape(title[1].decode(errors="replace")).strip()
     attributes = root_attributes(start)
     width, height = _pixels(attributes.get("width")), _pixels(attributes.get("height"))
     box_width, box_height = _view_box(attributes.get("viewBox"))
@@ -46,8 +56,7 @@ def _start(window: Window) -> bytes:
     start = bytes(window.data[:_START_BYTES])
     if start[:2] == b"\x1f\x8b":
         return as_utf8(gunzipped(start, MAX_PROLOG))
-    start = markup_start(window)
-    return start if len(start) >= _START_BYTES else as_utf8(bytes(window.data[:_START_BYTES]))
+    return max(markup_start(window), as_utf8(bytes(window.data[:_START_BYTES])), key=len)
 
 
 def _pixels(length: str | None) -> float | None:
