@@ -143,7 +143,7 @@ def false_pixels(n: int) -> bytes:
     """Chunks within a chunk of pixels, none of which leads to the end."""
     false_chunk = struct.pack(">I4s", 0, b"IDAT") + b"\0\0\0\0"
     start = png(1, 1, 0)[:33]
-    return start + chunk(b"IDAT", false_chunk * n) + chunk(b"abCd", bytes(900_000))
+    return start + chunk(b"IDAT", bytes(MIB)) + chunk(b"IDAT", false_chunk * n)
 
 
 CATALOGUE: dict[str, tuple[Callable[[int], bytes], int, str]] = {
@@ -209,7 +209,7 @@ CATALOGUE: dict[str, tuple[Callable[[int], bytes], int, str]] = {
         3_000,
         "",
     ),
-    "pixels of a PNG that look like chunks": (false_pixels, 80_000, "a.png"),
+    "pixels of a PNG that look like chunks": (false_pixels, 110_000, "a.png"),
     "WebP chunks": (lambda n: WEBP + b"abcd\0\0\0\0" * n, 3_000_000, ""),
 }
 
