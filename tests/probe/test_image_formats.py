@@ -135,15 +135,17 @@ def test_jpeg_xl_in_boxes_has_its_exif(is_packed: bool) -> None:
 
 
 def test_a_jpeg_xl_whose_packed_metadata_are_endless_is_read_within_bounds() -> None:
-    bomb = brotli.compress(bytes(64 * 1024 * 1024))
+    bomb = brotli.compress(bytes(64 * 1024 * 1024), quality=1)
     start = box(b"JXL ", b"\r\n\x87\n") + box(b"ftyp", b"jxl \0\0\0\0jxl ")
     found = full(start + box(b"brob", b"xml " + bomb) + box(b"jxlc", tiny.JXL))
     assert (found.status, found.width) == (AssetStatus.ENRICHED, 16)
 
 
-@pytest.mark.parametrize("length", [2, 3, 5])
-def test_a_cut_jpeg_xl_is_truncated(length: int) -> None:
-    assert full(tiny.JXL[:length]).error_code is ErrorCode.TRUNCATED
+def test_a_cut_jpeg_xl_is_truncated() -> None:
+    assert full(tiny.JXL[:3]).error_code is ErrorCode.TRUNCATED
+    start = box(b"JXL ", b"\r\n\x87\n") + box(b"ftyp", b"jxl \0\0\0\0jxl ")
+    found = full((start + box(b"jxlc", tiny.JXL))[:-9])
+    assert found.error_code is ErrorCode.TRUNCATED
 
 
 # --- TIFF
@@ -234,7 +236,13 @@ def test_a_raw_file_is_told_by_its_bytes_and_shown_by_its_preview(
         assert (found.width, found.height, found.orientation) == (260, 340, 6)
         assert found.bit_depth == 14
         assert found.camera_make == make.decode()
-        assert found.phash == full(JPEG_TURNED).phash
+        assert distance(found.phash, full(JPEG_TURNED).phash) <= 4
+
+
+def distance(first: str | None, second: str | None) -> int:
+    assert first is not None
+    assert second is not None
+    return (int(first, 16) ^ int(second, 16)).bit_count()
 
 
 JPEG_TURNED = saved(Image.open(io.BytesIO(JPEG)).transpose(Image.Transpose.ROTATE_270), "png")

@@ -1,4 +1,4 @@
-"""Windows icons and cursors: the largest picture of the directory. Pillow decodes an icon as it opens it."""
+"""Windows icons and cursors: the largest picture in the directory. Pillow decodes as it opens."""
 
 from __future__ import annotations
 
