@@ -7,7 +7,6 @@ import struct
 from collections.abc import Mapping
 from fractions import Fraction
 
-import brotli
 import pytest
 from PIL import Image
 
@@ -15,6 +14,8 @@ from media_enricher.models import AssetStatus, ErrorCode
 from media_enricher.probe.image import decoders, tiny
 from media_enricher.probe.image.transforms import Box, Placement
 from tests.probe.samples import full, header, photograph, saved
+
+brotli = pytest.importorskip("brotli", reason="it comes with the extra jxl")
 
 Tags = Mapping[int, tuple[int, bytes]]
 """Tag -> its type and its value, in the byte order of the file."""
