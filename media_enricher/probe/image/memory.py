@@ -57,14 +57,14 @@ _WHOLE = {
     "heic": 10,  # planes, their RGB, the bytes handed over, the picture
     "heif": 10,
     "jpeg2000": 40,  # 32-bit planes twice, the packed rows, the picture
-    "jxl": 40,  # planes of floats, their RGB, the bytes handed over, the picture
+    "jxl": 20,  # planes or coefficients, their RGB, the bytes handed over, the picture
     "icns": 40,  # may hold a JPEG 2000
     "cur": 18,
     "ico": 18,  # the picture, its mask, RGBA
 }
 _JPEG_BYTES = 8
 """What simplejpeg hands over, and Pillow's copy."""
-_DEEPER = frozenset({"avif", "heic", "heif"})
+_DEEPER = frozenset({"avif", "heic", "heif", "jxl"})
 """Formats whose planes take twice the bytes where they have more than eight bits."""
 _TILE_WIDTH, _TILE_HEIGHT, _ROWS, _SAMPLES, _BITS = 322, 323, 278, 277, 258
 
