@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from media_enricher.models import AssetStatus, ErrorCode
-from media_enricher.probe.image import decoders, tiny
+from media_enricher.probe.image import decoders, jxl, tiny
 from media_enricher.probe.image.transforms import Box, Placement
 from tests.probe.samples import full, header, photograph, saved
 
@@ -138,6 +138,7 @@ def test_jpeg_xl_in_boxes_has_its_exif(is_packed: bool) -> None:
 def test_a_jpeg_xl_whose_packed_metadata_are_endless_is_read_within_bounds() -> None:
     bomb = brotli.compress(bytes(64 * 1024 * 1024), quality=1)
     start = box(b"JXL ", b"\r\n\x87\n") + box(b"ftyp", b"jxl \0\0\0\0jxl ")
+    assert jxl._unpacked(bomb) is None
     found = full(start + box(b"brob", b"xml " + bomb) + box(b"jxlc", tiny.JXL))
     assert (found.status, found.width) == (AssetStatus.ENRICHED, 16)
 
