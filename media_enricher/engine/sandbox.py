@@ -68,7 +68,8 @@ _THREAD_FLAGS = 0x3D0F00
 signal handlers, and so has the same filter and the same limits. libheif starts one for each picture
 that it decodes, whatever it is told (`libde265_new_decoder2`)."""
 _NO_SUCH_CALL = 0x00050000 | errno.ENOSYS
-"""The answer to `clone3`, whose flags lie in memory that no filter sees. Libc then uses `clone`."""
+"""The answer to `clone3`, whose flags lie in memory that no filter sees: libc then calls
+`clone`."""
 
 
 _OWN_LIMITS = "prlimit64"

@@ -28,6 +28,7 @@ from media_enricher.probe.content_types import (
     promised_image_type,
 )
 from media_enricher.probe.fields.labels import label
+from media_enricher.probe.image import tiny
 from media_enricher.probe.image.memory import keep_blocks
 from media_enricher.probe.sniff import identify
 from media_enricher.probe.source import (
@@ -243,7 +244,7 @@ def preload() -> None:
     """
     options = ProbeOptions(location=True, exif_tags=("Make",))
     pictures = [_tiny_picture(name, mode) for name, mode in _PRELOADED]
-    for data in [*pictures, _tiny_icns()]:
+    for data in [*pictures, _tiny_icns(), tiny.HEIC, tiny.JXL, tiny.PSD, tiny.CURSOR]:
         probe_full(data, path="preload", declared_content_type=None, options=options)
         probe_header(
             data, size_bytes=len(data), path="preload", declared_content_type=None, options=options
@@ -286,6 +287,7 @@ _PRELOADED = (
     ("bmp", "RGB"),
     ("ico", "RGBA"),
     ("jpeg2000", "RGB"),
+    ("pcx", "RGB"),
     ("ppm", "RGB"),
     ("qoi", "RGB"),
     ("dds", "RGB"),

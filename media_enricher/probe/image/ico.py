@@ -1,4 +1,4 @@
-"""Windows icons: the largest picture of the directory. Pillow decodes an icon as it opens it."""
+"""Windows icons and cursors: the largest picture in the directory. Pillow decodes as it opens."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ def read(window: Window, header: ImageHeader) -> None:
     start = window.peek(largest.offset, _PNG_START)
     if start is not None and start.startswith(png.SIGNATURE):
         png.read_start(start[8:], header)
+        if header.format == "cur":
+            raise UnreadableError(
+                ErrorCode.UNSUPPORTED_TYPE, "A cursor that holds a PNG, which nothing here decodes."
+            )
 
 
 def _picture(width: int, height: int, *rest: int) -> _Picture:
