@@ -26,7 +26,7 @@ IMAGE_EXTRAS := metrics heif jxl pdf svg video
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-sweep lock dist release clean
+.PHONY: help setup demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-sweep lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -39,17 +39,26 @@ demo: setup ## Enrich real photographs here: IMAGES=folder for your own, KEEP=1 
 up: setup ## Run everything here until Ctrl-C: Supabase, Prefect, a worker, the gateway: ARGS="--port N --empty"
 	@$(BIN)/media-enricher up $(ARGS)
 
-# Three processes: the suite also waits. One is easier to read: ARGS="-n 0 -k name".
-test: setup $(NODE_TESTS:%=%/$(NODE_MODULES)) ## Run the whole suite, against a real stack: ARGS="-n 0 -k name" for less
-	@$(BIN)/python -m pytest --numprocesses 3 $(ARGS)
+# Four processes on two cores: a third of the time all of three would wait for servers and timers.
+# One is easier to read: ARGS="-n 0 -k name".
+test: test-setup ## Run the whole suite, against a real stack: ARGS="-n 0 -k name" for less
+	@$(BIN)/python -m pytest --numprocesses 4 $(ARGS)
 
-# Two processes, and whole files to each: both import what a file needs.
+test-setup: setup $(NODE_TESTS:%=%/$(NODE_MODULES)) ## Install what tests need as well
+
+test-images: setup ## Fetch the pictures that tests use, which the first of them would do
+	@$(BIN)/python -m tests.corpora
+
+# Each process imports all that unit tests need, which takes 5 s: two of them are soonest done.
+# Schemathesis is not among what they need.
+UNIT_TESTS := -m unit --numprocesses 2 -p no:schemathesis
+
 test-unit: setup ## Run the tests that need nothing, in seconds and offline: ARGS="-n 0 -k name" for less
-	@$(BIN)/python -m pytest -m unit --numprocesses 2 $(ARGS)
+	@$(BIN)/python -m pytest $(UNIT_TESTS) $(ARGS)
 
 # Of unit tests alone: measuring all that the others start would slow the whole suite.
 coverage: setup ## Run the unit tests and say what they cover; fail if it is less than it was
-	@$(BIN)/python -m pytest -m unit --numprocesses 2 --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest $(UNIT_TESTS) --cov --cov-report=term $(ARGS)
 
 test-docker: setup ## Build the image and run it in a Docker work pool, with podman: needs root, podman, runc, debootstrap
 	@$(BIN)/python -m pytest tests/docker/work_pool.py $(ARGS)

@@ -7,6 +7,15 @@ alter table public.media_assets
   add column phash_band_3 integer generated always as (('x' || substr(phash, 9, 4))::bit(16)::integer) stored,
   add column phash_band_4 integer generated always as (('x' || substr(phash, 13, 4))::bit(16)::integer) stored;
 
+comment on column public.media_assets.phash_band_1 is
+  'Digits 1 to 4 of phash as a number, for similar_media.';
+comment on column public.media_assets.phash_band_2 is
+  'Digits 5 to 8 of phash as a number, for similar_media.';
+comment on column public.media_assets.phash_band_3 is
+  'Digits 9 to 12 of phash as a number, for similar_media.';
+comment on column public.media_assets.phash_band_4 is
+  'Digits 13 to 16 of phash as a number, for similar_media.';
+
 -- For public.similar_media. Integers, because what is not leakproof can't use an index under row
 -- level security.
 create index media_assets_phash_band_1_idx on public.media_assets (phash_band_1)

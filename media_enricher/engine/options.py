@@ -63,6 +63,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
             probe=ProbeOptions(
                 max_pixels=settings.max_pixels,
                 location=settings.location,
+                text_excerpt=settings.text_excerpt,
                 exif_tags=settings.exif_tags,
             ),
         )

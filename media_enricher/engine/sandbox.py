@@ -60,15 +60,15 @@ _ALLOWED_CALLS = (
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "sigreturn"),
     *("getrlimit", "ugetrlimit", "exit", "exit_group"),
 )
-"""`open`, `socket`, `execve`, `kill` and hundreds of others are not among them. Nor is `clone` for a
-process."""
+"""`open`, `socket`, `execve`, `kill` and hundreds of others are not among them. Nor is `clone` for
+a process."""
 
 _THREAD_FLAGS = 0x3D0F00
 """What glibc and musl call `clone` with to start a thread: one that shares memory, descriptors and
 signal handlers, and so has the same filter and the same limits. libheif starts one for each picture
 that it decodes, whatever it is told (`libde265_new_decoder2`)."""
 _NO_SUCH_CALL = 0x00050000 | errno.ENOSYS
-"""The answer to `clone3`, whose flags lie in memory that no filter sees: libc then calls `clone`."""
+"""The answer to `clone3`, whose flags lie in memory that no filter sees. Libc then uses `clone`."""
 
 
 _OWN_LIMITS = "prlimit64"

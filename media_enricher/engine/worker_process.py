@@ -21,6 +21,7 @@ from media_enricher.engine.messages import (
 )
 from media_enricher.engine.options import EngineOptions
 from media_enricher.engine.requests import WorkItem
+from process_control.process_groups import adopt_orphans, kill_group, reap_group
 
 _PACKAGES = str(Path(__file__).parents[2])
 _READ_BYTES = 1024 * 1024
@@ -30,7 +31,8 @@ _STDERR_TAIL_BYTES = 4000
 class WorkerProcess:
     """One worker process, started at once. For one thread; no method but `reap` blocks.
 
-    That thread must live as long as the process: to the kernel it is the process's parent.
+    That thread must live as long as the process: to the kernel it is the process's parent. The
+    worker leads a process group, which its fork server and its decoder are in.
 
     Attributes:
         held: what the worker was assigned and has not finished, by item number, oldest first.
@@ -48,6 +50,7 @@ class WorkerProcess:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in reap()
         self.control, worker_end = socket.socketpair()
         self.control.setblocking(False)
+        adopt_orphans()  # the fork server and its decoder, if the worker dies
         with worker_end:
             self._process = subprocess.Popen(  # noqa: S603 - our own module and two numbers
                 [sys.executable, "-P", "-m", "media_enricher.engine.worker_main"]
@@ -57,6 +60,7 @@ class WorkerProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
                 env=sandbox.environment() | {"PYTHONPATH": search_path()} | proxies(),
+                process_group=0,
             )
         self.stderr_tail = ""
 
@@ -115,13 +119,12 @@ class WorkerProcess:
         return item
 
     def kill(self) -> None:
-        """Kill it. Does not wait."""
-        self._process.kill()
+        """Kill it, its fork server and its decoder. Does not wait."""
+        kill_group(self._process)
 
     def reap(self) -> str:
-        """Make sure that it is dead, and free what it used. Returns how it died."""
-        self._process.kill()
-        code = self._process.wait()
+        """Make sure that its group is dead, and free what it used. Returns how the worker died."""
+        code = reap_group(self._process)
         self.control.close()
         self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _STDERR_TAIL_BYTES))
         self.stderr_tail = self._stderr.read().decode(errors="replace").strip()

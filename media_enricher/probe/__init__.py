@@ -20,7 +20,7 @@ import msgspec
 from PIL import Image, ImageCms
 
 from media_enricher.models import AssetStatus, Depth, ErrorCode, Findings, Kind
-from media_enricher.probe import av, image
+from media_enricher.probe import av, document, image
 from media_enricher.probe.av import poster
 from media_enricher.probe.content_types import (
     kind_of,
@@ -156,7 +156,7 @@ class _Probe(Protocol):
         """What all of it says. It may raise `MoreBytesError` where the window is not complete."""
 
 
-_PROBES: tuple[_Probe, ...] = (image, av)
+_PROBES: tuple[_Probe, ...] = (image, av, document)
 
 
 def _probe(
@@ -251,8 +251,9 @@ def preload() -> None:
     for data in (b"<svg width='1' height='1'/>", b"%PDF-1.4", b"PK\x03\x04", b"\xe9 text", b"{}"):
         probe_full(data, path="preload", declared_content_type=None, options=options)
     poster.preload()
-    for encoding in ("ascii", "cp1252", "latin-1", "utf-8", "utf-16", "utf-16-be", "utf-16-le"):
-        codecs.lookup(encoding)
+    for encoding in _PRELOADED_ENCODINGS:
+        codecs.decode(b"", encoding)
+    codecs.decode(b"\x1b$B<L\x1b(B", "iso2022_jp")  # loads its table, too
 
 
 def _tiny_picture(format_name: str, mode: str) -> bytes:
@@ -288,6 +289,17 @@ _PRELOADED = (
     ("qoi", "RGB"),
     ("dds", "RGB"),
     ("tga", "RGB"),
+)
+_PRELOADED_ENCODINGS = (
+    "ascii",
+    "cp1252",
+    "latin-1",
+    "utf-8",
+    "utf-16",
+    "utf-16-be",
+    "utf-16-le",
+    "utf-32-be",
+    "utf-32-le",
 )
 _PRELOADED_XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:dc="http://purl.org/dc/elements/1.1/"/>'

@@ -30,6 +30,8 @@ class ProbeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Whether latitude and longitude are kept."""
     exif_tags: tuple[str, ...] = ()
     """Names of the EXIF tags kept in `Findings.exif`."""
+    text_excerpt: bool = False
+    """Whether the start of a document's text is kept."""
 
 
 class UnreadableError(Exception):

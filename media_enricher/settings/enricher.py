@@ -179,6 +179,10 @@ class Settings(FromEnvironment):
     location: bool = Field(
         default=False, description="Store latitude and longitude. Off by default, for privacy."
     )
+    text_excerpt: bool = Field(
+        default=False,
+        description="Store the first 64 KB of a document's text. Off by default, for privacy.",
+    )
     exif_tags: CommaSeparated = Field(
         default=DEFAULT_EXIF_TAGS,
         description="The EXIF tags that are stored in `exif`, separated by commas.",

@@ -138,6 +138,14 @@ comment on column public.media_assets.etag is
 comment on column public.media_assets.width is 'Pixels, as displayed (orientation applied).';
 comment on column public.media_assets.height is 'Pixels, as displayed (orientation applied).';
 comment on column public.media_assets.phash is '64 bits as 16 hexadecimal digits.';
+comment on column public.media_assets.phash_band_1 is
+  'Digits 1 to 4 of phash as a number, for similar_media.';
+comment on column public.media_assets.phash_band_2 is
+  'Digits 5 to 8 of phash as a number, for similar_media.';
+comment on column public.media_assets.phash_band_3 is
+  'Digits 9 to 12 of phash as a number, for similar_media.';
+comment on column public.media_assets.phash_band_4 is
+  'Digits 13 to 16 of phash as a number, for similar_media.';
 comment on column public.media_assets.attempts is 'Runs that tried these very bytes (this etag).';
 comment on column public.media_assets.taken_at_offset is
   'Minutes east of UTC. Null where it is unknown: then taken_at is local time taken for UTC.';

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,57 +17,14 @@ import httpx
 import psutil
 import pytest
 
-from media_enricher.dev.environment import DevEnvironment
-from process_control import parent_death
 from supabase_local import LocalStack
-from tests.flows.conftest import SLOWLY, photo
-from tests.prefect_api import PrefectApi
+from tests.cli.up import Up
+from tests.flows.conftest import photo
 from tests.waiting import PATIENCE_SECONDS, marked, wait_for, wait_until_gone
 
 pytestmark = pytest.mark.usefixtures("needs_stack", "needs_prefect")
 
 MANY = 600
-
-
-class Up:
-    """`media-enricher up --empty` in a process of its own."""
-
-    def __init__(self, folder: Path, *options: str, **environment: str) -> None:
-        named = ("SUPABASE_", "NEXT_PUBLIC_", "PREFECT_", "DATABASE_URL")
-        cleaned = {name: value for name, value in os.environ.items() if not name.startswith(named)}
-        self.process = subprocess.Popen(
-            [
-                *(str(Path(sys.executable).with_name("media-enricher")), "up", "--empty"),
-                *("--folder", str(folder), *options),
-            ],
-            cwd=folder.parent,
-            env=cleaned | SLOWLY | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"} | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            preexec_fn=parent_death.preexec(),
-            start_new_session=True,  # as a shell gives each command a process group of its own
-        )
-        self.said: dict[str, str] = {}
-        self.output = ""
-
-    def wait_until_running(self) -> None:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self.output += line
-            if told := re.fullmatch(r"  (.{22}) (\S.*)\n", line):
-                self.said[told[1].strip()] = told[2]
-            if "Running until Ctrl-C" in line:
-                return
-        raise AssertionError(self.output)
-
-    def members(self) -> list[psutil.Process]:
-        """All processes below it."""
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    @property
-    def prefect(self) -> PrefectApi:
-        return PrefectApi(self.said["Prefect"], self.said["Prefect's password"])
 
 
 @pytest.fixture(scope="module")
@@ -209,37 +165,6 @@ def test_started_again_it_is_where_it_was_and_a_killed_one_leaves_no_process(
 
     again.process.kill()
     again.process.wait()
-    wait_until_gone(members)
-
-
-def test_what_the_environment_names_is_used_as_it_is_and_a_server_that_ends_is_named(
-    folder: Path, site: DevEnvironment, site_stack: LocalStack
-) -> None:
-    environment = site.environment() | {"PREFECT_HOME": str(folder / "home")}
-    (folder.parent / ".env").write_text(
-        "\n".join(f"{name}={value}" for name, value in environment.items())
-    )
-    try:
-        up = Up(folder)
-        up.wait_until_running()
-    finally:
-        (folder.parent / ".env").unlink()
-    assert up.said["Supabase"].startswith(f"{site_stack.url} (from SUPABASE_URL")
-    assert up.said["Prefect"] == site.prefect_url
-    members = up.members()
-    commands = [" ".join(member.cmdline()) for member in members]
-    assert not [command for command in commands if "postgres" in command or "server" in command]
-    me = httpx.get(
-        f"{up.said['gateway']}/me", headers={"authorization": f"Bearer {site_stack.service_key}"}
-    )
-    assert me.json()["may_trigger"], "the gateway works with the project that was named"
-
-    (gateway,) = (member for member in members if "serve" in member.cmdline())
-    gateway.kill()
-    output, _ = up.process.communicate(timeout=PATIENCE_SECONDS)
-    assert up.process.returncode == 1
-    assert "the gateway ended unexpectedly" in output
-    assert "gateway.log" in output
     wait_until_gone(members)
 
 

@@ -134,6 +134,13 @@ def test_services_are_private_watched_and_bounded(services: dict[str, dict[str, 
     assert set(services["setup"]["depends_on"]) == {"prefect", "migrate"}
 
 
+def test_process_1_reaps_orphans(services: dict[str, dict[str, Any]]) -> None:
+    """Prefect waits for a run's process group to be empty, and does not reap a zombie in it."""
+    ours = {name for name, service in services.items() if name != "database"}
+    assert {name for name, service in services.items() if service.get("init")} == ours
+    assert TEMPLATE["job_configuration"]["container_create_kwargs"]["init"] is True
+
+
 def test_keys_are_with_those_alone_who_need_them(services: dict[str, dict[str, Any]]) -> None:
     def has(variable: str) -> set[str]:
         return {name for name, service in services.items() if variable in service["environment"]}

@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ import pytest
 
 from media_enricher.engine import EnrichPool, WorkerStartError
 from media_enricher.models import AssetStatus, Depth, ErrorCode, Outcome
+from process_control.process_groups import adopt_orphans
 from process_control.signals import Interruption
 from tests.engine.conftest import MakePool, Put, png
 from tests.engine.faulty_storage import FaultyStorage
@@ -204,10 +206,15 @@ PARENT = """
 """
 
 
-def start_parent(storage: FaultyStorage, then: str) -> tuple[subprocess.Popen[str], list[int]]:
+def start_parent(
+    storage: FaultyStorage, then: str, *, start_new_session: bool = False
+) -> tuple[subprocess.Popen[str], list[int]]:
     script = textwrap.dedent(PARENT).format(then=then)
     parent = subprocess.Popen(
-        [sys.executable, "-c", script, storage.url], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, storage.url],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=start_new_session,
     )
     assert parent.stdout is not None
     return parent, [int(pid) for pid in parent.stdout.readline().split()]
@@ -251,6 +258,59 @@ def test_no_worker_survives_a_parent_that_ends_without_closing(
     wait_for(lambda: not any(map(is_running, workers)), seconds=PROMPT_SECONDS)
 
 
+STOPPED = """
+import contextlib, signal
+
+def stop(*_):
+    raise SystemExit
+
+signal.signal(signal.SIGTERM, stop)
+with contextlib.closing(pool):
+    print("ready", flush=True)
+    signal.pause()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_who_waits_for_the_end_of_a_run_waits_for_no_orphan(
+    how: signal.Signals, storage: FaultyStorage, put: Put
+) -> None:
+    """Prefect ends a run's process group, and waits until it is empty.
+
+    In a container, Prefect is process 1, too: it gets the run's orphans, and reaps none of them.
+    """
+    adopt_orphans()  # as process 1 does
+    put("a.png", png(1))
+    run, workers = start_parent(storage, STOPPED, start_new_session=True)
+    assert len(workers) == 2
+    assert run.stdout
+    assert run.stdout.readline() == "ready\n"
+    os.killpg(run.pid, how)
+    run.wait()
+    assert not is_left(run.pid), "a process of the engine is in the run's group, dead or alive"
+    if how == signal.SIGTERM:  # it ended in order
+        assert not any(map(is_left, workers)), "what the workers started was not reaped"
+    for worker in workers:  # those of a killed run die by themselves; now they are orphans of ours
+        with suppress(ChildProcessError):
+            while os.waitpid(-worker, 0):
+                pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
+def test_nothing_is_left_of_a_worker_that_was_killed_alone(make_pool: MakePool, put: Put) -> None:
+    """As by the kernel when memory runs out. A run of days must not collect its zombies."""
+    one = put("a.png", png(1))
+    pool = make_pool(workers=1)
+    pool.enrich([one], Depth.FULL)
+    (worker,) = pool.worker_pids
+    assert len(psutil.Process(worker).children(recursive=True)) == 2
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: pool.worker_pids not in ([], [worker]), "the worker is not replaced")
+    assert not is_left(worker)
+    assert pool.enrich([one], Depth.FULL)[0].asset.width == 1
+
+
 def test_close_leaves_no_worker(make_pool: MakePool, put: Put) -> None:
     with make_pool(workers=2) as pool:
         pool.enrich([put("a.png", png(1))], Depth.FULL)
@@ -285,6 +345,15 @@ def test_an_interrupted_caller_leaves_the_pool_usable(
     assert stop.is_raised
     assert len(storage.requests) < len(many), "it was interrupted before its end"
     assert [o.asset.width for o in pool.enrich(objects[:3], Depth.FULL)] == [1, 2, 3]
+
+
+def is_left(group: int) -> bool:
+    """Whether a member of a process group is left. A zombie is."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def is_running(pid: int) -> bool:

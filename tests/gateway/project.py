@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from uuid import uuid4
@@ -36,7 +37,7 @@ class SigningKey:
         if algorithm == "ES256":
             self.private = ec.generate_private_key(ec.SECP256R1())
         else:
-            self.private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            self.private = _rsa_private_key()
 
     def jwk(self) -> dict[str, Any]:
         public = self.private.public_key()
@@ -50,6 +51,12 @@ class SigningKey:
             Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
         )
         return pem
+
+
+@cache
+def _rsa_private_key() -> rsa.RSAPrivateKey:
+    """One for all: it takes a while to make, and no test has two projects that sign with RSA."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 class Project:

@@ -248,6 +248,12 @@ def test_a_film_that_nothing_here_decodes_keeps_what_its_header_says() -> None:
     assert found.warnings == ["no-poster"]
 
 
+def test_a_film_under_a_pictures_name_is_a_film_and_says_so() -> None:
+    found = full(recording("mp4", "mpeg4"), "a.jpg", "image/jpeg")
+    assert (found.status, found.kind) == (AssetStatus.ENRICHED, Kind.VIDEO)
+    assert "mislabelled" in (found.labels or [])
+
+
 def element(name: str, content: bytes) -> bytes:
     """An element of Matroska, with a length of eight bytes."""
     return bytes.fromhex(name) + (1 << 56 | len(content)).to_bytes(8, "big") + content

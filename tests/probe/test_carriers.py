@@ -183,3 +183,20 @@ def test_a_carrier_of_xmp_may_hold_anything_else(carry: carriers.Carrier) -> Non
         found = full(carry(block))
         assert found.title is None
         assert found.error_code is not ErrorCode.PROBE_CRASHED
+
+
+def test_every_encoding() -> None:
+    check_encodings()
+
+
+def check_encodings() -> None:
+    """All of the table, and encodings that it lacks; also called where no file may be opened."""
+    options = msgspec.structs.replace(WITH_LOCATION, exif_tags=("UserComment",))
+    comment = b"JIS\0\0\0\0\0" + b"\x1b$B<L??\x1b(B"
+    rows = [(carry(block), right) for _, carry, block, right in TABLE]
+    in_japanese = carriers.exif_in_jpeg(tiff(camera={0x9286: (carriers.UNDEFINED, comment)}))
+    rows.append((in_japanese, {"exif": {"UserComment": "写真"}}))
+    for encoding in ("utf-32-be", "utf-32-le", "utf-16-be", "utf-16-le"):
+        rows.append((carriers.xmp_in_jpeg(XMP.decode().encode(encoding)), {"title": "A title"}))
+    for data, right in rows:
+        assert differences(full(data, options=options), right) == {}

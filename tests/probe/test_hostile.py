@@ -76,6 +76,13 @@ def test_arbitrary_bytes(start: bytes, rest: bytes, path: str, declared: str | N
     probed(start + rest, path, declared)
 
 
+def icon(**pictures: Image.Image) -> bytes:
+    """An ICNS file with pictures of these types; Pillow would write all sizes, up to 1024."""
+    blocks = [(kind.encode(), saved(picture, "png")) for kind, picture in pictures.items()]
+    body = b"".join(kind + (8 + len(png)).to_bytes(4, "big") + png for kind, png in blocks)
+    return b"icns" + (8 + len(body)).to_bytes(4, "big") + body
+
+
 def _files() -> dict[str, bytes]:
     small = photograph(60, 40)
     xmp, exif = PACKET.encode(), CAMERA.tobytes()
@@ -94,7 +101,7 @@ def _files() -> dict[str, bytes]:
         "packed tiff": saved(small, "tiff", compression="tiff_lzw"),
         "bmp": saved(small.quantize(16), "bmp"),
         "ico": saved(photograph(48, 48), "ico"),
-        "icns": saved(photograph(32, 32), "icns"),
+        "icns": icon(icp4=photograph(16, 16), ic11=photograph(32, 32)),
         "jpeg2000": saved(small, "jpeg2000"),
         "qoi": saved(small, "qoi"),
         "ppm": saved(small, "ppm"),

@@ -111,6 +111,41 @@ def large_icon(_: int) -> bytes:
     return struct.pack("<HHHBBBBHHII", 0, 1, 1, 1, 1, 0, 0, 1, 32, len(inner), 22) + inner
 
 
+def jpeg_of(segment: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """Segments of metadata, one after the other, before a picture's size."""
+
+    def make(n: int) -> bytes:
+        contents = (segment(number) for number in range(n))
+        parts = (
+            (b"\xff\xed" if content.startswith(b"Photoshop") else b"\xff\xe1")
+            + struct.pack(">H", len(content) + 2)
+            + content
+            for content in contents
+        )
+        return b"\xff\xd8" + b"".join(parts) + SOF + b"\xff\xda"
+
+    return make
+
+
+XMP = b"http://ns.adobe.com/xap/1.0/\0" + nested_xmp(8_000)
+EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+PHOTOSHOP = b"Photoshop 3.0\0"
+
+
+def part_of_xmp(number: int) -> bytes:
+    """A byte of a packet of its own, or of one that has as many parts."""
+    of_its_own = struct.pack(">32sII", b"%032d" % number, 4 * MIB, 0)
+    of_one = struct.pack(">32sII", b"A" * 32, 4 * MIB, number)
+    return EXTENDED_XMP + (of_its_own if number % 2 else of_one) + b"<"
+
+
+def false_pixels(n: int) -> bytes:
+    """Chunks within a chunk of pixels, none of which leads to the end."""
+    false_chunk = struct.pack(">I4s", 0, b"IDAT") + b"\0\0\0\0"
+    start = png(1, 1, 0)[:33]
+    return start + chunk(b"IDAT", false_chunk * n) + chunk(b"abCd", bytes(900_000))
+
+
 CATALOGUE: dict[str, tuple[Callable[[int], bytes], int, str]] = {
     "nested XMP": (packed_xmp, 200_000, "a.png"),
     "packed texts": (many_packed_texts, 2_000, "a.png"),
@@ -141,6 +176,25 @@ CATALOGUE: dict[str, tuple[Callable[[int], bytes], int, str]] = {
     "an icon larger than it says": (large_icon, 1, "a.ico"),
     "Netpbm comments": (lambda n: b"P2\n3000 3000\n255\n" + b"#\n" * n, 5_000_000, ""),
     "Netpbm comments first": (lambda n: b"P6\n" + b"#a\n" * n + b"9 9\n255\n", 5_000_000, ""),
+    "JPEG of XMP": (jpeg_of(lambda _: XMP), 3_000, ""),
+    "parts of XMP": (jpeg_of(part_of_xmp), 1_000_000, ""),
+    "EXIF in parts": (jpeg_of(lambda _: b"Exif\0\0" + b"II*\0\x08" * 9_000), 3_000, ""),
+    "EXIF in tiny parts": (
+        jpeg_of(lambda n: b"Exif\0\0" + (b"a" if n > 70 else b"II*\0" * 16_000)[n > 0 :]),
+        20_000,
+        "",
+    ),
+    "Photoshop's resources": (
+        jpeg_of(lambda _: PHOTOSHOP + b"8BIM\4\4\0\0\0\0\0\0" * 5_000),
+        3_000,
+        "",
+    ),
+    "IPTC datasets": (
+        jpeg_of(lambda _: b"\x1c\2\x19\0\1a" * 10_000),
+        3_000,
+        "",
+    ),
+    "pixels of a PNG that look like chunks": (false_pixels, 80_000, "a.png"),
     "WebP chunks": (lambda n: WEBP + b"abcd\0\0\0\0" * n, 3_000_000, ""),
 }
 
@@ -245,6 +299,19 @@ def test_after_preload_a_probe_opens_no_file() -> None:
         "from tests.probe.test_hostile import FILES; from tests.probe.samples import full, header;"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3));"
         "[full(data, 'a.' + name) and header(data) for name, data in FILES.items()]"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_after_preload_metadata_of_any_encoding_open_no_file() -> None:
+    program = (
+        "import resource; from media_enricher.probe import preload; preload();"
+        "from tests.probe.test_carriers import check_encodings;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3));"
+        "check_encodings()"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prefect import get_client
+from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect_docker.worker import DockerWorker
 
 from media_enricher import settings
 from media_enricher.settings import SettingsError
+from media_enricher.setup import work_pool
 from media_enricher.setup.docker_pool import docker_template
+from media_enricher.setup.resources import PoolType
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +72,21 @@ def test_a_setting_that_runs_could_not_read_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setenv("MEDIA_ENRICHER_ENGINE_WORKERS", "many")
     with pytest.raises(SettingsError, match="MEDIA_ENRICHER_ENGINE_WORKERS"):
         docker_template(None, None)
+
+
+def test_a_docker_pool_has_our_template_and_gets_the_next_one(
+    prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_pool, "POOL", "of-docker")
+
+    async def make_three_times() -> list[str]:
+        async with get_client() as client:
+            made = await work_pool.make_work_pool(client, PoolType.DOCKER)
+            found = await work_pool.make_work_pool(client, None)
+            template = (await client.read_work_pool("of-docker")).base_job_template
+            template["variables"]["properties"]["image"]["default"] = "older"
+            await client.update_work_pool("of-docker", WorkPoolUpdate(base_job_template=template))
+            updated = await work_pool.make_work_pool(client, None)
+            return [made.outcome, found.outcome, updated.outcome]
+
+    assert asyncio.run(make_three_times()) == ["created", "unchanged", "updated"]

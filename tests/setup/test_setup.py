@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 from pathlib import Path
@@ -160,27 +159,3 @@ def test_what_is_missing_or_wrong_is_named(
     assert (exit_code, complaint in said) == (code, True), said
     assert "wrong" not in said
     assert "ftp://secret" not in said
-
-
-def test_a_docker_pool_has_our_template_and_gets_the_next_one(
-    prefect_server: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from prefect import get_client
-    from prefect.client.schemas.actions import WorkPoolUpdate
-
-    from media_enricher.setup import work_pool
-    from media_enricher.setup.resources import PoolType
-
-    monkeypatch.setattr(work_pool, "POOL", "of-docker")
-
-    async def make_three_times() -> list[str]:
-        async with get_client() as client:
-            made = await work_pool.make_work_pool(client, PoolType.DOCKER)
-            found = await work_pool.make_work_pool(client, None)
-            template = (await client.read_work_pool("of-docker")).base_job_template
-            template["variables"]["properties"]["image"]["default"] = "older"
-            await client.update_work_pool("of-docker", WorkPoolUpdate(base_job_template=template))
-            updated = await work_pool.make_work_pool(client, None)
-            return [made.outcome, found.outcome, updated.outcome]
-
-    assert asyncio.run(make_three_times()) == ["created", "unchanged", "updated"]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.sql.conftest import Database, Objects, Pipeline, found
 from tests.sql.test_requested_objects import RequestedObjects
-from tests.sql.test_run_requests import Desk
+from tests.sql.test_run_requests import Requester
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def test_planning_finds_nothing_in_it(own: str, pipeline: Pipeline) -> None:
 
 
 def test_no_run_is_reserved_in_it(database: Database, own: str) -> None:
-    desk = Desk(database, own)
+    requester = Requester(database, own)
     with pytest.raises(asyncpg.InvalidParameterValueError, match=f"the bucket '{own}' holds what"):
-        desk.ask()
+        requester.ask()
     with pytest.raises(asyncpg.InvalidParameterValueError):
         RequestedObjects(database, own).ask("result")
 

@@ -17,8 +17,8 @@ SILENCE_SECONDS = 60.0
 Answer = dict[str, Any]
 
 
-class Desk:
-    """Where runs of one bucket are asked for, by a caller whom nobody else is."""
+class Requester:
+    """Requests runs of one bucket, as a caller that no other test uses."""
 
     def __init__(self, database: Database, bucket: str) -> None:
         self._database = database
@@ -96,46 +96,52 @@ class Desk:
 
 
 @pytest.fixture
-def desk(database: Database, objects: Objects) -> Desk:
+def requester(database: Database, objects: Objects) -> Requester:
     database.run("update media_enricher.run_requests set released_at = now()")
-    return Desk(database, objects.bucket)
+    return Requester(database, objects.bucket)
 
 
 @pytest.fixture
-def another(database: Database, desk: Desk) -> Desk:
+def another(database: Database, requester: Requester) -> Requester:
     """Somebody else, at another bucket."""
-    return Desk(database, Objects(database).bucket)
+    return Requester(database, Objects(database).bucket)
 
 
-def test_a_request_is_reserved_started_and_found_again_until_its_run_ends(desk: Desk) -> None:
-    first = desk.ask(prefix="a/", max_files=5, mode="stale", depth="header", trigger="http")
+def test_a_request_is_reserved_started_and_found_again_until_its_run_ends(
+    requester: Requester,
+) -> None:
+    first = requester.ask(prefix="a/", max_files=5, mode="stale", depth="header", trigger="http")
     assert (first["outcome"], first["is_new"], first["run"]) == ("queued", True, None)
     request = first["request"]
     assert {name: request[name] for name in ("bucket", "prefix", "max_files", "mode", "depth")} == {
-        "bucket": desk.bucket, "prefix": "a/", "max_files": 5, "mode": "stale", "depth": "header",
-    }  # fmt: skip
+        "bucket": requester.bucket,
+        "prefix": "a/",
+        "max_files": 5,
+        "mode": "stale",
+        "depth": "header",
+    }
 
-    run = desk.start(first)
+    run = requester.start(first)
 
     assert (run["status"], run["flow"], run["trigger"]) == ("queued", "backfill", "http")
     assert (run["prefix"], run["max_files"], run["mode"]) == ("a/", 5, "stale")
-    assert run["requested_by"] == desk.caller["user_id"]
-    again = desk.ask(prefix="a/")
+    assert run["requested_by"] == requester.caller["user_id"]
+    again = requester.ask(prefix="a/")
     assert (again["outcome"], again["run"]["id"]) == ("under_way", run["id"])
-    assert desk.ask(prefix="b/")["is_new"]  # another prefix is another run
+    assert requester.ask(prefix="b/")["is_new"]  # another prefix is another run
     for end in ("running", "completed"):
-        assert desk.ask(prefix="a/")["outcome"] == "under_way"
-        desk.record(run["id"], status=end)
-    assert desk.ask(prefix="a/")["is_new"]
+        assert requester.ask(prefix="a/")["outcome"] == "under_way"
+        requester.record(run["id"], status=end)
+    assert requester.ask(prefix="a/")["is_new"]
 
 
-def test_fifty_at_once_get_one_request(postgres: Postgres, desk: Desk) -> None:
+def test_fifty_at_once_get_one_request(postgres: Postgres, requester: Requester) -> None:
     answers: list[Answer] = []
     start = threading.Barrier(50)
 
     def ask() -> None:
         connection = Database(postgres.url())
-        own = Desk(connection, desk.bucket)
+        own = Requester(connection, requester.bucket)
         start.wait()
         answers.append(own.ask())
         connection.close()
@@ -148,170 +154,176 @@ def test_fifty_at_once_get_one_request(postgres: Postgres, desk: Desk) -> None:
     assert len(answers) == 50
     assert [answer["is_new"] for answer in answers].count(True) == 1
     assert len({answer["request"]["id"] for answer in answers}) == 1
-    assert len(desk.audits()) == 50
+    assert len(requester.audits()) == 50
 
 
-def test_a_gateway_that_died_before_it_started_the_run_leaves_it_to_the_next(desk: Desk) -> None:
-    abandoned = desk.ask()
-    next_one = desk.ask()
+def test_a_gateway_that_died_before_it_started_the_run_leaves_it_to_the_next(
+    requester: Requester,
+) -> None:
+    abandoned = requester.ask()
+    next_one = requester.ask()
     assert (next_one["outcome"], next_one["is_new"]) == ("queued", False)
     assert next_one["request"]["id"] == abandoned["request"]["id"]
     assert next_one["request"]["run_id"] is None
-    run = desk.start(next_one)
-    late = desk.start(abandoned)  # it had only been slow, and Prefect gave it another run
+    run = requester.start(next_one)
+    late = requester.start(abandoned)  # it had only been slow, and Prefect gave it another run
     assert late["id"] == run["id"]
 
 
 @pytest.mark.parametrize("is_started", [False, True])
-def test_a_request_that_is_given_up_makes_room(desk: Desk, is_started: bool) -> None:
+def test_a_request_that_is_given_up_makes_room(requester: Requester, is_started: bool) -> None:
     """Prefect can't start it, or knows better than the run's row that it has ended."""
-    first = desk.ask()
+    first = requester.ask()
     if is_started:
-        desk.start(first)
-    desk.release(first)
-    second = desk.ask()
+        requester.start(first)
+    requester.release(first)
+    second = requester.ask()
     assert second["is_new"]
     assert second["request"]["id"] != first["request"]["id"]
 
 
 def test_a_run_whose_row_was_deleted_does_not_block_its_bucket(
-    database: Database, desk: Desk
+    database: Database, requester: Requester
 ) -> None:
-    run = desk.start(desk.ask())
+    run = requester.start(requester.ask())
     database.rows("delete from public.media_enrich_runs where id = $1", run["id"])
-    assert desk.ask()["is_new"]
+    assert requester.ask()["is_new"]
 
 
-def test_a_requested_run_that_went_silent_does_not_block_its_bucket(desk: Desk) -> None:
-    run = desk.start(desk.ask())
-    desk.age(2 * SILENCE_SECONDS)
-    assert desk.ask()["outcome"] == "under_way"  # it waits for a worker
-    desk.record(run["id"], status="running")
-    assert desk.ask()["outcome"] == "under_way"
-    desk.age(2 * SILENCE_SECONDS)
-    assert desk.ask()["is_new"]
+def test_a_requested_run_that_went_silent_does_not_block_its_bucket(requester: Requester) -> None:
+    run = requester.start(requester.ask())
+    requester.age(2 * SILENCE_SECONDS)
+    assert requester.ask()["outcome"] == "under_way"  # it waits for a worker
+    requester.record(run["id"], status="running")
+    assert requester.ask()["outcome"] == "under_way"
+    requester.age(2 * SILENCE_SECONDS)
+    assert requester.ask()["is_new"]
 
 
 @pytest.mark.parametrize("status", ["queued", "running"])
 def test_a_run_that_nobody_requested_is_found_while_it_shows_signs_of_life(
-    desk: Desk, status: str
+    requester: Requester, status: str
 ) -> None:
     run_id = str(uuid4())
-    desk.record(run_id, bucket=desk.bucket, prefix="a/", status=status)
-    found = desk.ask(prefix="a/")
+    requester.record(run_id, bucket=requester.bucket, prefix="a/", status=status)
+    found = requester.ask(prefix="a/")
     assert (found["outcome"], found["request"], found["is_new"]) == ("under_way", None, False)
     assert found["run"]["id"] == run_id
-    assert str(desk.audited(found)["run_id"]) == run_id
-    assert desk.ask(prefix="b/")["is_new"]
-    desk.age(2 * SILENCE_SECONDS)
-    assert desk.ask(prefix="a/")["is_new"]
+    assert str(requester.audited(found)["run_id"]) == run_id
+    assert requester.ask(prefix="b/")["is_new"]
+    requester.age(2 * SILENCE_SECONDS)
+    assert requester.ask(prefix="a/")["is_new"]
 
 
-def test_a_sweep_waits_for_any_run_in_its_bucket(desk: Desk, another: Desk) -> None:
+def test_a_sweep_waits_for_any_run_in_its_bucket(requester: Requester, another: Requester) -> None:
     sweep: dict[str, Any] = {"route": "cron", "is_exclusive": True, "trigger": "schedule"}
-    run = desk.start(desk.ask(prefix="a/"))
-    found = desk.ask(**sweep)
+    run = requester.start(requester.ask(prefix="a/"))
+    found = requester.ask(**sweep)
     assert (found["outcome"], found["run"]["id"]) == ("under_way", run["id"])
     assert another.ask(**sweep)["is_new"]
-    desk.record(run["id"], status="completed")
-    desk.record(by_hand := str(uuid4()), bucket=desk.bucket, prefix="b/", status="running")
-    assert desk.ask(**sweep)["run"]["id"] == by_hand
-    desk.record(by_hand, status="failed")
-    own = desk.ask(**sweep)
+    requester.record(run["id"], status="completed")
+    requester.record(
+        by_hand := str(uuid4()), bucket=requester.bucket, prefix="b/", status="running"
+    )
+    assert requester.ask(**sweep)["run"]["id"] == by_hand
+    requester.record(by_hand, status="failed")
+    own = requester.ask(**sweep)
     assert own["is_new"]
-    assert desk.start(own)["trigger"] == "schedule"
+    assert requester.start(own)["trigger"] == "schedule"
 
 
-def test_single_objects_and_backfills_do_not_wait_for_each_other(desk: Desk) -> None:
-    desk.start(desk.ask())
+def test_single_objects_and_backfills_do_not_wait_for_each_other(requester: Requester) -> None:
+    requester.start(requester.ask())
     objects = {"route": "enrich", "flow": "enrich-object", "objects": [{"path": "a.jpg"}]}
-    single = desk.ask(limits={"active_runs": 1}, **objects)
+    single = requester.ask(limits={"active_runs": 1}, **objects)
     assert single["is_new"]
-    assert desk.start(single)["flow"] == "enrich-object"
+    assert requester.start(single)["flow"] == "enrich-object"
 
 
-def test_only_so_many_backfills_at_once_and_ended_ones_make_room(desk: Desk, another: Desk) -> None:
+def test_only_so_many_backfills_at_once_and_ended_ones_make_room(
+    requester: Requester, another: Requester
+) -> None:
     limits = {"active_runs": 2}
-    first = desk.start(desk.ask(limits, prefix="a/"))
-    desk.start(desk.ask(limits, prefix="b/"))
+    first = requester.start(requester.ask(limits, prefix="a/"))
+    requester.start(requester.ask(limits, prefix="b/"))
     refused = another.ask(limits)
     assert (refused["outcome"], refused["limited_by"]) == ("too_many_runs", "all")
     assert refused["request"] is None
-    assert desk.ask(limits, prefix="b/")["outcome"] == "under_way"  # it is no further run
-    desk.record(first["id"], status="cancelled")
+    assert requester.ask(limits, prefix="b/")["outcome"] == "under_way"  # it is no further run
+    requester.record(first["id"], status="cancelled")
     assert another.ask(limits)["is_new"]
 
 
 def test_what_a_dead_gateway_reserved_does_not_take_up_room_for_ever(
-    desk: Desk, another: Desk
+    requester: Requester, another: Requester
 ) -> None:
-    desk.ask()
+    requester.ask()
     assert another.ask({"active_runs": 1})["outcome"] == "too_many_runs"
-    desk.age(2 * SILENCE_SECONDS)
+    requester.age(2 * SILENCE_SECONDS)
     assert another.ask({"active_runs": 1})["is_new"]
 
 
 def test_a_caller_may_ask_so_often_a_minute_and_is_told_when_again(
-    database: Database, desk: Desk
+    database: Database, requester: Requester
 ) -> None:
     limits = {"requests_per_minute": 3}
     for number in range(3):
-        assert desk.ask(limits, prefix=f"{number}/")["outcome"] == "queued"
-        desk.age(10)
+        assert requester.ask(limits, prefix=f"{number}/")["outcome"] == "queued"
+        requester.age(10)
     for _ in range(3):  # being refused does not make it any longer
-        limited = desk.ask(limits, prefix="3/")
+        limited = requester.ask(limits, prefix="3/")
         assert limited["outcome"] == "rate_limited"
         assert 29 <= limited["retry_after"] <= 30  # the first was 30 s ago
-    assert Desk(database, desk.bucket).ask(limits, prefix="3/")["outcome"] == "queued"
-    desk.age(31)
-    assert desk.ask(limits, prefix="5/")["outcome"] == "queued"
+    assert Requester(database, requester.bucket).ask(limits, prefix="3/")["outcome"] == "queued"
+    requester.age(31)
+    assert requester.ask(limits, prefix="5/")["outcome"] == "queued"
 
 
-def test_callers_without_an_id_share_the_limit_of_their_role(desk: Desk) -> None:
-    desk.caller = {"role": f"role-{uuid4()}"}
-    assert desk.ask({"requests_per_minute": 1})["outcome"] == "queued"
-    assert desk.ask({"requests_per_minute": 1})["outcome"] == "rate_limited"
+def test_callers_without_an_id_share_the_limit_of_their_role(requester: Requester) -> None:
+    requester.caller = {"role": f"role-{uuid4()}"}
+    assert requester.ask({"requests_per_minute": 1})["outcome"] == "queued"
+    assert requester.ask({"requests_per_minute": 1})["outcome"] == "rate_limited"
 
 
-def test_dry_runs_and_wrong_names_count_towards_the_limit_too(desk: Desk) -> None:
+def test_dry_runs_and_wrong_names_count_towards_the_limit_too(requester: Requester) -> None:
     limits = {"requests_per_minute": 2}
-    assert desk.ask(limits, is_dry_run=True)["outcome"] == "counted"
-    assert desk.ask(limits, bucket="no-such-bucket")["outcome"] == "unknown_bucket"
-    assert desk.ask(limits)["outcome"] == "rate_limited"
+    assert requester.ask(limits, is_dry_run=True)["outcome"] == "counted"
+    assert requester.ask(limits, bucket="no-such-bucket")["outcome"] == "unknown_bucket"
+    assert requester.ask(limits)["outcome"] == "rate_limited"
 
 
-def test_a_second_look_at_a_request_is_audited_and_counted_once(desk: Desk) -> None:
+def test_a_second_look_at_a_request_is_audited_and_counted_once(requester: Requester) -> None:
     limits, invocation_id = {"requests_per_minute": 1}, str(uuid4())
-    first = desk.ask(limits, invocation_id=invocation_id, idempotency_key="k")
-    run = desk.start(first)
-    desk.record(run["id"], status="completed")
-    second = desk.ask(limits, invocation_id=invocation_id, idempotency_key="k")
+    first = requester.ask(limits, invocation_id=invocation_id, idempotency_key="k")
+    run = requester.start(first)
+    requester.record(run["id"], status="completed")
+    second = requester.ask(limits, invocation_id=invocation_id, idempotency_key="k")
     assert (second["outcome"], second["is_new"]) == ("queued", True)
-    (row,) = desk.audits()
+    (row,) = requester.audits()
     assert str(row["id"]) == invocation_id == second["invocation_id"]
-    assert desk.ask(limits, idempotency_key="k")["outcome"] == "rate_limited"
-    again = desk.ask(idempotency_key="k")
+    assert requester.ask(limits, idempotency_key="k")["outcome"] == "rate_limited"
+    again = requester.ask(idempotency_key="k")
     assert again["request"]["id"] == second["request"]["id"]
 
 
-def test_asking_again_after_a_refusal_does_not_get_around_the_limit(desk: Desk) -> None:
+def test_asking_again_after_a_refusal_does_not_get_around_the_limit(requester: Requester) -> None:
     limits, invocation_id = {"requests_per_minute": 1}, str(uuid4())
-    desk.ask(limits)
+    requester.ask(limits)
     for _ in range(2):
-        assert desk.ask(limits, invocation_id=invocation_id)["outcome"] == "rate_limited"
+        assert requester.ask(limits, invocation_id=invocation_id)["outcome"] == "rate_limited"
 
 
-def test_an_idempotency_key_gives_the_same_run_however_it_ended(desk: Desk) -> None:
-    first = desk.ask(idempotency_key="key", prefix="a/")
-    unstarted = desk.ask(idempotency_key="key", prefix="a/")
+def test_an_idempotency_key_gives_the_same_run_however_it_ended(requester: Requester) -> None:
+    first = requester.ask(idempotency_key="key", prefix="a/")
+    unstarted = requester.ask(idempotency_key="key", prefix="a/")
     assert (unstarted["outcome"], unstarted["run"]) == ("repeated", None)
     assert unstarted["request"]["id"] == first["request"]["id"]
-    run = desk.start(first)
-    desk.record(run["id"], status="failed")
-    repeated = desk.ask(idempotency_key="key", prefix="a/")
+    run = requester.start(first)
+    requester.record(run["id"], status="failed")
+    repeated = requester.ask(idempotency_key="key", prefix="a/")
     assert (repeated["outcome"], repeated["is_new"]) == ("repeated", False)
     assert (repeated["run"]["id"], repeated["run"]["status"]) == (run["id"], "failed")
-    assert str(desk.audited(repeated)["run_id"]) == run["id"]
+    assert str(requester.audited(repeated)["run_id"]) == run["id"]
 
 
 @pytest.mark.parametrize(
@@ -324,61 +336,67 @@ def test_an_idempotency_key_gives_the_same_run_however_it_ended(desk: Desk) -> N
         {"flow": "enrich-object", "objects": [{"path": "a.jpg"}]},
     ],
 )
-def test_an_idempotency_key_is_for_one_thing(desk: Desk, changes: dict[str, Any]) -> None:
-    desk.ask(idempotency_key="key", prefix="a/")
-    reused = desk.ask(**{"idempotency_key": "key", "prefix": "a/"} | changes)
+def test_an_idempotency_key_is_for_one_thing(requester: Requester, changes: dict[str, Any]) -> None:
+    requester.ask(idempotency_key="key", prefix="a/")
+    reused = requester.ask(**{"idempotency_key": "key", "prefix": "a/"} | changes)
     assert reused["outcome"] == "key_reused"
     assert (reused["request"], reused["run"]) == (None, None)
 
 
 def test_another_callers_idempotency_key_is_another_key(
-    database: Database, desk: Desk, another: Desk
+    database: Database, requester: Requester, another: Requester
 ) -> None:
-    desk.ask(idempotency_key="key")
+    requester.ask(idempotency_key="key")
     assert another.ask(idempotency_key="key")["is_new"]
 
 
 @pytest.mark.parametrize("is_requested", [True, False])
 def test_an_idempotency_key_that_met_a_run_under_way_stays_with_that_run(
-    desk: Desk, is_requested: bool
+    requester: Requester, is_requested: bool
 ) -> None:
     run_id = str(uuid4())
     if is_requested:
-        desk.start(desk.ask(), run_id)
+        requester.start(requester.ask(), run_id)
     else:
-        desk.record(run_id, bucket=desk.bucket, status="running")
-    assert desk.ask(idempotency_key="key")["run"]["id"] == run_id
-    desk.record(run_id, status="completed")
-    repeated = desk.ask(idempotency_key="key")
+        requester.record(run_id, bucket=requester.bucket, status="running")
+    assert requester.ask(idempotency_key="key")["run"]["id"] == run_id
+    requester.record(run_id, status="completed")
+    repeated = requester.ask(idempotency_key="key")
     assert (repeated["outcome"], repeated["run"]["id"]) == ("repeated", run_id)
 
 
-def test_an_idempotency_key_whose_run_could_not_be_started_is_as_good_as_new(desk: Desk) -> None:
-    desk.release(desk.ask(idempotency_key="key", prefix="a/"))
-    assert desk.ask(idempotency_key="key", prefix="b/")["is_new"]
+def test_an_idempotency_key_whose_run_could_not_be_started_is_as_good_as_new(
+    requester: Requester,
+) -> None:
+    requester.release(requester.ask(idempotency_key="key", prefix="a/"))
+    assert requester.ask(idempotency_key="key", prefix="b/")["is_new"]
 
 
-def test_a_run_is_of_the_tenant_of_its_prefix_whoever_asked(desk: Desk) -> None:
+def test_a_run_is_of_the_tenant_of_its_prefix_whoever_asked(requester: Requester) -> None:
     tenant = str(uuid4())
-    asked = desk.ask(prefix=f"{tenant}/holidays/")
+    asked = requester.ask(prefix=f"{tenant}/holidays/")
     assert asked["request"]["tenant_id"] == tenant
-    assert desk.start(asked)["tenant_id"] == tenant
+    assert requester.start(asked)["tenant_id"] == tenant
     by_hand = str(uuid4())
-    desk.record(by_hand, bucket=desk.bucket, prefix=f"{tenant}/", status="running")
-    assert desk.ask(prefix=f"{tenant}/")["run"]["tenant_id"] == tenant
+    requester.record(by_hand, bucket=requester.bucket, prefix=f"{tenant}/", status="running")
+    assert requester.ask(prefix=f"{tenant}/")["run"]["tenant_id"] == tenant
 
 
-def test_a_run_is_of_the_callers_tenant_where_its_prefix_tells_none(desk: Desk) -> None:
+def test_a_run_is_of_the_callers_tenant_where_its_prefix_tells_none(requester: Requester) -> None:
     tenant = str(uuid4())
-    desk.caller["tenant_id"] = tenant
-    assert desk.start(desk.ask())["tenant_id"] == tenant
+    requester.caller["tenant_id"] = tenant
+    assert requester.start(requester.ask())["tenant_id"] == tenant
 
 
-def test_what_is_known_of_the_request_wins_over_what_a_hook_told_first(desk: Desk) -> None:
-    asked, run_id = desk.ask(trigger="http"), str(uuid4())
-    desk.record(run_id, bucket=desk.bucket, trigger="manual", status="running", succeeded=3)
-    run = desk.start(asked, run_id)
-    assert (run["trigger"], run["requested_by"]) == ("http", desk.caller["user_id"])
+def test_what_is_known_of_the_request_wins_over_what_a_hook_told_first(
+    requester: Requester,
+) -> None:
+    asked, run_id = requester.ask(trigger="http"), str(uuid4())
+    requester.record(
+        run_id, bucket=requester.bucket, trigger="manual", status="running", succeeded=3
+    )
+    run = requester.start(asked, run_id)
+    assert (run["trigger"], run["requested_by"]) == ("http", requester.caller["user_id"])
     assert (run["status"], run["succeeded"]) == ("running", 3)
 
 
@@ -400,7 +418,7 @@ OUTCOMES: dict[str, tuple[bool, int]] = {
 }
 
 
-def _reach(desk: Desk, outcome: str) -> Answer:
+def _reach(requester: Requester, outcome: str) -> Answer:
     """Ask so that it comes to this."""
     limits: dict[str, Any] = {}
     asked: dict[str, Any] = {}
@@ -408,37 +426,40 @@ def _reach(desk: Desk, outcome: str) -> Answer:
         case "refused":
             asked = {"refusal": {"http_status": 403, "reason": "not_admin"}}
         case "rate_limited":
-            desk.ask()
+            requester.ask()
             limits = {"requests_per_minute": 1}
         case "unknown_bucket":
             asked = {"bucket": "no-such-bucket"}
         case "counted":
             asked = {"is_dry_run": True}
         case "repeated" | "key_reused":
-            desk.ask(idempotency_key="key")
+            requester.ask(idempotency_key="key")
             asked = {"idempotency_key": "key", "max_files": 3 if outcome == "key_reused" else None}
         case "under_way":
-            desk.start(desk.ask())
+            requester.start(requester.ask())
         case "too_many_runs":
-            desk.ask(prefix="elsewhere/")
+            requester.ask(prefix="elsewhere/")
             limits = {"active_runs": 1}
-    return desk.ask(limits, **asked)
+    return requester.ask(limits, **asked)
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
-def test_each_outcome_is_a_row_of_the_audit(desk: Desk, outcome: str) -> None:
-    answer = _reach(desk, outcome)
+def test_each_outcome_is_a_row_of_the_audit(requester: Requester, outcome: str) -> None:
+    answer = _reach(requester, outcome)
     assert answer["outcome"] == outcome
-    row = desk.audited(answer)
+    row = requester.audited(answer)
     assert (row["is_allowed"], row["http_status"]) == OUTCOMES[outcome]
     assert row["reason"] == ("not_admin" if outcome == "refused" else outcome)
     assert (row["route"], row["flow"]) == ("backfill", "backfill")
-    assert (row["caller_role"], str(row["user_id"])) == ("authenticated", desk.caller["user_id"])
+    assert (row["caller_role"], str(row["user_id"])) == (
+        "authenticated",
+        requester.caller["user_id"],
+    )
 
 
 @pytest.mark.parametrize("outcome", ["refused", "rate_limited", "unknown_bucket", "too_many_runs"])
 def test_what_is_not_let_through_leaves_nothing_but_its_row(
-    database: Database, desk: Desk, outcome: str
+    database: Database, requester: Requester, outcome: str
 ) -> None:
     def left() -> list[Any]:
         return [
@@ -453,11 +474,11 @@ def test_what_is_not_let_through_leaves_nothing_but_its_row(
 
     limits = {"requests_per_minute": 1, "active_runs": 0}
     if outcome == "rate_limited":
-        desk.ask(is_dry_run=True)
+        requester.ask(is_dry_run=True)
     before = left()
-    answer = desk.ask(
+    answer = requester.ask(
         limits,
-        bucket="no-such-bucket" if outcome == "unknown_bucket" else desk.bucket,
+        bucket="no-such-bucket" if outcome == "unknown_bucket" else requester.bucket,
         idempotency_key="key",
         refusal={"http_status": 401, "reason": "bad_token"} if outcome == "refused" else None,
     )
@@ -465,17 +486,21 @@ def test_what_is_not_let_through_leaves_nothing_but_its_row(
     assert left() == before
 
 
-def test_the_audit_says_who_what_and_from_where(desk: Desk) -> None:
+def test_the_audit_says_who_what_and_from_where(requester: Requester) -> None:
     tenant = str(uuid4())
-    desk.caller["tenant_id"] = tenant
-    answer = desk.ask(
+    requester.caller["tenant_id"] = tenant
+    answer = requester.ask(
         route="enrich", flow="enrich-object", prefix=f"{tenant}/", mode="all", depth="header",
         max_files=7, objects=[{"path": f"{tenant}/a.jpg"}, {"path": f"{tenant}/b.jpg"}],
         ip_address="2001:db8::7", user_agent="curl/8",
     )  # fmt: skip
-    run = desk.start(answer)
-    row = desk.audited(answer)
-    assert (row["route"], row["bucket"], row["prefix"]) == ("enrich", desk.bucket, f"{tenant}/")
+    run = requester.start(answer)
+    row = requester.audited(answer)
+    assert (row["route"], row["bucket"], row["prefix"]) == (
+        "enrich",
+        requester.bucket,
+        f"{tenant}/",
+    )
     assert row["path"] == f"{tenant}/a.jpg"
     assert (row["mode"], row["depth"], row["max_files"]) == ("all", "header", 7)
     assert (str(row["tenant_id"]), str(row["run_id"])) == (tenant, run["id"])
@@ -496,34 +521,36 @@ def test_the_audit_says_who_what_and_from_where(desk: Desk) -> None:
         {"max_files": -1.5e300, "is_dry_run": "perhaps", "invocation_id": "none"},
     ],
 )
-def test_whatever_is_sent_is_refused_and_audited(desk: Desk, nonsense: dict[str, Any]) -> None:
+def test_whatever_is_sent_is_refused_and_audited(
+    requester: Requester, nonsense: dict[str, Any]
+) -> None:
     refusal = {"http_status": 422, "reason": "r" * 5000}
-    answer = desk.ask(**nonsense | {"refusal": refusal})
+    answer = requester.ask(**nonsense | {"refusal": refusal})
     assert answer["outcome"] == "refused"
-    row = desk.audited(answer)
+    row = requester.audited(answer)
     assert (row["is_allowed"], row["http_status"], row["reason"]) == (False, 422, "r" * 500)
     lengths = {"user_agent": 500, "bucket": 1024, "prefix": 1024, "path": 1024}
     assert all(len(row[name] or "") <= most for name, most in lengths.items())
 
 
-def test_an_allowed_request_with_a_prefix_of_any_length_is_reserved(desk: Desk) -> None:
+def test_an_allowed_request_with_a_prefix_of_any_length_is_reserved(requester: Requester) -> None:
     prefix = "".join(chr(0x1F300 + number) for number in range(1024))
-    first = desk.ask(prefix=prefix)
+    first = requester.ask(prefix=prefix)
     assert first["is_new"]
-    assert desk.ask(prefix=prefix)["request"]["id"] == first["request"]["id"]
-    assert desk.start(first)["prefix"] == prefix
+    assert requester.ask(prefix=prefix)["request"]["id"] == first["request"]["id"]
+    assert requester.start(first)["prefix"] == prefix
 
 
-def test_an_answer_that_turned_out_otherwise_is_settled(desk: Desk) -> None:
-    answer = desk.ask()
-    desk.settle(answer, 503, "unavailable")
-    row = desk.audited(answer)
+def test_an_answer_that_turned_out_otherwise_is_settled(requester: Requester) -> None:
+    answer = requester.ask()
+    requester.settle(answer, 503, "unavailable")
+    row = requester.audited(answer)
     assert (row["http_status"], row["reason"], row["is_allowed"]) == (503, "unavailable", True)
 
 
-def test_the_newest_requests_ride_on_an_index(database: Database, desk: Desk) -> None:
+def test_the_newest_requests_ride_on_an_index(database: Database, requester: Requester) -> None:
     """The limit per minute is looked up at each request, in an audit of years."""
-    desk.ask()
+    requester.ask()
     database.run("begin; set local enable_seqscan = off")
     try:
         plan = "\n".join(

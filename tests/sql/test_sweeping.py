@@ -11,7 +11,7 @@ import pytest
 
 from tests.sql.conftest import Database, Objects
 from tests.sql.test_requested_objects import RequestedObjects
-from tests.sql.test_run_requests import Desk
+from tests.sql.test_run_requests import Requester
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
 TENANT = "0b6f0c9e-58a3-4d0c-8a51-5b7a9a1f1f10"
@@ -122,8 +122,8 @@ def test_undrained_are_the_places_without_a_run(
 
 
 @pytest.fixture
-def desk(database: Database, objects: Objects) -> Desk:
-    return Desk(database, objects.bucket)
+def requester(database: Database, objects: Objects) -> Requester:
+    return Requester(database, objects.bucket)
 
 
 def purge(database: Database) -> int:
@@ -132,32 +132,36 @@ def purge(database: Database) -> int:
     return purged
 
 
-def test_requests_are_forgotten_after_so_many_days(database: Database, desk: Desk) -> None:
+def test_requests_are_forgotten_after_so_many_days(
+    database: Database, requester: Requester
+) -> None:
     purge(database)
-    answers = {name: desk.ask(prefix=f"{name}/", idempotency_key=name) for name in ("old", "under")}
-    desk.release(answers["old"])
+    answers = {
+        name: requester.ask(prefix=f"{name}/", idempotency_key=name) for name in ("old", "under")
+    }
+    requester.release(answers["old"])
     for change in (
         "audit.enricher_invocations set invoked_at = invoked_at - interval '91 days'",
         "media_enricher.run_requests set requested_at = requested_at - interval '91 days',"
         " released_at = released_at - interval '91 days'",
     ):
-        database.rows(f"update {change} where bucket = $1", desk.bucket)
+        database.rows(f"update {change} where bucket = $1", requester.bucket)
     database.rows(
         "update media_enricher.idempotency_keys set used_at = used_at - interval '91 days'"
         " where idempotency_key = 'old'"
     )
-    desk.release(desk.ask(prefix="new/", idempotency_key="new"))
+    requester.release(requester.ask(prefix="new/", idempotency_key="new"))
 
     assert purge(database) == 4
     assert purge(database) == 0
-    assert [each["prefix"] for each in desk.audits()] == ["new/"]
+    assert [each["prefix"] for each in requester.audits()] == ["new/"]
     kept = "select {} from media_enricher.{} order by 1"
     assert set(database.column(kept.format("idempotency_key", "idempotency_keys"))) >= {
         "under", "new",
     }  # fmt: skip
     assert {"under/", "new/"} == set(
         database.column(
-            "select prefix from media_enricher.run_requests where bucket = $1", desk.bucket
+            "select prefix from media_enricher.run_requests where bucket = $1", requester.bucket
         )
     )
 

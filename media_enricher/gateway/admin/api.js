@@ -94,9 +94,9 @@ export class ApiError extends Error {
 
 /** The addresses that the page uses, its key and the default bucket. */
 export async function readConfig() {
-  const answer = await fetch(new URL("config.json", import.meta.url)).catch(() => null);
-  if (!answer?.ok) throw new ApiError("The gateway does not respond. Reload this page in a minute.");
-  return answer.json();
+  const response = await fetch(new URL("config.json", import.meta.url)).catch(() => null);
+  if (!response?.ok) throw new ApiError("The gateway does not respond. Reload this page in a minute.");
+  return response.json();
 }
 
 /** The routes, as the signed-in user. */
@@ -126,7 +126,7 @@ export class Api {
   }
 
   /**
-   * Asks again if the answer is lost; the key makes that the same request.
+   * Sends the request again if the response is lost. The key makes it the same request.
    * @param {RunRequest} request
    * @param {(error: ApiError, seconds: number) => void} onWait
    * @returns {Promise<{ run_id: string, already_running?: boolean }>}
@@ -219,21 +219,21 @@ export class Api {
    * @returns {Promise<any>}
    */
   async _ask(url, request) {
-    let answer = await this._send(url, request);
-    if (answer.status === 401) {
+    let response = await this._send(url, request);
+    if (response.status === 401) {
       await this._orUnreachable(this.session.refresh());
-      answer = await this._send(url, request);
+      response = await this._send(url, request);
     }
-    if (answer.status === 401) {
+    if (response.status === 401) {
       this.session.forget();
       throw new SignedOutError();
     }
-    const said = await answer.json().catch(() => null);
-    if (answer.ok && said !== null) return said;
-    throw new ApiError(said?.error ?? `The gateway returned status ${answer.status}.`, {
-      status: answer.status,
-      field: said?.field ?? null,
-      retryAfter: secondsIn(answer.headers.get("retry-after")),
+    const body = await response.json().catch(() => null);
+    if (response.ok && body !== null) return body;
+    throw new ApiError(body?.error ?? `The gateway returned status ${response.status}.`, {
+      status: response.status,
+      field: body?.field ?? null,
+      retryAfter: secondsIn(response.headers.get("retry-after")),
     });
   }
 

@@ -107,36 +107,36 @@ export class Session {
    * @param {object} body
    */
   async _ask(grant, body) {
-    const answer = await fetch(`${this.authUrl}/token?grant_type=${grant}`, {
+    const response = await fetch(`${this.authUrl}/token?grant_type=${grant}`, {
       method: "POST",
       headers: this.headers,
       body: JSON.stringify(body),
     });
-    const said = await answer.json().catch(() => ({}));
-    if (answer.ok) return said;
-    if (answer.status >= 500) throw new TypeError(`Supabase Auth returned status ${answer.status}.`);
-    throw new SignInError(sentence(said, answer.status));
+    const result = await response.json().catch(() => ({}));
+    if (response.ok) return result;
+    if (response.status >= 500) throw new TypeError(`Supabase Auth returned status ${response.status}.`);
+    throw new SignInError(sentence(result, response.status));
   }
 
-  /** @param {any} answer */
-  _keep(answer) {
+  /** @param {any} response */
+  _keep(response) {
     this.tokens = {
-      access_token: answer.access_token,
-      refresh_token: answer.refresh_token,
-      expires_at: Date.now() / 1000 + answer.expires_in,
-      email: answer.user?.email ?? this.email,
+      access_token: response.access_token,
+      refresh_token: response.refresh_token,
+      expires_at: Date.now() / 1000 + response.expires_in,
+      email: response.user?.email ?? this.email,
     };
     sessionStorage.setItem(KEPT_AS, JSON.stringify(this.tokens));
   }
 }
 
 /**
- * @param {{ error_code?: string, msg?: string, message?: string }} said
+ * @param {{ error_code?: string, msg?: string, message?: string }} body
  * @param {number} status
  */
-function sentence(said, status) {
-  if (said.error_code === "invalid_credentials") {
+function sentence(body, status) {
+  if (body.error_code === "invalid_credentials") {
     return "Wrong e-mail address or password. Check both and try again.";
   }
-  return `Supabase rejected the sign-in: ${said.msg ?? said.message ?? `status ${status}`}.`;
+  return `Supabase rejected the sign-in: ${body.msg ?? body.message ?? `status ${status}`}.`;
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
 from media_enricher.probe.fields.from_picture import fill_from_picture
+from media_enricher.probe.fields.labels import TRUNCATED
 from media_enricher.probe.image import gif, heif, ico, jpeg, other, png, svg, webp
 from media_enricher.probe.image.descriptions import describe
 from media_enricher.probe.image.header import ImageHeader
@@ -81,8 +82,8 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
             )
             findings.is_opaque = picture.is_opaque
             fill_from_picture(findings, picture.image)
-            if picture.is_damaged:
-                findings.warnings = [DAMAGED]
+            header.is_damaged |= picture.is_damaged
+            _warn(findings, header)
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     return findings
@@ -103,9 +104,18 @@ def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Fin
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     describe(header, findings, options)
+    _warn(findings, header)
     if header.content_type:
         findings.content_type, findings.format = header.content_type, header.format
     return findings, header
+
+
+def _warn(findings: Findings, header: ImageHeader) -> None:
+    """Say what is wrong with a picture that shows."""
+    found = {DAMAGED: header.is_damaged, TRUNCATED: header.is_truncated}
+    warnings = [warning for warning, is_so in found.items() if is_so]
+    if warnings and findings.status is AssetStatus.ENRICHED:
+        findings.warnings = warnings
 
 
 def _check(window: Window, header: ImageHeader) -> None:
@@ -125,3 +135,4 @@ def _fail(findings: Findings, unreadable: UnreadableError) -> None:
     findings.status = AssetStatus.UNSUPPORTED if is_unsupported else AssetStatus.FAILED
     findings.error_code = unreadable.code
     findings.error_message = str(unreadable)
+    findings.warnings = None  # the error says it

@@ -74,7 +74,7 @@ _EXTRAS = {"heic": "heif", "heif": "heif", "jxl": "jxl"}
 def _add_optional_plugins() -> None:
     """Add the decoders of the extras that are installed, each without threads of its own."""
     with suppress(ImportError):
-        import pillow_heif
+        import pillow_heif  # noqa: PLC0415 - an extra
 
         pillow_heif.options.DECODE_THREADS = 0
         pillow_heif.options.THUMBNAILS = False
@@ -82,7 +82,7 @@ def _add_optional_plugins() -> None:
         pillow_heif.options.AUX_IMAGES = False
         _PLUGINS["heic"] = _PLUGINS["heif"] = pillow_heif.HeifImageFile
     with suppress(ImportError):
-        from pillow_jxl import JpegXLImagePlugin
+        from pillow_jxl import JpegXLImagePlugin  # noqa: PLC0415 - an extra
 
         JpegXLImagePlugin.DECODE_THREADS = 0
         _PLUGINS["jxl"] = JpegXLImagePlugin.JXLImageFile

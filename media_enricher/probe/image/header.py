@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from media_enricher.probe.image.transforms import Box
-from media_enricher.probe.metadata.blocks import Block
+from media_enricher.probe.metadata.blocks import MAX_BLOCKS, MAX_BLOCKS_BYTES, Block
 
 _SWAPPING = frozenset({5, 6, 7, 8})
 
@@ -46,10 +46,16 @@ class ImageHeader(msgspec.Struct):
     blocks: list[Block] = msgspec.field(default_factory=list)
     """Metadata as the file holds it: EXIF, XMP, IPTC, Photoshop's resources, C2PA's manifest. A
     reader hands over each block as it is; `metadata.blocks` recognises it by its bytes."""
+    kept_bytes: int = 0
+    """Of `blocks` together."""
     is_cut: bool = False
     """Metadata may lie in parts of the file that are not held."""
     has_unannounced: bool = False
     """There are parts of the file that were not looked at, and hold no metadata by its own word."""
+    is_truncated: bool = False
+    """The file is cut behind its first picture, which is whole."""
+    is_damaged: bool = False
+    """There are bytes that no encoder writes, and the first picture may show nevertheless."""
     icc: bytes | None = None
     coded_colours: tuple[int, int] | None = None
     """Primaries and transfer by their numbers in ITU-T H.273: PNG's `cICP`, HEIF's `nclx`."""
@@ -61,6 +67,14 @@ class ImageHeader(msgspec.Struct):
     """Of a PNG: white, red, green and blue, as x and y each."""
     texts: dict[str, str] = msgspec.field(default_factory=dict)
     """Of the format itself: `title`, `description`, `author` and `copyright`."""
+
+    def keep(self, block: bytes) -> None:
+        """Hand over a block of metadata, within bounds: a file may consist of nothing else."""
+        if len(self.blocks) >= MAX_BLOCKS or self.kept_bytes + len(block) > MAX_BLOCKS_BYTES:
+            self.is_cut = True
+            return
+        self.kept_bytes += len(block)
+        self.blocks.append(block)
 
     def size_to_decode(self) -> tuple[int, int]:
         """Width and height that a decoder makes room for; 0 where unknown."""

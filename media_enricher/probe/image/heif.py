@@ -110,7 +110,7 @@ def read(window: Window, header: ImageHeader) -> None:
         if box.name == b"meta":
             _describe(_meta(_content(window, box)[4:]), window, header)
         elif box.name == b"uuid" and (start := window.peek(box.start, _UUID_START)):
-            header.blocks.append(start)
+            header.keep(start)
         elif box.name == b"moov":
             moov = window.peek(box.start, box.end - box.start)
             if moov is not None:
@@ -396,7 +396,7 @@ def _linked_metadata(meta: _Meta, window: Window, header: ImageHeader) -> None:
         content = window.read(offset, length)
         if item_type == b"Exif":  # the offset of the TIFF header comes first
             content = content[4 + int.from_bytes(content[:4], "big") :]
-        header.blocks.append(content)
+        header.keep(content)
 
 
 def _track(moov: bytes, header: ImageHeader) -> None:

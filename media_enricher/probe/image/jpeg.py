@@ -153,9 +153,9 @@ def _application(
         if content.startswith(_ICC) and length > 14:
             icc_parts[content[12]] = content[14:]
     elif marker == _APP11:
-        header.blocks.append(content[_JUMBF_HEADER:])
+        header.keep(content[_JUMBF_HEADER:])
     else:
-        header.blocks.append(content)
+        header.keep(content)
 
 
 def cleaned_start(data: Buffer) -> bytes:

@@ -11,7 +11,7 @@ from media_enricher.models import ErrorCode
 from media_enricher.probe.image import memory, netpbm
 from media_enricher.probe.image.decoders import open_image
 from media_enricher.probe.image.header import ImageHeader
-from media_enricher.probe.metadata.blocks import MAX_BLOCK
+from media_enricher.probe.metadata.blocks import MAX_BLOCK, MAX_BLOCKS_BYTES
 from media_enricher.probe.source import UnreadableError, Window
 
 _BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
@@ -43,9 +43,10 @@ def read(window: Window, header: ImageHeader) -> None:
             if header.format == "tiff":
                 _describe_tiff(image, window, header)
             elif header.format == "psd":
-                header.blocks.append(_photoshop_resources(window))
+                header.keep(_photoshop_resources(window))
             elif header.format == "jpeg2000":
-                header.blocks += _boxed_blocks(window)
+                for block in _boxed_blocks(window):
+                    header.keep(block)
     except UnreadableError:
         if window.is_complete:
             raise
@@ -78,7 +79,7 @@ def _photoshop_resources(window: Window) -> bytes:
     (colours,) = window.unpack(layout, _PSD_HEADER)
     at = _PSD_HEADER + 4 + colours
     (length,) = window.unpack(layout, at)
-    return window.read(at + 4, min(length, MAX_BLOCK, window.size - at - 4))
+    return window.read(at + 4, min(length, MAX_BLOCKS_BYTES, window.size - at - 4))
 
 
 def _boxed_blocks(window: Window) -> Iterator[bytes]:

@@ -165,7 +165,7 @@ def _animation(content: bytes, header: ImageHeader) -> None:
 
 
 def _block(content: bytes, header: ImageHeader) -> None:
-    header.blocks.append(content)
+    header.keep(content)
 
 
 def _profile(content: bytes, header: ImageHeader) -> None:
@@ -243,9 +243,9 @@ def _is_kept(keyword: bytes) -> bool:
 
 def _keep(keyword: bytes, text: bytes, header: ImageHeader) -> None:
     if keyword == _XMP_KEYWORD:
-        header.blocks.append(text)
+        header.keep(text)
     elif _RAW_PROFILE.fullmatch(keyword):
-        header.blocks.append(_raw_profile(text))
+        header.keep(_raw_profile(text))
     else:
         name = decoded(keyword).lower()
         if name in _KEPT_TEXTS:

@@ -84,7 +84,7 @@ def _further_chunks(window: Window, header: ImageHeader, announced: set[bytes]) 
             if name == b"ICCP":
                 header.icc = content
             else:
-                header.blocks.append(content)
+                header.keep(content)
         at += 8 + length + length % 2
     if header.is_animated and window.is_complete:
         header.frame_count, header.is_animated = max(frames, 1), frames > 1

@@ -24,6 +24,8 @@ MAX_BLOCK = 4 * 1024 * 1024
 """Bytes; readers leave out larger ones."""
 MAX_BLOCKS = 5_000
 """Of one file; an extended XMP of 4 MB in pieces of 1 KB has as many."""
+MAX_BLOCKS_BYTES = 16 * 1024 * 1024
+"""Of all blocks of a file together."""
 
 _MOST_READ = 8 * 1024 * 1024
 """The most bytes that are read of an object for its metadata."""
@@ -48,7 +50,7 @@ _EMBEDDED = frozenset({700, 33723, 34377, 52545})
 _PART_HEADER = struct.Struct(">32sII")
 
 # A packet in UTF-8, UTF-16 or UTF-32, after a byte order mark, blanks or padding.
-_XMP_START = re.compile(rb"[\xef\xbb\xbf\xfe\xff\0 \t\r\n]{0,64}+<\0{0,3}(?:\?|[a-zA-Z]|!)")
+_XMP_START = re.compile(rb"[\xef\xbb\xbf\xfe\xff\0 \t\r\n]{0,256}+<\0{0,3}(?:\?|[a-zA-Z]|!)")
 
 
 class Sorted(msgspec.Struct):
@@ -72,22 +74,28 @@ def sort(blocks: Sequence[Block]) -> Sorted:
         MoreBytesError: a block that is a window holds another one, which may be asked for.
     """
     found = Sorted()
-    tiffs: list[Block] = []
+    tiffs: list[list[Block]] = []
     resources: list[bytes] = []
     extended: list[bytes] = []
     for block in blocks[:MAX_BLOCKS]:
         start = _start(block)
         if start.startswith(_EXIF):
-            _keep_part(bytes(_after(block, len(_EXIF) + 1)), tiffs)
+            part = _after(block, len(_EXIF) + 1)
+            if tiffs and not is_tiff(bytes(part[:4])):
+                tiffs[-1].append(part)  # a JPEG goes on with what is larger than a segment of 64 KB
+            else:
+                tiffs.append([part])
         elif is_tiff(start):
-            tiffs.append(block)
+            tiffs.append([block])
         elif start.startswith(_XMP):
             found.xmp.append(bytes(_after(block, len(_XMP))))
         elif start.startswith(_EXTENDED_XMP):
             extended.append(bytes(_after(block, len(_EXTENDED_XMP))))
         else:
             _keep_bytes(bytes(_after(block, 0)), found, resources)
-    for tiff in tiffs:
+    for first, *more in tiffs:
+        is_whole = isinstance(first, Window) or not more
+        tiff = first if is_whole else b"".join(bytes(_after(part, 0)) for part in (first, *more))
         _keep_tiff(tiff, found, resources)
     _keep_resources(b"".join(resources), found)
     found.xmp += _joined(extended)
@@ -104,14 +112,6 @@ def _start(block: Block) -> bytes:
 
 def _after(block: Block, length: int) -> bytes | memoryview:
     return block.read(length, block.size - length) if isinstance(block, Window) else block[length:]
-
-
-def _keep_part(part: bytes, tiffs: list[Block]) -> None:
-    """A TIFF, or what a JPEG goes on with where one is larger than a segment of 64 KB."""
-    if is_tiff(part):
-        tiffs.append(part)
-    elif tiffs and isinstance(tiffs[-1], bytes) and len(tiffs[-1]) + len(part) <= MAX_BLOCK:
-        tiffs[-1] += part
 
 
 def _keep_tiff(block: Block, found: Sorted, resources: list[bytes]) -> None:

@@ -35,7 +35,7 @@ _MADE_WITH_A_MODEL = frozenset(
     {"trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic"}
 )
 """Terms of IPTC's Digital Source Type that say that a trained model made it, or a part of it."""
-_MOST_BLOCKS = 8
+_MOST_BLOCKS = 4
 """Of one sort that are read; files have one, or one for each of a few pictures."""
 
 
