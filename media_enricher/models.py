@@ -308,7 +308,8 @@ class Findings(msgspec.Struct, kw_only=True, omit_defaults=True):
     labels: list[str] | None = None
     """Facts by rule, such as `screenshot`, `panorama` or `animated`, in alphabetical order."""
     warnings: list[str] | None = None
-    """What is wrong with an enriched object, in alphabetical order: `damaged`, `not-read-whole`."""
+    """What is wrong with an enriched object, in alphabetical order: `damaged` (not all of the
+    picture is as it was), `not-read-whole`, `truncated` (cut behind the first frame)."""
 
 
 class MediaAsset(Findings, kw_only=True, omit_defaults=True):

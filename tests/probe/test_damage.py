@@ -116,3 +116,34 @@ def test_a_sound_flat_picture_is_not_called_damaged() -> None:
             file = io.BytesIO()
             picture.save(file, "jpeg", progressive=progressive, optimize=True)
             assert state(full(file.getvalue())) == (AssetStatus.ENRICHED, None, None)
+
+
+def animation(frames: int = 3) -> bytes:
+    first, *others = [photograph(120, 80, seed=seed) for seed in range(frames)]
+    file = io.BytesIO()
+    first.save(file, "gif", save_all=True, append_images=others, duration=100)
+    return file.getvalue()
+
+
+def test_an_animation_that_is_cut_after_its_first_frame_shows() -> None:
+    data = animation()
+    still = full(saved(photograph(120, 80, seed=0), "gif"))
+    for share in (0.5, 0.9, 0.999):
+        found = full(data[: int(len(data) * share)])
+        assert state(found) == (AssetStatus.ENRICHED, None, ["truncated"])
+        assert (found.frame_count, found.is_animated) == (None, True)
+        assert found.blurhash == still.blurhash
+        assert found.labels is not None
+        assert "truncated-but-shown" in found.labels
+    assert state(full(data[: len(data) // 5])) == (AssetStatus.FAILED, ErrorCode.TRUNCATED, None)
+    assert state(full(data)) == (AssetStatus.ENRICHED, None, None)
+
+
+def test_junk_amid_an_animation_is_damage() -> None:
+    data = animation()
+    hurt = bytearray(data)
+    at = len(hurt) * 6 // 10
+    hurt[at : at + 300] = bytes(300)
+    assert state(full(bytes(hurt))) == (AssetStatus.ENRICHED, None, DAMAGED)
+    for padded in (data[:-1] + b"\0\0;", data + bytes(40), data[:-1] + bytes(40)):
+        assert state(full(padded)) == (AssetStatus.ENRICHED, None, None)

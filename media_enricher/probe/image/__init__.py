@@ -122,8 +122,8 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
             )
             findings.is_opaque = picture.is_opaque
             fill_from_picture(findings, picture.image)
-            if picture.is_damaged:
-                findings.warnings = sorted({*(findings.warnings or ()), DAMAGED})
+            header.is_damaged |= picture.is_damaged
+            _warn(findings, header)
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     return findings
@@ -144,8 +144,7 @@ def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Fin
     except UnreadableError as unreadable:
         _fail(findings, unreadable)
     describe(header, findings, options)
-    if header.is_truncated:
-        findings.warnings = [TRUNCATED]
+    _warn(findings, header)
     is_decoded = header.preview is None and name not in _NOT_DRAWN
     if findings.status is AssetStatus.ENRICHED and is_decoded:
         try:
@@ -155,6 +154,14 @@ def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Fin
     if header.content_type:
         findings.content_type, findings.format = header.content_type, header.format
     return findings, header
+
+
+def _warn(findings: Findings, header: ImageHeader) -> None:
+    """Say what is wrong with a picture that shows."""
+    found = {DAMAGED: header.is_damaged, TRUNCATED: header.is_truncated}
+    warnings = [warning for warning, is_so in found.items() if is_so]
+    if warnings and findings.status is AssetStatus.ENRICHED:
+        findings.warnings = warnings
 
 
 def _check(window: Window, header: ImageHeader) -> None:
@@ -174,3 +181,4 @@ def _fail(findings: Findings, unreadable: UnreadableError) -> None:
     findings.status = AssetStatus.UNSUPPORTED if is_unsupported else AssetStatus.FAILED
     findings.error_code = unreadable.code
     findings.error_message = str(unreadable)
+    findings.warnings = None  # the error says it

@@ -25,11 +25,13 @@ def read(window: Window, header: ImageHeader) -> None:
         raise UnreadableError(
             ErrorCode.CORRUPT, f"The GIF says {header.width}x{header.height} pixels."
         )
-    frames, is_whole = _frames(window, 13 + _colour_table_bytes(screen[4]), header)
+    frames, complete, is_whole = _frames(window, 13 + _colour_table_bytes(screen[4]), header)
     if window.is_complete and not is_whole:
-        raise UnreadableError(
-            ErrorCode.TRUNCATED, f"The GIF ends at byte {window.size:,}, within a frame."
-        )
+        if not complete:
+            raise UnreadableError(
+                ErrorCode.TRUNCATED, f"The GIF ends at byte {window.size:,}, within a frame."
+            )
+        header.is_truncated = True
     header.is_cut = header.is_cut or not is_whole
     if is_whole:
         header.frame_count = frames
@@ -68,9 +70,9 @@ def first_frame(data: Buffer) -> bytes | None:
     return None
 
 
-def _frames(window: Window, at: int, header: ImageHeader) -> tuple[int, bool]:
-    """Frames begun before the window ends, and whether that was the end of the GIF too."""
-    data, held, frames = window.data, window.held, 0
+def _frames(window: Window, at: int, header: ImageHeader) -> tuple[int, int, bool]:
+    """Frames begun and ended before the window ends, and whether that was the GIF's end, too."""
+    data, held, frames, complete = window.data, window.held, 0, 0
     is_transparent = False
     room = _MAX_SUB_BLOCKS
     while at < held:
@@ -87,11 +89,20 @@ def _frames(window: Window, at: int, header: ImageHeader) -> tuple[int, bool]:
                 header.has_alpha = is_transparent
             frames += 1
             at, room = _after_sub_blocks(window, at + 11 + _colour_table_bytes(data[at + 9]), room)
-        elif block == _TRAILER or frames:  # junk after the last frame ends it for every viewer
-            return frames, True
+            complete += at <= held
+        elif block == _TRAILER:
+            return frames, complete, True
+        elif frames:  # junk after the last frame ends it for every viewer
+            header.is_damaged = _is_junk(data, at)
+            return frames, complete, True
         else:
             at += 1  # padding before the first block
-    return frames, window.is_complete and at == held
+    return frames, complete, window.is_complete and at == held
+
+
+def _is_junk(data: Buffer, at: int) -> bool:
+    """Whether what stands in the place of a block is more than padding."""
+    return bytes(data[at:]).lstrip(b"\0")[:1] not in {b"", bytes((_TRAILER,))}
 
 
 def _application(window: Window, header: ImageHeader, at: int, end: int) -> None:

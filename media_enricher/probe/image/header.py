@@ -54,6 +54,10 @@ class ImageHeader(msgspec.Struct):
     """Metadata may lie in parts of the file that are not held."""
     has_unannounced: bool = False
     """There are parts of the file that were not looked at, and hold no metadata by its own word."""
+    is_truncated: bool = False
+    """The file is cut behind its first picture, which is whole."""
+    is_damaged: bool = False
+    """There are bytes that no encoder writes, and the first picture may show nevertheless."""
     icc: bytes | None = None
     coded_colours: tuple[int, int] | None = None
     """Primaries and transfer by their numbers in ITU-T H.273: PNG's `cICP`, HEIF's `nclx`."""

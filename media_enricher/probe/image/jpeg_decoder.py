@@ -30,7 +30,6 @@ _COLOUR_SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 _END_MARKER = bytes((0xFF, jpeg.END))
 
 _NO_END = "Premature end of JPEG file"
-_CUT_SCAN = "premature end of data segment"
 _DAMAGE = re.compile(r"Corrupt JPEG data: (?!bad ICC)|Inconsistent progression|Invalid SOS")
 _AMID_SEGMENTS = re.compile(r"extraneous bytes before marker 0x(?:c[0-24-79-f]|d[bd]|e|fe)")
 """libjpeg's words (jerror.h). The last is about bytes between segments, not about pixels."""
@@ -69,8 +68,6 @@ def decode(data: Buffer, header: ImageHeader, *, scale: int) -> JpegPixels:
         image, warning = _strictly(jpeg.cleaned_start(data), header, scale)
     if image is None and _NO_END in warning:
         image, warning = _strictly(bytes(data) + _END_MARKER, header, scale)
-        if _CUT_SCAN in warning:
-            raise _truncated(data)
     if image is None:
         image = _by_pillow(data, scale)
         is_damaged = is_damaged or _DAMAGE.search(warning) is not None
@@ -97,7 +94,7 @@ def _strictly(data: Buffer, header: ImageHeader, scale: int) -> tuple[Image.Imag
 
 
 def _by_pillow(data: Buffer, scale: int) -> Image.Image:
-    """The picture as far as libjpeg-turbo makes one."""
+    """The picture as far as libjpeg-turbo makes one; it refuses one of which a scan is cut."""
     image = open_image("jpeg", data)
     with refusals("jpeg"):
         image.draft(None, (max(image.width // scale, 1), max(image.height // scale, 1)))

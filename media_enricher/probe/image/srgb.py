@@ -24,9 +24,10 @@ _MAX_PROFILE = 4 * 1024 * 1024
 _CACHED_PROFILE = 1024 * 1024
 _CACHED_TRANSFORMS = 4
 _MAX_TAGS = 100
-_MAX_ELEMENTS = 64 * 1024
-"""Of a tag of type `mpet`, in bytes. It lists steps for each pixel, as many as there is room for;
-all other types have a fixed number of steps."""
+_MAX_ELEMENTS = 16
+_MAX_ELEMENT_BYTES = 64 * 1024
+"""Of a tag of type `mpet`: its elements are steps for each pixel, which may share their bytes, and
+its curves have segments without a limit. All other types have a fixed number of steps."""
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 _CLASSES = {b"mntr", b"scnr", b"prtr", b"spac"}
 """Profiles of a screen, scanner, printer or colour space; links and named colours are none."""
@@ -118,7 +119,10 @@ def _mode_of(profile: bytes) -> str | None:
     for at in range(132, 132 + 12 * tags, 12):
         offset = int.from_bytes(profile[at + 4 : at + 8], "big")
         length = int.from_bytes(profile[at + 8 : at + 12], "big")
-        if length > _MAX_ELEMENTS and profile[offset : offset + 4] == b"mpet":
+        if profile[offset : offset + 4] == b"mpet" and (
+            length > _MAX_ELEMENT_BYTES
+            or int.from_bytes(profile[offset + 12 : offset + 16], "big") > _MAX_ELEMENTS
+        ):
             return None
     return _MODES.get(profile[16:20])
 
