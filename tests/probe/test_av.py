@@ -343,7 +343,7 @@ def test_small_values_of_an_element_are_held_within_a_limit() -> None:
     data = element("ae", children)
     window = Window(data)
     track = next(matroska.elements(window, 0, window.size))
-    held = matroska._values(window, track)  # noqa: SLF001 - what it holds shows nowhere else
+    held = matroska._values(window, track)
     assert 0 < sum(map(len, held.values())) <= 256 * 1024
 
 
