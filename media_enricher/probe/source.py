@@ -16,6 +16,9 @@ Buffer: TypeAlias = bytes | memoryview | mmap.mmap
 
 MORE = 16 * 1024
 """Read this much past the byte that is missing, or twice what was read: few requests are enough."""
+MAX_PARTS = 300_000
+"""Boxes, elements and chunks that are walked over in one file, at all depths together. A limit for
+each list alone would multiply with every list within it; walking over so many takes 1 to 4 s."""
 _NEAR = 64 * 1024
 """A gap of so many bytes is read, too: that is cheaper than a range of its own, and readers that
 look for a marker need bytes without a gap."""
@@ -69,7 +72,7 @@ class Window:
         size: of the whole object.
     """
 
-    __slots__ = ("_limit", "_rest", "data", "held", "size")
+    __slots__ = ("_limit", "_parts", "_rest", "data", "held", "size")
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class Window:
         self.size = max(size or 0, self.held, *(start + len(part) for start, part in rest))
         self._rest = rest
         self._limit = self.size if limit is None else limit
+        self._parts = 0
 
     @property
     def is_complete(self) -> bool:
@@ -117,6 +121,18 @@ class Window:
         if offset + layout.size <= self.held:
             return layout.unpack_from(self.data, offset)
         return layout.unpack(self.read(offset, layout.size))
+
+    def count_part(self) -> None:
+        """Count a box, element or chunk that a reader walks over.
+
+        Raises:
+            UnreadableError: there are more than `MAX_PARTS` in the file.
+        """
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise UnreadableError(
+                ErrorCode.CORRUPT, f"The file has more than {MAX_PARTS:,} parts in its lists."
+            )
 
     def miss(self, end: int) -> NoReturn:
         """Say that the first bytes are needed up to `end`, without a gap."""

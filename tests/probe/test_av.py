@@ -5,12 +5,16 @@ from __future__ import annotations
 import struct
 from datetime import UTC, datetime
 from fractions import Fraction
+from types import ModuleType
 
 import pytest
 
 from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
 from media_enricher.probe import ProbeOptions, probe_full, probe_header
+from media_enricher.probe.av import bare, iso_media, matroska, mpeg_audio
+from media_enricher.probe.av.header import AvHeader
 from media_enricher.probe.parts import Parts
+from media_enricher.probe.source import Window
 from tests.probe.recordings import HZ, recording, turned
 from tests.probe.samples import OPTIONS, full, header, photograph, saved
 
@@ -314,6 +318,58 @@ def test_hostile_bytes_have_a_named_error(name: str) -> None:
     for found in (full(HOSTILE[name], "a.mp4"), header(HOSTILE[name], "a.mp4")[0]):
         assert found.error_code is not ErrorCode.PROBE_CRASHED
         assert found.status in {AssetStatus.FAILED, AssetStatus.UNSUPPORTED, AssetStatus.ENRICHED}
+
+
+_SIMPLE = element("67c8", element("45a3", b"NONE") + element("4487", b"x"))
+_TRACK = element("1654ae6b", element("ae", element("83", b"\2") + element("86", b"A_OPUS")))
+LISTS_IN_LISTS = {
+    "boxes in boxes": FTYP + box(b"moov", box(b"udta", box(b"free") * 1_999) * 200),
+    "elements in elements": element("1a45dfa3", element("4282", b"webm"))
+    + element("18538067", _TRACK + element("1254c367", element("7373", _SIMPLE * 2_000) * 60)),
+    "chunks in chunks": b"RIFF\xff\xff\xff\x7fAVI "
+    + (b"LIST" + struct.pack("<I", 4 + 8 * 1_999) + b"hdrl" + b"junk\0\0\0\0" * 1_999) * 200,
+}
+
+
+@pytest.mark.parametrize("name", LISTS_IN_LISTS)
+def test_lists_within_lists_share_one_limit(name: str) -> None:
+    found = full(LISTS_IN_LISTS[name], "a.mp4")
+    assert (found.status, found.error_code) == (AssetStatus.FAILED, ErrorCode.CORRUPT)
+    assert "300,000 parts" in (found.error_message or "")
+
+
+def test_small_values_of_an_element_are_held_within_a_limit() -> None:
+    children = b"".join(element(f"{0x4300 + at:x}", bytes(16_000)) for at in range(255))
+    data = element("ae", children)
+    window = Window(data)
+    track = next(matroska.elements(window, 0, window.size))
+    held = matroska._values(window, track)
+    assert 0 < sum(map(len, held.values())) <= 256 * 1024
+
+
+def test_keywords_of_all_lists_share_one_limit() -> None:
+    words = ",".join(f"w{at}" for at in range(150)).encode()
+    item = box(b"\xa9key", struct.pack(">HH", len(words), 0) + words)
+    found = AvHeader("mp4")
+    iso_media.read(Window(FTYP + box(b"moov", box(b"udta", item * 1_000))), found)
+    assert len(found.keywords) == 200
+    assert found.keywords[:2] == ["w0", "w1"]
+
+
+@pytest.mark.parametrize(("frame", "module", "start", "name"), [
+    (b"\x7c" + bytes(31), bare, b"#!AMR\n", "a.amr"),
+    (bytes.fromhex("fff15080011ffc") + b"\0", bare, b"", "a.aac"),
+    (b"\xff\xfb\x90\x00" + bytes(413), mpeg_audio, b"", "a.mp3"),
+])  # fmt: skip
+def test_of_too_many_frames_the_duration_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, frame: bytes, module: ModuleType, start: bytes, name: str
+) -> None:
+    known = full(start + frame * 100, name)
+    assert known.duration_seconds
+    monkeypatch.setattr(module, "MAX_FRAMES", 99)
+    found = full(start + frame * 100, name)
+    assert (found.status, found.duration_seconds) == (AssetStatus.ENRICHED, None)
+    assert found.audio_codec == known.audio_codec
 
 
 @pytest.mark.parametrize(("container", "film", "sound"), [

@@ -1,6 +1,7 @@
 """AAC in ADTS frames (ISO/IEC 14496-3, 1.A.2) and AMR (RFC 4867): sound without a container.
 
-Only all frames tell how long it is, so header depth does not know it.
+Only all frames tell how long it is, so header depth does not know it. Neither is it known of more
+than `MAX_FRAMES`, which would take too long to count.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from media_enricher.probe.av import id3
 from media_enricher.probe.av.header import AvHeader
 from media_enricher.probe.source import UnreadableError, Window
 
+MAX_FRAMES = 2_000_000
+"""11 hours of AMR, 12 of AAC at 48 kHz: counting them takes about a second."""
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _CHANNELS = (None, 1, 2, 3, 4, 5, 6, 8)
 _NARROW = (12, 13, 15, 17, 19, 20, 26, 31, 5)
@@ -50,10 +53,13 @@ def read_adts(window: Window, header: AvHeader) -> None:
     header.has_audio, header.audio_codec, header.sample_rate = True, "aac", rate
     header.audio_channels = _CHANNELS[(head[2] & 1) << 2 | head[3] >> 6]
     if window.is_complete:
-        blocks = 0
+        frames = blocks = 0
         while length := _adts_length(bytes(window.data[at : at + 7])):
             blocks += 1 + (window.data[at + 6] & 3)
             at += length
+            frames += 1
+            if frames > MAX_FRAMES:
+                return
         header.duration = blocks * 1024 / rate
 
 
@@ -71,4 +77,6 @@ def read_amr(window: Window, header: AvHeader) -> None:
             kind = window.data[at] >> 3 & 15
             at += 1 + (lengths[kind] if kind < len(lengths) else 0)
             frames += 1
+            if frames > MAX_FRAMES:
+                return
         header.duration = frames * 0.02

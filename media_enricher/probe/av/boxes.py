@@ -34,11 +34,12 @@ def boxes(
 
     Raises:
         MoreBytesError: the next box lies further on.
-        UnreadableError: there are more than `most`.
+        UnreadableError: there are more than `most`, or too many in the whole file.
     """
     count = 0
     while start + 8 <= end:
         count += 1
+        window.count_part()
         if count > most:
             raise UnreadableError(
                 ErrorCode.CORRUPT, f"The file has more than {most:,} boxes in one place."

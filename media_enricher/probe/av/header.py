@@ -15,6 +15,9 @@ class Cover(NamedTuple):
     length: int
 
 
+MAX_KEYWORDS = 200
+
+
 class AvHeader(msgspec.Struct):
     """Filled as it is read, so that what is known survives where reading breaks off."""
 
@@ -57,6 +60,12 @@ class AvHeader(msgspec.Struct):
     """The file ends before its media do."""
     labels: list[str] = msgspec.field(default_factory=list)
     cover: Cover | None = None
+
+    def add_keywords(self, text: str, separator: str) -> None:
+        """Keep what a separated list names, up to `MAX_KEYWORDS` in the whole file."""
+        words = text.split(separator, MAX_KEYWORDS)[:MAX_KEYWORDS]
+        room = MAX_KEYWORDS - len(self.keywords)
+        self.keywords += [word.strip() for word in words[:room]]
 
     def displayed_size(self) -> tuple[int | None, int | None]:
         """Width and height with square pixels, upright."""

@@ -401,7 +401,7 @@ def _set(field: str) -> _Setter:
 
 
 def _set_keywords(header: AvHeader, text: str) -> None:
-    header.keywords += [word.strip() for word in text.replace(";", ",").split(",")][:200]
+    header.add_keywords(text.replace(";", ","), ",")
 
 
 def _set_live(header: AvHeader, text: str) -> None:

@@ -15,6 +15,8 @@ from media_enricher.probe.source import UnreadableError, Window
 
 _MAX_ELEMENTS = 5_000
 _MAX_TEXT = 16 * 1024
+_MAX_VALUES = 256 * 1024
+"""Bytes of all the small children of one element, which are held together."""
 _MAX_TRACKS = 100
 _EPOCH = datetime(2001, 1, 1, tzinfo=UTC)
 
@@ -52,11 +54,12 @@ def elements(window: Window, start: int, end: int) -> Iterator[Element]:
     """The elements between two places; one of unknown size goes to the end.
 
     Raises:
-        UnreadableError: there are absurdly many.
+        UnreadableError: there are absurdly many, here or in the whole file.
     """
     count = 0
     while start + 2 <= end:
         count += 1
+        window.count_part()
         if count > _MAX_ELEMENTS:
             raise UnreadableError(
                 ErrorCode.CORRUPT,
@@ -132,9 +135,12 @@ def _places(window: Window, head: Element) -> dict[int, int]:
 def _values(window: Window, parent: Element) -> dict[int, bytes]:
     """The contents of an element's children, each id once, as far as they are small."""
     values: dict[int, bytes] = {}
+    room = _MAX_VALUES
     for child in elements(window, parent.start, parent.end):
-        if child.id not in values and child.end - child.start <= _MAX_TEXT:
-            values[child.id] = window.read(child.start, child.end - child.start)
+        length = child.end - child.start
+        if child.id not in values and length <= min(_MAX_TEXT, room):
+            values[child.id] = window.read(child.start, length)
+            room -= length
     return values
 
 
@@ -271,7 +277,7 @@ def _keep(header: AvHeader, name: str, text: str, *, of_track: bool) -> None:
     elif name in {"DATE_RECORDED", "DATE", "CREATION_TIME"}:
         header.taken = header.taken or text
     elif name == "KEYWORDS":
-        header.keywords += [word.strip() for word in text.split(",")][:200]
+        header.add_keywords(text, ",")
 
 
 def _read_attachments(window: Window, attachments: Element, header: AvHeader) -> None:

@@ -27,6 +27,8 @@ _BIT_RATES = {
 _SIDE = {(True, 1): 17, (True, 2): 32, (False, 1): 9, (False, 2): 17}
 """Bytes between a frame's header and its sound, by (is MPEG-1, channels)."""
 _SEARCHED = 64 * 1024
+MAX_FRAMES = 2_000_000
+"""14 hours at 44.1 kHz. The duration of more is unknown: counting them would take too long."""
 _MOST_GARBAGE = 4096
 
 
@@ -129,8 +131,8 @@ def _counted(window: Window, at: int, first: Frame) -> int | None:
     return None
 
 
-def _count(window: Window, at: int) -> int:
-    """All frames from here on. Each takes at least its own bytes, so this is linear."""
+def _count(window: Window, at: int) -> int | None:
+    """All frames from here on; None for more than `MAX_FRAMES`."""
     data, frames, garbage = window.data, 0, 0
     end = window.size
     while at + 4 <= end:
@@ -142,5 +144,7 @@ def _count(window: Window, at: int) -> int:
             at += 1
             continue
         frames += 1
+        if frames > MAX_FRAMES:
+            return None
         at += found.length
     return frames

@@ -41,11 +41,12 @@ def chunks(
         past_end: whether a chunk may end behind `end`, as one that is cut does.
 
     Raises:
-        UnreadableError: there are absurdly many.
+        UnreadableError: there are absurdly many, here or in the whole file.
     """
     count = 0
     while start + 8 <= end:
         count += 1
+        window.count_part()
         if count > _MAX_CHUNKS:
             raise UnreadableError(
                 ErrorCode.CORRUPT, f"The file has more than {_MAX_CHUNKS:,} chunks in one place."
@@ -124,7 +125,7 @@ def _read_info(window: Window, info: Chunk, header: AvHeader) -> None:
         elif chunk.name == b"ICRD":
             header.taken = header.taken or text
         elif chunk.name == b"IKEY":
-            header.keywords += [word.strip() for word in text.replace(",", ";").split(";")][:200]
+            header.add_keywords(text.replace(",", ";"), ";")
 
 
 def read_avi(window: Window, header: AvHeader) -> None:
