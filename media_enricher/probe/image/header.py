@@ -46,8 +46,6 @@ class ImageHeader(msgspec.Struct):
     blocks: list[Block] = msgspec.field(default_factory=list)
     """Metadata as the file holds it: EXIF, XMP, IPTC, Photoshop's resources, C2PA's manifest. A
     reader hands over each block as it is; `metadata.blocks` recognises it by its bytes."""
-    is_truncated: bool = False
-    """The file was cut behind its first picture: a TIFF whose further pages are not there."""
     kept_bytes: int = 0
     """Of `blocks` together."""
     is_cut: bool = False
