@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -57,8 +58,8 @@ def test_any_outcome_comes_back_from_pandas_as_it_was(written: list[Outcome]) ->
 
 def _plain(name: str, value: Any) -> Any:
     """A cell of a frame as the Python value that it stands for."""
-    if name in {"palette", "tags"}:
-        return None if value is None else list(value)
+    if isinstance(value, np.ndarray):
+        return list(value)
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, float) and math.isnan(value):
