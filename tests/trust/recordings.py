@@ -199,6 +199,6 @@ def _run(arguments: list[str], made: Path) -> Path | None:
     )
     if done.returncode:
         made.unlink(missing_ok=True)
-        print(f"ffmpeg makes no {made.name}: {done.stderr.decode().splitlines()[-1:]}")  # noqa: T201
+        print(f"ffmpeg makes no {made.name}: {done.stderr.decode().splitlines()[-1:]}")
         return None
     return made
