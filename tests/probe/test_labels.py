@@ -9,6 +9,7 @@ from PIL import Image
 
 from media_enricher.models import AssetStatus, Findings, Kind
 from media_enricher.probe.fields.labels import BURST, label
+from tests.probe.carriers import packet, xmp_in_jpeg
 from tests.probe.samples import full, header, photograph, saved
 
 PHOTOGRAPH: dict[str, Any] = {"width": 3000, "height": 2000, "camera_model": "X"}
@@ -88,3 +89,21 @@ def test_a_probe_labels_in_either_depth() -> None:
 
 def test_nothing_known_is_no_label() -> None:
     assert labels({}, "a.bin", None) == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "name"),
+    [
+        ('xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:BurstID="7"', "burst"),
+        (
+            'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="1"',
+            "live-photo",
+        ),
+        ('xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"', "hdr"),
+    ],
+)
+def test_what_phones_write_about_their_pictures_is_a_label(attributes: str, name: str) -> None:
+    said = full(xmp_in_jpeg(packet(attributes=attributes)), "a.jpg").labels or []
+    denied = attributes.rpartition('="')[0] + '="0"'
+    assert name in said
+    assert name not in (full(xmp_in_jpeg(packet(attributes=denied)), "a.jpg").labels or [])

@@ -68,3 +68,23 @@ def test_notes_that_point_at_themselves_end() -> None:
     )
     block = tiff(base={0x010F: text("OLYMPUS")}, camera={0x927C: (UNDEFINED, notes)})
     assert full(exif_in_jpeg(block)).lens is None
+
+
+@pytest.mark.parametrize(
+    ("tag", "make", "labels"),
+    [
+        (0x000B, "Apple", ["burst"]),
+        (0x0011, "Apple", ["live-photo"]),
+        (0x0011, "Orange", None),
+        (0x0012, "Apple", None),
+    ],
+)
+def test_apples_notes_tell_of_a_pictures_siblings(
+    tag: int, make: str, labels: list[str] | None
+) -> None:
+    head = b"Apple iOS\0\0\1MM"
+    notes = head + directory(">", (tag, ASCII, 4, b"ABC\0")) + bytes(20)
+    block = tiff(base={0x010F: text(make)}, camera={0x927C: (UNDEFINED, notes)})
+    found = full(exif_in_jpeg(block), "a.jpg")
+    assert found.camera_make == make
+    assert {"burst", "live-photo"} & set(found.labels or []) == set(labels or [])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from media_enricher.models import Findings
+from media_enricher.probe.fields.labels import HDR
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.metadata import icc, sources
 from media_enricher.probe.metadata.values import Values
 from media_enricher.probe.source import ProbeOptions
 
 _TURNED_BY_EXIF = frozenset({"jpeg", "png", "webp"})
+
+_BEYOND_WHITE = frozenset({16, 18})
+"""The transfer of PQ and HLG, by their numbers in ITU-T H.273."""
 
 
 def describe(header: ImageHeader, findings: Findings, options: ProbeOptions) -> None:
@@ -29,6 +33,8 @@ def describe(header: ImageHeader, findings: Findings, options: ProbeOptions) -> 
     if header.icc:
         findings.icc_profile = icc.description(header.icc)
     sources.fill(findings, written, options)
+    if header.coded_colours and header.coded_colours[1] in _BEYOND_WHITE:
+        findings.labels = sorted({*(findings.labels or ()), HDR})
 
 
 def _container(header: ImageHeader) -> Values:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL.ExifTags import GPS, IFD, Base
 
@@ -73,6 +73,7 @@ _WINDOWS = frozenset(
     {int(Base.XPTitle), int(Base.XPComment), int(Base.XPAuthor), int(Base.XPKeywords), 0x9C9F}
 )
 """Texts of Windows Explorer: UTF-16, little-endian whatever the order of the rest."""
+_T = TypeVar("_T")
 _USER_COMMENT = int(Base.UserComment)
 _SEVERAL = frozenset({int(Base.Copyright), int(Base.Artist)})
 """Texts that NUL separates: of Copyright, the photographer's and the editor's."""
@@ -93,13 +94,19 @@ def read(tiff: Tiff, *, tags: tuple[str, ...]) -> Values:
         values.update(reader.values(exif_at, wanted - _ONLY_FIRST_DIRECTORY))
     make, lens = _text(values.get(Base.Make)), _text(values.get(Base.LensModel))
     if not lens and make and isinstance(exif_at, int):
-        lens = reader.lens_by_maker(exif_at, make)
+        lens = reader.by_maker(maker_notes.lens, exif_at, make)
+    labels = (
+        reader.by_maker(maker_notes.labels, exif_at, make)
+        if make and isinstance(exif_at, int)
+        else None
+    )
     gps = reader.values(gps_at, _GPS_WANTED) if isinstance(gps_at, int) else {}
     return Values(
         orientation=_within(values.get(Base.Orientation), 1, 8),
         taken=_taken(values),
         camera_make=make,
         camera_model=_text(values.get(Base.Model)),
+        labels=labels or [],
         lens=lens,
         position=_position(gps),
         title=_text(values.get(_IMAGE_TITLE)) or _text(values.get(Base.XPTitle)),
@@ -149,10 +156,10 @@ class _Reader:
                     found[tag] = value
         return found
 
-    def lens_by_maker(self, offset: int, make: str) -> str | None:
-        """The lens by the notes of the camera's maker."""
+    def by_maker(self, read: Callable[[Tiff, int, str], _T], offset: int, make: str) -> _T | None:
+        """What the notes of the camera's maker say."""
         try:
-            return maker_notes.lens(self._tiff, offset, make)
+            return read(self._tiff, offset, make)
         except MoreBytesError as more:
             self._give_up(more)
             return None

@@ -1,16 +1,22 @@
-"""The lens by the notes of its maker, where EXIF does not name it: Canon and Olympus before 2010.
+"""What the notes of a camera's maker tell alone.
+
+The lens, where EXIF does not name it: Canon and Olympus before 2010. That a picture is one of a
+burst, or has a film: Apple.
 
 The notes have no standard. Their layout is that of ExifTool's documentation (`TagNames/Canon.html`,
-`TagNames/Olympus.html`).
+`TagNames/Olympus.html`, `TagNames/Apple.html`).
 """
 
 from __future__ import annotations
 
+from media_enricher.probe.fields.labels import BURST, LIVE_PHOTO
 from media_enricher.probe.metadata.directories import ASCII, Tiff
 from media_enricher.probe.metadata.texts import MAX_NAME, clean, decoded
 
 _MAKER_NOTE = 0x927C
 _CANON_LENS = 0x0095
+_APPLE_LABELS = {0x000B: BURST, 0x0011: LIVE_PHOTO}
+"""BurstUUID, and the ContentIdentifier that a still shares with its film."""
 _OLYMPUS_EQUIPMENT, _OLYMPUS_LENS = 0x2010, 0x0203
 
 # How Olympus's notes begin -> where their directory is, and whether offsets count from the notes.
@@ -41,6 +47,25 @@ def lens(tiff: Tiff, camera_directory: int, make: str) -> str | None:
             base = tiff.without_header(notes.at, order) if is_apart else tiff
             return _olympus_lens(base, directory + notes.at - base.start)
     return None
+
+
+def labels(tiff: Tiff, camera_directory: int, make: str) -> list[str]:
+    """What Apple's notes say of a picture's siblings.
+
+    Raises:
+        MoreBytesError: the notes lie outside of the window, and may be asked for.
+    """
+    if make != "Apple":
+        return []
+    notes = tiff.directory(camera_directory, {_MAKER_NOTE}).entries.get(_MAKER_NOTE)
+    if notes is None or notes.size < 32:
+        return []
+    start = tiff.window.read(notes.at, 14)
+    order = _ORDERS.get(start[12:14])
+    if not start.startswith(b"Apple iOS\0") or order is None:
+        return []
+    found = tiff.without_header(notes.at, order).directory(14, _APPLE_LABELS.keys()).entries
+    return [label for tag, label in _APPLE_LABELS.items() if tag in found]
 
 
 def _olympus_lens(base: Tiff, offset: int) -> str | None:

@@ -126,6 +126,7 @@ def fill(findings: Findings, sources: Sources, options: ProbeOptions) -> None:
     findings.camera_model = device.text("camera_model", MAX_NAME)
     findings.lens = device.text("lens", MAX_NAME)
     findings.exif = exif.exif or None
+    findings.labels = sorted({*(findings.labels or ()), *exif.labels, *xmp.labels}) or None
     position: Position | None = device.first("position")
     findings.has_location = True if position else device.absent
     if position and options.location:

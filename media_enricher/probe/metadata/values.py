@@ -32,6 +32,8 @@ class Values(msgspec.Struct):
     """0 to 5, -1 for rejected."""
     digital_source_type: str | None = None
     """IPTC's term, as an address or its last part."""
+    labels: list[str] = msgspec.field(default_factory=list)
+    """What the source alone can tell: `burst`, `hdr`, `live-photo`."""
     exif: dict[str, Any] = msgspec.field(default_factory=dict)
     """The tags asked for, by name."""
     is_cut: bool = False

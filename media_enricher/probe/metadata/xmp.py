@@ -8,6 +8,7 @@ from xml.etree.ElementTree import ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
+from media_enricher.probe.fields.labels import BURST, HDR, LIVE_PHOTO
 from media_enricher.probe.metadata.position import from_xmp
 from media_enricher.probe.metadata.texts import decoded
 from media_enricher.probe.metadata.times import moment
@@ -54,6 +55,15 @@ _SOURCE_TYPE = (f"{_IPTC_EXT}DigitalSourceType", f"{_IPTC_EXT}DigitalSourcetype"
 _RATING = f"{_XMP}Rating"
 _PERCENT = (f"{_MICROSOFT}Rating", f"{_MICROSOFT_OLD}Rating")
 
+_CAMERA = "{http://ns.google.com/photos/1.0/camera/}"
+_LABELS = {
+    f"{_CAMERA}BurstID": BURST,
+    f"{_CAMERA}MotionPhoto": LIVE_PHOTO,
+    f"{_CAMERA}MicroVideo": LIVE_PHOTO,
+    "{http://ns.adobe.com/hdr-gain-map/1.0/}Version": HDR,
+}
+"""Property -> what it says where it is set: a series, a still with its film, a gain map."""
+
 _LISTS = frozenset({_SUBJECT, _CREATOR})
 _PROPERTIES = frozenset(
     {
@@ -74,6 +84,7 @@ _PROPERTIES = frozenset(
         *_SOURCE_TYPE,
         _RATING,
         *_PERCENT,
+        *_LABELS,
         *_LISTS,
     }
 )
@@ -85,6 +96,7 @@ _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _WORTH_PARSING = re.compile(
     rb"purl\.org/dc/elements|ns\.adobe\.com/(?:exif|tiff)/|DateCreated|LensModel|aux:Lens|:Rating"
     rb"|WebStatement|license|AltTextAccessibility|DigitalSource[Tt]ype"
+    rb"|photos/1\.0/camera|hdr-gain-map"
 )
 
 
@@ -252,6 +264,9 @@ def _values(found: _Collector) -> Values:
         camera_make=found.first(_MAKE),
         camera_model=found.first(_MODEL),
         lens=found.first(*_LENS),
+        labels=[
+            label for name, label in _LABELS.items() if found.values.get(name, "0").strip() != "0"
+        ],
         position=from_xmp(found.first(_LATITUDE), found.first(_LONGITUDE)),
     )
 
