@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import math
+import struct
+import tempfile
 from fractions import Fraction
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import av
@@ -96,3 +99,36 @@ def turned(mp4: bytes, quarter_turns: int) -> bytes:
 def mean_colour(image: Image.Image) -> tuple[int, ...]:
     """The mean of an RGB picture."""
     return tuple(round(channel) for channel in np.asarray(image).reshape(-1, 3).mean(axis=0))
+
+
+class LargeFilm:
+    """An MP4 of any size: a short film, and behind its media zeros that belong to them."""
+
+    def __init__(self, size: int, *, is_moov_first: bool) -> None:
+        with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+            flags = {"movflags": "faststart"} if is_moov_first else {}
+            with av.open(file.name, "w", options=flags) as output:
+                stream = output.add_stream("libx264", rate=25)
+                stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+                for frame in _frames((96, 64), 2.0):
+                    output.mux(stream.encode(frame))
+                output.mux(stream.encode())
+            film = Path(file.name).read_bytes()
+        # The box `free` before `mdat` makes room for a length of eight bytes.
+        at = film.index(b"mdat") - 12
+        assert film[at + 4 : at + 8] == b"free"
+        short = int.from_bytes(film[at + 8 : at + 12], "big")
+        end = at + 8 + short
+        length = 8 + short + size - len(film)
+        start = film[:at] + struct.pack(">I4sQ", 1, b"mdat", length) + film[at + 16 : end]
+        self._parts = ((0, start), (at + length, film[end:]))
+        self.size = at + length + len(film) - end
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The bytes of a range."""
+        data = bytearray(min(stop, self.size) - start)
+        for at, part in self._parts:
+            low, high = max(start, at), min(stop, at + len(part))
+            if low < high:
+                data[low - start : high - start] = part[low - at : high - at]
+        return bytes(data)

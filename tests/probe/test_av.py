@@ -9,13 +9,13 @@ from types import ModuleType
 
 import pytest
 
-from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
+from media_enricher.models import AssetStatus, Depth, ErrorCode, Findings, Kind
 from media_enricher.probe import ProbeOptions, probe_full, probe_header
 from media_enricher.probe.av import bare, iso_media, matroska, mpeg_audio
 from media_enricher.probe.av.header import AvHeader
 from media_enricher.probe.parts import Parts
 from media_enricher.probe.source import Window
-from tests.probe.recordings import HZ, recording, turned
+from tests.probe.recordings import HZ, LargeFilm, recording, turned
 from tests.probe.samples import OPTIONS, full, header, photograph, saved
 
 FILMS = [
@@ -176,55 +176,35 @@ def test_a_cover_is_the_placeholder_of_a_sound_and_costs_header_depth_nothing() 
     assert read < len(cover) / 3
 
 
-def sparse(data: bytes, mdat_bytes: int, *, moov_first: bool) -> tuple[dict[int, bytes], int]:
-    """The parts of an MP4 whose `mdat` is so large, zeros left out, and its size."""
-    at, boxes = 0, {}
-    while at + 8 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, at)
-        boxes[name] = data[at : at + length]
-        at += length
-    large = struct.pack(">I4sQ", 1, b"mdat", mdat_bytes)
-    order = [b"ftyp", b"moov", b"mdat"] if moov_first else [b"ftyp", b"mdat", b"moov"]
-    parts, at = {}, 0
-    for name in order:
-        parts[at] = large if name == b"mdat" else boxes[name]
-        at += mdat_bytes if name == b"mdat" else len(boxes[name])
-    return parts, at
-
-
-def read_sparse(parts: dict[int, bytes], start: int, stop: int) -> bytes:
-    data = bytearray(stop - start)
-    for at, part in parts.items():
-        low, high = max(start, at), min(stop, at + len(part))
-        if low < high:
-            data[low - start : high - start] = part[low - at : high - at]
-    return bytes(data)
-
-
-@pytest.mark.parametrize("moov_first", [True, False])
-@pytest.mark.parametrize("probe", [probe_header, probe_full])
-def test_a_film_of_gigabytes_costs_little(probe, moov_first: bool) -> None:  # type: ignore[no-untyped-def]
-    whole = recording("mp4", "libx264", "aac", seconds=2.0)
-    parts, size = sparse(whole, 5 * 2**30, moov_first=moov_first)
-    held = Parts(read_sparse(parts, 0, 16 * 1024))
+@pytest.mark.parametrize("is_moov_first", [True, False])
+@pytest.mark.parametrize("depth", list(Depth))
+def test_a_film_of_gigabytes_costs_little(depth: Depth, is_moov_first: bool) -> None:
+    film = LargeFilm(5 * 2**30, is_moov_first=is_moov_first)
+    held = Parts(film.read(0, 16 * 1024))
+    probe = probe_full if depth is Depth.FULL else probe_header
     rounds = 0
-    while True:
-        found = probe(
-            held.first, size_bytes=size, path="a.mp4", declared_content_type=None,
-            options=OPTIONS, rest=held.rest,
-        )  # fmt: skip
-        if isinstance(found, Findings):
-            break
+    while not isinstance(
+        found := probe(
+            held.first,
+            size_bytes=film.size,
+            path="a.mp4",
+            declared_content_type=None,
+            options=OPTIONS,
+            rest=held.rest,
+        ),
+        Findings,
+    ):
         rounds += 1
         for each in held.missing(found.ranges):
-            held.add(each.start, read_sparse(parts, each.start, each.stop))
+            held.add(each.start, film.read(each.start, each.stop))
     assert (found.status, found.width, found.duration_seconds) == (AssetStatus.ENRICHED, 96, 2.0)
     assert rounds < 40
-    if probe is probe_header:
+    if depth is Depth.HEADER:
         assert held.length < 1_000_000
     else:
         assert held.length < 16_000_000
-        assert (found.sha256, "not-read-whole" in (found.warnings or [])) == (None, True)
+        assert found.blurhash
+        assert (found.sha256, found.warnings) == (None, ["not-read-whole"])
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
