@@ -165,7 +165,8 @@ def _exact(rows: pd.DataFrame) -> Duplicates:
 
 
 def _near(rows: pd.DataFrame, distance: int) -> Duplicates:
-    hashed = rows[rows["phash"].notna()]
+    # A film looks like a photograph that it shows, and is no copy of it.
+    hashed = rows[rows["phash"].notna() & (rows["kind"] == "image")]
     hashes = np.array([int(digits, 16) for digits in hashed["phash"]], dtype=np.uint64)
     hashed = hashed.assign(
         group=group_similar(hashes, distance), content=hashed["sha256"].fillna(hashed["path"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from media_enricher.models import AssetStatus, ErrorCode, Outcome
+from media_enricher.models import AssetStatus, ErrorCode, Kind, Outcome
 from media_enricher.snapshot.reader import open_snapshot
 from media_enricher.snapshot.summary import FormatCount, Reason, Summary, summarise
 from media_enricher.snapshot.writer import SnapshotWriter
@@ -105,6 +105,7 @@ def test_lookalikes_are_found_by_phash_but_exact_copies_are_not_told_twice(tmp_p
         outcome("other.jpg", phash="0123456789abcdef", sha256="cc"),
         outcome("copy.jpg", phash="0123456789abcdef", sha256="cc"),
         outcome("header-only.jpg", phash=None, sha256=None),
+        outcome("film.mp4", phash="f0f0f0f0f0f0f0f0", sha256="dd", kind=Kind.VIDEO),
     ]
 
     near = summary_of(tmp_path / "near", outcomes).near_duplicates
