@@ -38,10 +38,10 @@ from media_enricher.probe import (
     NeedRanges,
     ProbeOptions,
     keep_blocks,
-    preload,
     probe_full,
     probe_header,
 )
+from media_enricher.probe.preloading import preload
 from process_control.parent_death import die_with_parent
 
 MEMORY_BYTES = 416 * 1024 * 1024

@@ -8,27 +8,21 @@ module, named in `_PROBES`. A probe that needs more bytes than it was given says
 
 from __future__ import annotations
 
-import codecs
 import hashlib
-import io
 import logging
-import struct
 from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
-from PIL import Image, ImageCms
 
 from media_enricher.models import AssetStatus, Depth, ErrorCode, Findings, Kind
 from media_enricher.probe import av, document, image
-from media_enricher.probe.av import poster
 from media_enricher.probe.content_types import (
     kind_of,
     normalised,
     promised_image_type,
 )
 from media_enricher.probe.fields.labels import label
-from media_enricher.probe.image import tiny
 from media_enricher.probe.image.memory import keep_blocks
 from media_enricher.probe.sniff import identify
 from media_enricher.probe.source import (
@@ -45,7 +39,6 @@ __all__ = [
     "ProbeOptions",
     "first_range",
     "keep_blocks",
-    "preload",
     "probe_full",
     "probe_header",
 ]
@@ -234,76 +227,3 @@ def _without_probe(
         kind=kind_of(known),
         content_type=content_type,
     )
-
-
-def preload() -> None:
-    """Import and warm all that a probe may need later, for a process that then opens no file.
-
-    A tiny picture of each format that Pillow writes goes through both depths, which loads plugins,
-    codecs, encodings, time zones and NumPy's lazy parts; the texts cover the rest.
-    """
-    options = ProbeOptions(location=True, exif_tags=("Make",))
-    pictures = [_tiny_picture(name, mode) for name, mode in _PRELOADED]
-    for data in [*pictures, _tiny_icns(), tiny.HEIC, tiny.JXL, tiny.PSD, tiny.CURSOR]:
-        probe_full(data, path="preload", declared_content_type=None, options=options)
-        probe_header(
-            data, size_bytes=len(data), path="preload", declared_content_type=None, options=options
-        )
-    for data in (b"<svg width='1' height='1'/>", b"PK\x03\x04", b"\xe9 text", b"{}"):
-        probe_full(data, path="preload", declared_content_type=None, options=options)
-    poster.preload()
-    document.preload(msgspec.structs.replace(options, text_excerpt=True))
-    for encoding in _PRELOADED_ENCODINGS:
-        codecs.decode(b"", encoding)
-    codecs.decode(b"\x1b$B<L\x1b(B", "iso2022_jp")  # loads its table, too
-
-
-def _tiny_picture(format_name: str, mode: str) -> bytes:
-    camera = Image.Exif()
-    camera[271], camera[306] = "Preload", "2020:01:01 00:00:00"
-    file = io.BytesIO()
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    picture = Image.new(mode, (16, 16))
-    picture.save(file, format_name, exif=camera.tobytes(), xmp=_PRELOADED_XMP, icc_profile=profile)
-    return file.getvalue()
-
-
-def _tiny_icns() -> bytes:
-    """An icon with a PNG of 16 x 16 alone; Pillow would write one of 1024 x 1024, in 36 ms."""
-    png = _tiny_picture("png", "RGBA")
-    length = struct.Struct(">I").pack
-    return b"icns" + length(16 + len(png)) + b"icp4" + length(8 + len(png)) + png
-
-
-_PRELOADED = (
-    ("jpeg", "RGB"),
-    ("jpeg", "CMYK"),
-    ("png", "P"),
-    ("png", "I;16"),
-    ("webp", "RGBA"),
-    ("avif", "RGBA"),
-    ("gif", "P"),
-    ("tiff", "F"),
-    ("bmp", "RGB"),
-    ("ico", "RGBA"),
-    ("jpeg2000", "RGB"),
-    ("pcx", "RGB"),
-    ("ppm", "RGB"),
-    ("qoi", "RGB"),
-    ("dds", "RGB"),
-    ("tga", "RGB"),
-)
-_PRELOADED_ENCODINGS = (
-    "ascii",
-    "cp1252",
-    "latin-1",
-    "utf-8",
-    "utf-16",
-    "utf-16-be",
-    "utf-16-le",
-    "utf-32-be",
-    "utf-32-le",
-)
-_PRELOADED_XMP = (
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:dc="http://purl.org/dc/elements/1.1/"/>'
-)

@@ -22,7 +22,8 @@ from pathlib import Path
 from media_enricher.engine import sandbox
 from media_enricher.engine.decoder import MEMORY_BYTES
 from media_enricher.models import ErrorCode, Findings
-from media_enricher.probe import ProbeOptions, keep_blocks, preload, probe_full, probe_header
+from media_enricher.probe import ProbeOptions, keep_blocks, probe_full, probe_header
+from media_enricher.probe.preloading import preload
 from tests.fuzz.files import files
 
 _MOST_SECONDS = 10.0

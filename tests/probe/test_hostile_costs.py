@@ -216,7 +216,8 @@ CATALOGUE: dict[str, tuple[Callable[[int], bytes], int, str]] = {
 PROBE = """
 import io, resource, sys, time
 from PIL import Image
-from media_enricher.probe import keep_blocks, preload
+from media_enricher.probe import keep_blocks
+from media_enricher.probe.preloading import preload
 from tests.probe.samples import full, header
 # As in a decoder that has looked at a photograph before.
 preload()
@@ -310,7 +311,7 @@ def test_blocks_that_are_kept_for_the_next_image_are_given_back_before_a_large_o
 
 def test_after_preload_a_probe_opens_no_file() -> None:
     program = (
-        "import resource; from media_enricher.probe import preload; preload();"
+        "import resource; from media_enricher.probe.preloading import preload; preload();"
         "from tests.probe.test_hostile import FILES; from tests.probe.samples import full, header;"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3));"
         "[full(data, 'a.' + name) and header(data) for name, data in FILES.items()]"
@@ -323,7 +324,7 @@ def test_after_preload_a_probe_opens_no_file() -> None:
 
 def test_after_preload_metadata_of_any_encoding_open_no_file() -> None:
     program = (
-        "import resource; from media_enricher.probe import preload; preload();"
+        "import resource; from media_enricher.probe.preloading import preload; preload();"
         "from tests.probe.test_carriers import check_encodings;"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3));"
         "check_encodings()"

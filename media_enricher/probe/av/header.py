@@ -25,7 +25,7 @@ class AvHeader(msgspec.Struct):
     duration: float | None = None
     """Seconds."""
     bit_rate: int | None = None
-    """Of all streams together; computed from size and duration where the file does not say it."""
+    """Of the sound of a WAV, which tells its duration where nothing else does."""
     has_video: bool = False
     has_audio: bool = False
     width: int | None = None
