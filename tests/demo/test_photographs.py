@@ -6,7 +6,9 @@ import pytest
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from media_enricher.demo.photographs import demo_photographs, objects_of
+from media_enricher.models import AssetStatus, Kind
 from tests.corpora import CACHE
+from tests.probe.samples import full
 
 
 @pytest.fixture(scope="module")
@@ -17,12 +19,28 @@ def photographs(needs_images: None, tmp_path_factory: pytest.TempPathFactory) ->
 def test_there_are_real_photographs_in_every_format(photographs: dict[str, Path]) -> None:
     formats, megapixels = set(), 0.0
     for name, path in photographs.items():
-        if not name.startswith("broken/"):
+        if not name.startswith(("broken/", "recordings/")):
             with Image.open(path) as image:
                 formats.add(image.format)
                 megapixels = max(megapixels, image.width * image.height / 1e6)
     assert formats == {"JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF"}
     assert megapixels > 20
+
+
+def test_what_is_made_of_them_is_of_every_other_kind(photographs: dict[str, Path]) -> None:
+    kinds = {}
+    for name, path in photographs.items():
+        if name.startswith("recordings/"):
+            found = full(path.read_bytes(), name)
+            assert (found.status, found.warnings) == (AssetStatus.ENRICHED, None)
+            assert found.blurhash
+            kinds[found.format] = found.kind
+    assert kinds == {
+        "heic": Kind.IMAGE,
+        "mp4": Kind.VIDEO,
+        "mp3": Kind.AUDIO,
+        "pdf": Kind.DOCUMENT,
+    }
 
 
 def test_each_orientation_is_there(photographs: dict[str, Path]) -> None:

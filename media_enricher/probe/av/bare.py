@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from media_enricher.models import ErrorCode
 from media_enricher.probe.av import id3
+from media_enricher.probe.av.codecs import AAC_RATES
 from media_enricher.probe.av.header import AvHeader
 from media_enricher.probe.source import UnreadableError, Window
 
 MAX_FRAMES = 2_000_000
 """11 hours of AMR, 12 of AAC at 48 kHz: counting them takes about a second."""
-_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _CHANNELS = (None, 1, 2, 3, 4, 5, 6, 8)
 _NARROW = (12, 13, 15, 17, 19, 20, 26, 31, 5)
 _WIDE = (17, 23, 32, 36, 40, 46, 50, 58, 60, 5)
@@ -34,7 +34,7 @@ def _adts_length(head: bytes) -> int:
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
         return 0
     length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
-    return length if length >= 7 and head[2] >> 2 & 15 < len(_RATES) else 0
+    return length if length >= 7 and head[2] >> 2 & 15 < len(AAC_RATES) else 0
 
 
 def read_adts(window: Window, header: AvHeader) -> None:
@@ -49,7 +49,7 @@ def read_adts(window: Window, header: AvHeader) -> None:
     head = window.read(at, min(7, window.size - at)) if at < window.size else b""
     if not _adts_length(head):
         raise UnreadableError(ErrorCode.CORRUPT, "The file has no ADTS frame where the first is.")
-    rate = _RATES[head[2] >> 2 & 15]
+    rate = AAC_RATES[head[2] >> 2 & 15]
     header.has_audio, header.audio_codec, header.sample_rate = True, "aac", rate
     header.audio_channels = _CHANNELS[(head[2] & 1) << 2 | head[3] >> 6]
     if window.is_complete:

@@ -59,6 +59,10 @@ MATROSKA = {
 }  # fmt: skip
 """By the CodecID of Matroska (RFC 9559)."""
 
+AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000,
+             7350)  # fmt: skip
+"""Samples a second, by the sampling frequency index of AAC (ISO/IEC 14496-3, 1.6.3.4)."""
+
 
 def four_characters(name: bytes, known: dict[str, str]) -> str | None:
     """The codec of four characters; what is not known, as it is, where that is a name."""

@@ -14,6 +14,7 @@ from media_enricher.models import ErrorCode
 from media_enricher.probe.av import fragments
 from media_enricher.probe.av.boxes import Box, boxes
 from media_enricher.probe.av.codecs import (
+    AAC_RATES,
     FOURCC_AUDIO,
     FOURCC_VIDEO,
     MPEG_OBJECT_AUDIO,
@@ -38,8 +39,6 @@ _PQ, _HLG = 16, 18
 """Transfer characteristics of ITU-T H.273 that go beyond white."""
 _C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 
-_AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000,
-              7350)  # fmt: skip
 _AC3_CHANNELS = (2, 1, 2, 3, 3, 4, 4, 5)
 """By the audio coding mode of AC-3 (ETSI TS 102 366, F.4)."""
 _AAC_CHANNELS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 14: 8}
@@ -372,7 +371,7 @@ def _aac_rate(bits: _Bits) -> int | None:
     index = bits.take(4)
     if index == 15:
         return bits.take(24) or None
-    return _AAC_RATES[index] if index < len(_AAC_RATES) else None
+    return AAC_RATES[index] if index < len(AAC_RATES) else None
 
 
 class _Bits:
