@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-
-from process_control import processes
 
 _PACKAGES = {
     "exiftool": "libimage-exiftool-perl",
@@ -32,17 +31,22 @@ def need(*tools: str) -> None:
         raise ToolError(f"{', '.join(missing)} missing. Install with: apt-get install {packages}")
 
 
-def output(command: Sequence[str | Path], *, may_fail: bool = False) -> str:
+def output(
+    command: Sequence[str | Path], *, may_fail: bool = False, cwd: Path | None = None
+) -> str:
     """What a tool printed.
 
     Args:
         command: the tool and its arguments.
+        cwd: the folder that it runs in.
         may_fail: take what it printed although it exited with an error, as for damaged files.
 
     Raises:
         ToolError: it exited with an error.
     """
-    done = processes.run(command)
+    done = subprocess.run(
+        command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
     if done.returncode and not may_fail:
         raise ToolError(f"{command[0]} failed: {done.stderr.strip()[-500:]}")
     return done.stdout
