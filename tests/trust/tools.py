@@ -45,7 +45,13 @@ def output(
         ToolError: it exited with an error.
     """
     done = subprocess.run(
-        command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        command,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if done.returncode and not may_fail:
         raise ToolError(f"{command[0]} failed: {done.stderr.strip()[-500:]}")
