@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.corpora import KEPT
-from tests.trust import av, pictures
+from tests.trust import av, documents, pictures
 from tests.trust.comparison import Comparison
 from tests.trust.tools import ToolError
 
@@ -23,6 +23,7 @@ FOLDER = KEPT / "trust"
 _PARTS: dict[str, Callable[[Path], list[Comparison]]] = {
     "av": lambda folder: av.compare(folder / "av"),
     "pictures": lambda folder: pictures.compare(folder / "packages"),
+    "documents": lambda folder: documents.compare(folder / "documents", folder / "packages"),
 }
 results = Console(width=None if sys.stdout.isatty() else 120)
 

@@ -15,7 +15,7 @@ _MIRRORED = {
 
 def _is_mirrored_avif(each: Disagreement) -> bool:
     name = re.search(r"/rot(\d)mir(\d)\.avif$", each.file)
-    return bool(name) and each.ours == _MIRRORED[int(name[1]), int(name[2])]
+    return name is not None and each.ours == _MIRRORED[int(name[1]), int(name[2])]
 
 
 def _is_cropped(each: Disagreement) -> bool:
@@ -27,7 +27,7 @@ def _is_cropped(each: Disagreement) -> bool:
 def _is_svg_with_units(each: Disagreement) -> bool:
     length = each.context.get(f"SVG:Image{each.field.capitalize()}")
     inches = re.fullmatch(r"([\d.]+)in", str(length))
-    return bool(inches) and round(float(inches[1]) * 96) == each.ours
+    return inches is not None and round(float(inches[1]) * 96) == each.ours
 
 
 def _has_no_size(each: Disagreement) -> bool:
@@ -82,8 +82,8 @@ RULES = (
     ),
     Rule(
         "width height orientation",
-        "Properties belong to pictures (ipma, ISO/IEC 23008-12 9.3), and the primary one's are said "
-        "here, as by libheif; exiftool says those of the last, a thumbnail",
+        "Properties belong to pictures (ipma, ISO/IEC 23008-12 9.3), and the primary one's are "
+        "said here, as by libheif; exiftool says those of the last, a thumbnail",
         lambda each: each.file.endswith(_WITH_THUMBNAILS),
     ),
     Rule(
