@@ -60,7 +60,7 @@ def _probed(path: Path) -> dict[str, Any]:
 
 
 def _by_pdfinfo(path: Path) -> dict[str, Any]:
-    command = ["pdfinfo", "-enc", "UTF-8", path]
+    command: list[str | Path] = ["pdfinfo", "-enc", "UTF-8", path]
     done = subprocess.run(command, capture_output=True, check=False)
     fields: dict[str, str] = {}
     for line in done.stdout.decode("utf-8", "replace").splitlines():
@@ -87,4 +87,24 @@ def _size(fields: dict[str, str]) -> tuple[float, float] | None:
     return (height, width) if is_turned else (width, height)
 
 
-_RULES: tuple[Rule, ...] = ()
+def _has_empty_owner_password(each: Disagreement) -> bool:
+    return bool(re.search(r"/r[56]-user-password\.pdf$", f"/{each.file}"))
+
+
+def _differs_by_unknown_bytes(each: Disagreement) -> bool:
+    return str(each.theirs).replace("\ufffd", "") == each.ours
+
+
+_RULES = (
+    Rule(
+        "is_encrypted page_count page_size title creator",
+        "Both: the owner's password is empty, which Poppler tries and PDFium does not. The probe "
+        "says what a reader of PDFium (Chrome) meets: it asks for a password",
+        _has_empty_owner_password,
+    ),
+    Rule(
+        "title creator",
+        "A byte that PDFDocEncoding leaves undefined is left out; pdfinfo puts U+FFFD",
+        _differs_by_unknown_bytes,
+    ),
+)
