@@ -92,7 +92,7 @@ def _has_empty_owner_password(each: Disagreement) -> bool:
 
 
 def _differs_by_unknown_bytes(each: Disagreement) -> bool:
-    return str(each.theirs).replace("\ufffd", "") == each.ours
+    return bool(str(each.theirs).replace("\ufffd", "") == each.ours)
 
 
 _RULES = (

@@ -74,8 +74,6 @@ _WINDOWS = frozenset(
 )
 """Texts of Windows Explorer: UTF-16, little-endian whatever the order of the rest."""
 _USER_COMMENT = int(Base.UserComment)
-_DEGREES_AS_TEXT = re.compile(r"\d{1,3}(?:\.\d{1,12})?(?:\s*[,;\s]\s*\d{1,2}(?:\.\d{1,12})?){0,2}")
-"""Of a position, as some phones write it: `52,00,50.34990`."""
 _SEVERAL = frozenset({int(Base.Copyright), int(Base.Artist)})
 """Texts that NUL separates: of Copyright, the photographer's and the editor's."""
 
@@ -276,7 +274,7 @@ def _position(gps: dict[int, Any]) -> position.Position | None:
 
 
 def _numbers(value: Any) -> list[float]:
-    if isinstance(value, str) and _DEGREES_AS_TEXT.fullmatch(value):
-        return [float(part) for part in re.findall(r"[\d.]+", value)]
+    if isinstance(value, str):
+        return position.numbers(value)
     several = value if isinstance(value, list) else [value]
     return [number for number in several if isinstance(number, int | float)]
