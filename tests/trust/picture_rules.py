@@ -65,8 +65,8 @@ RULES = (
     ),
     Rule(
         "content_type",
-        "The major brand is one of any HEIF (mif1, msf1); the coded pictures in it are HEVC, which "
-        "image/heic names (RFC 8081's registration: by the codec)",
+        "The major brand is one of any HEIF (mif1, msf1, Sony's heix); the pictures are HEVC, for "
+        "which image/heic is registered (ISO/IEC 23008-12, annex B)",
         _says_heic,
     ),
     Rule(
