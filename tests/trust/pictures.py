@@ -155,7 +155,13 @@ _TURNED = {0: 1, 90: 8, 180: 3, 270: 6}
 
 
 def _orientation(tags: Tags) -> int | None:
-    """HEIF's own goes before EXIF's, which only tells how it was (ISO/IEC 23008-12, 6.5.10)."""
+    """The container's own goes before EXIF's, which then only tells how it was.
+
+    ISO/IEC 23008-12, 6.5.10 (HEIF) and ISO/IEC 18181-2, 9.2 (JPEG XL, of which exiftool does not
+    read the turn in its header).
+    """
+    if tags.get("File:FileType") == "JXL":
+        return None
     if tags.get("File:FileType") in {"HEIC", "HEIF", "AVIF"}:
         return _TURNED.get(tags.get("QuickTime:Rotation", -1))
     orientation = tags.get("IFD0:Orientation")
@@ -197,7 +203,6 @@ _CLOCKS: tuple[tuple[str, str | None], ...] = (
     ("XMP-exif:DateTimeOriginal", "XMP-exif:SubSecTimeOriginal"),
     ("XMP-photoshop:DateCreated", None),
     ("XMP-exif:DateTimeDigitized", None),
-    ("PNG:CreationTime", None),
 )
 """Tag -> that with its fractions of a second, in MWG's order."""
 _CLOCK = re.compile(r"(\d{4}):(\d\d):(\d\d)(?: (\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?)?")
