@@ -22,7 +22,7 @@ from tests.trust.tools import ToolError
 FOLDER = KEPT / "trust"
 _PARTS: dict[str, Callable[[Path], list[Comparison]]] = {
     "av": lambda folder: av.compare(folder / "av"),
-    "pictures": lambda folder: pictures.compare(folder / "packages"),
+    "pictures": lambda folder: pictures.compare(folder / "written", folder / "packages"),
     "documents": lambda folder: documents.compare(folder / "documents", folder / "packages"),
 }
 results = Console(width=None if sys.stdout.isatty() else 120)

