@@ -26,7 +26,7 @@ IMAGE_EXTRAS := metrics heif jxl pdf video
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-sweep lock fuzz dist release clean
+.PHONY: help setup demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-sweep fuzz trust lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -93,6 +93,10 @@ bench-sweep: setup ## Measure a sweep that finds nothing to do for 1,000,000 obj
 
 fuzz: setup ## Probe mutated files of every format, for a minute: ARGS="--seconds 600" or "--seed N --only mp4"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+# It needs tools that the suite does not, and names the Debian packages of those that are missing.
+trust: setup ## Compare with exiftool, ffprobe, mediainfo and pdfinfo on thousands of files: ARGS="av" for a part
+	@$(BIN)/python -m tests.trust $(ARGS)
 
 lock: | $(BIN)/python ## Pin all dependencies in requirements*.txt: ARGS=--upgrade for newer versions
 	@$(BIN)/python -m pip install --quiet uv

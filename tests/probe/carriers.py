@@ -259,17 +259,19 @@ def png(*, before: bytes = b"", behind: bytes = b"") -> bytes:
     return plain[:pixels] + before + plain[pixels:end] + behind + plain[end:]
 
 
-def raw_profile(kind: str, block: bytes) -> bytes:
-    """Binary as ImageMagick and exiftool keep it in a text."""
+def raw_profile(kind: str, block: bytes, *, name: str | None = None) -> bytes:
+    """Binary as ImageMagick and exiftool keep it in a text; they differ in the name within."""
     digits = block.hex()
     lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
-    packed = zlib.compress(f"\n{kind}\n{len(block):8}\n{lines}\n".encode())
+    packed = zlib.compress(f"\n{name or kind}\n{len(block):8}\n{lines}\n".encode())
     return chunk(b"zTXt", f"Raw profile type {kind}".encode() + b"\0\0" + packed)
 
 
-def profile_in_png(block: bytes, *, kind: str, prefix: bytes = b"") -> bytes:
+def profile_in_png(
+    block: bytes, *, kind: str, prefix: bytes = b"", name: str | None = None
+) -> bytes:
     """In a raw profile."""
-    return png(before=raw_profile(kind, prefix + block))
+    return png(before=raw_profile(kind, prefix + block, name=name))
 
 
 def chunk_in_png(block: bytes, *, name: bytes, prefix: bytes = b"", is_late: bool = False) -> bytes:
@@ -402,6 +404,9 @@ IPTC_CARRIERS: dict[str, Carrier] = {
     "PNG, raw profile iptc": partial(profile_in_png, kind="iptc"),
     "PNG, raw profile iptc, as resources": lambda block: profile_in_png(
         resource(0x0404, block), kind="iptc"
+    ),
+    "PNG, raw profile iptc, by exiftool": lambda block: profile_in_png(
+        resource(0x0404, block), kind="iptc", name="IPTC profile"
     ),
     "PNG, raw profile 8bim": lambda block: profile_in_png(resource(0x0404, block), kind="8bim"),
     "PNG, raw profile APP13": lambda block: profile_in_png(

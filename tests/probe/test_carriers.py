@@ -177,6 +177,13 @@ def test_a_file_tells_that_it_has_a_position_and_not_where() -> None:
         assert (found.has_location, found.latitude, found.longitude) == (True, None, None)
 
 
+def test_what_a_jpeg_2000_says_is_kept_where_its_picture_cannot_be_read() -> None:
+    whole = carriers.XMP_CARRIERS["JPEG 2000"](XMP)
+    found = full(whole.replace(b"jp2h", b"jp2i"))
+    assert found.status == "failed"
+    assert found.title == "A title"
+
+
 @pytest.mark.parametrize("carry", carriers.XMP_CARRIERS.values(), ids=carriers.XMP_CARRIERS)
 def test_a_carrier_of_xmp_may_hold_anything_else(carry: carriers.Carrier) -> None:
     for block in (b"", b"<", b"\0" * 40, b"8BIM\4\4", b"\x1c\2\5\0\5abc", b"\xff" * 600):

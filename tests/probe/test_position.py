@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from media_enricher.probe.metadata.position import Position, from_exif, from_iso6709, from_xmp
+from tests.probe.carriers import exif_in_jpeg, text, tiff
+from tests.probe.samples import OPTIONS, full
 
+WITH_LOCATION = msgspec.structs.replace(OPTIONS, location=True)
 PARIS = Position(48.858222, 2.2945)
 NAN = math.nan
 
@@ -40,6 +44,25 @@ def test_exif(
     right: Position | None,
 ) -> None:
     assert from_exif(latitude, north, longitude, east) == right
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "right"),
+    [
+        ("48,51,29.5992", "2,17,40.2", PARIS),
+        ("48 51.49332", "2;17.67", PARIS),
+        ("48.858222", "2.2945", PARIS),
+        ("48,00000,51,00000,29,59920", "2,00000,17,00000,40,20000", PARIS),
+        ("48,51,29.5992,1", "2", None),
+        ("north", "2", None),
+        ("", "2", None),
+    ],
+)
+def test_exif_as_text(latitude: str, longitude: str, right: Position | None) -> None:
+    gps = {1: text("N"), 2: text(latitude), 3: text("E"), 4: text(longitude)}
+    found = full(exif_in_jpeg(tiff(gps=gps)), options=WITH_LOCATION)
+    assert (found.latitude, found.longitude) == (right or (None, None))
+    assert found.has_location is (right is not None)
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,13 @@ def read(window: Window, header: ImageHeader) -> None:
     if header.format == "psd":
         header.keep(_photoshop_resources(window))
         sizes.require_decodable_psd(window)
+    if header.format == "jpeg2000" and window.is_complete:  # before Pillow may refuse the file
+        _keep_boxed_blocks(window, header)
     try:
         with open_image(header.format, window) as image:
             _describe(image, header)
-            if header.format == "jpeg2000":
-                for block in _boxed_blocks(window):
-                    header.keep(block)
+            if header.format == "jpeg2000" and not window.is_complete:
+                _keep_boxed_blocks(window, header)
     except UnreadableError as refused:
         if window.is_complete or refused.code is ErrorCode.UNSUPPORTED_TYPE:
             raise
@@ -59,6 +60,11 @@ def _photoshop_resources(window: Window) -> bytes:
     at = _PSD_HEADER + 4 + colours
     (length,) = window.unpack(layout, at)
     return window.read(at + 4, min(length, MAX_BLOCKS_BYTES, window.size - at - 4))
+
+
+def _keep_boxed_blocks(window: Window, header: ImageHeader) -> None:
+    for block in _boxed_blocks(window):
+        header.keep(block)
 
 
 def _boxed_blocks(window: Window) -> Iterator[bytes]:

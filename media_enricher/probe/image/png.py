@@ -22,8 +22,9 @@ _MAX_INFLATED = 16 * 1024 * 1024
 """Of all packed chunks of one file together: ten thousand small ones may each hold megabytes."""
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _RAW_PROFILE = re.compile(rb"raw profile type (?:exif|app1|app13|iptc|8bim|xmp)", re.I)
-_RAW_DIGITS = re.compile(rb"\s*+\S++\s++\d++\s++")
-"""ImageMagick's way of keeping binary in text: a name, a length, then hexadecimal digits."""
+_RAW_DIGITS = re.compile(rb"\s*+\S++(?: profile)?\s++\d++\s++")
+"""ImageMagick's way of keeping binary in text: a name, a length, then hexadecimal digits. exiftool
+calls it `IPTC profile`."""
 _KEPT_TEXTS = frozenset({"title", "description", "author", "copyright"})
 _PIXELS = re.compile(rb"IDAT")
 _LEAST_TAIL = 16 * 1024

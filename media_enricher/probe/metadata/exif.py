@@ -281,5 +281,7 @@ def _position(gps: dict[int, Any]) -> position.Position | None:
 
 
 def _numbers(value: Any) -> list[float]:
+    if isinstance(value, str):
+        return position.numbers(value)
     several = value if isinstance(value, list) else [value]
     return [number for number in several if isinstance(number, int | float)]

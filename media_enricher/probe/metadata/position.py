@@ -14,6 +14,11 @@ _XMP = re.compile(
     r"\s*([+-]?\d{1,3}(?:\.\d+)?)(?:\s*[,\s]\s*(\d{1,2}(?:\.\d+)?))?"
     r"(?:\s*[,\s]\s*(\d{1,2}(?:\.\d+)?))?\s*([NSEWnsew]?)\s*$"
 )
+# Some phones write text where EXIF wants rationals: `52,50,34.0118`, or with a comma in decimals.
+_NUMBERS = re.compile(r"\s*\d{1,3}(?:\.\d+)?(?:\s*[,;\s]\s*\d{1,2}(?:\.\d+)?){0,2}\s*")
+_COMMA_DECIMALS = re.compile(
+    r"\s*(\d{1,3},\d+)\s*[,;\s]\s*(\d{1,2},\d+)\s*[,;\s]\s*(\d{1,2},\d+)\s*"
+)
 # ISO 6709, annex H: degrees, and minutes and seconds without a separator, then perhaps a height.
 _ISO_6709 = re.compile(
     r"\s*([+-])(\d{2}|\d{4}|\d{6})(\.\d+)?([+-])(\d{3}|\d{5}|\d{7})(\.\d+)?"
@@ -41,6 +46,16 @@ def from_exif(
         _signed(latitude, (north or "").strip()[:1], "N", "S"),
         _signed(longitude, (east or "").strip()[:1], "E", "W"),
     )
+
+
+def numbers(text: str) -> list[float]:
+    """Degrees, minutes and seconds that EXIF holds as text; none where it is not that."""
+    text = text[:_MAX_TEXT]
+    if match := _COMMA_DECIMALS.fullmatch(text):
+        return [float(part.replace(",", ".")) for part in match.groups()]
+    if _NUMBERS.fullmatch(text):
+        return [float(part) for part in re.split(r"[,;\s]+", text.strip())]
+    return []
 
 
 def from_xmp(latitude: str | None, longitude: str | None) -> Position | None:

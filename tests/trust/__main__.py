@@ -1,0 +1,53 @@
+"""`make trust`: the probe against the reference tools, on real files and on files made by them.
+
+It needs tools that the suite does not: exiftool, ffmpeg, mediainfo, pdfinfo. Files are kept in
+`.media-enricher/trust`, so that a second run fetches and makes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.corpora import KEPT
+from tests.trust import av, documents, pictures
+from tests.trust.comparison import Comparison
+from tests.trust.tools import ToolError
+
+FOLDER = KEPT / "trust"
+_PARTS: dict[str, Callable[[Path], list[Comparison]]] = {
+    "av": lambda folder: av.compare(folder / "av"),
+    "pictures": lambda folder: pictures.compare(folder / "written", folder / "packages"),
+    "documents": lambda folder: documents.compare(folder / "documents", folder / "packages"),
+}
+results = Console(width=None if sys.stdout.isatty() else 120)
+
+
+def main() -> None:
+    """Compare all, or the parts that are named; exit with 1 where it is not as good as needed."""
+    parser = argparse.ArgumentParser(prog="make trust", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(_PARTS)}")
+    chosen = parser.parse_args().parts or list(_PARTS)
+    if unknown := sorted(set(chosen) - set(_PARTS)):
+        parser.error(f"There is no part {', '.join(unknown)}. There are {', '.join(_PARTS)}.")
+    logging.disable(logging.WARNING)  # of damaged files, which the tables tell about
+    try:
+        comparisons = [each for part in chosen for each in _PARTS[part](FOLDER)]
+    except ToolError as error:
+        sys.exit(str(error))
+    for comparison in comparisons:
+        comparison.show(results)
+        results.print()
+    shortcomings = [line for comparison in comparisons for line in comparison.shortcomings()]
+    for line in shortcomings:
+        results.print(line, style="bold red", highlight=False)
+    sys.exit(1 if shortcomings else 0)
+
+
+if __name__ == "__main__":
+    main()
