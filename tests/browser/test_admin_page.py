@@ -254,6 +254,7 @@ def test_the_gallery_shows_films_sounds_and_documents(
         assert len(set(_pixels(card.locator("canvas").first))) > 50, name
     phone = _card(admin_page, "phone.heic")
     expect(phone.locator(".labels")).to_contain_text("portrait")
+    expect(phone).to_contain_text("taken 1 Jun 2026, 18:30")  # by the clock of where it was taken
     assert len(set(_pixels(phone.locator("canvas").first))) > 50
     admin_page.screenshot("films-sounds-documents")
 

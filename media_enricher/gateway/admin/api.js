@@ -66,6 +66,7 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string[] | null} palette
  * @property {string | null} blurhash
  * @property {string | null} taken_at
+ * @property {number | null} taken_at_offset
  * @property {string | null} camera_make
  * @property {string | null} camera_model
  * @property {string | null} title

@@ -66,9 +66,10 @@ export const date = (moment) =>
 /**
  * A capture time, as the camera's clock showed it: without an offset it is kept as UTC.
  * @param {string} moment
+ * @param {number | null} offset minutes east of UTC
  */
-export const cameraDate = (moment) =>
-  new Date(moment).toLocaleString("en-GB", {
+export const cameraDate = (moment, offset) =>
+  new Date(Date.parse(moment) + (offset ?? 0) * 60_000).toLocaleString("en-GB", {
     dateStyle: "medium",
     timeStyle: "short",
     timeZone: "UTC",

@@ -217,7 +217,7 @@ function drawText(parts, asset) {
     parts.capture,
     joined([
       cameraOf(asset),
-      asset.taken_at ? `taken ${cameraDate(asset.taken_at)}` : null,
+      asset.taken_at ? `taken ${cameraDate(asset.taken_at, asset.taken_at_offset)}` : null,
     ]),
   );
   listOrHide(parts.tags, asset.tags);

@@ -153,6 +153,7 @@ class Asset(BaseModel):
     blurhash: str | None = None
     thumbhash: str | None = None
     taken_at: datetime | None = None
+    taken_at_offset: int | None = None
     camera_make: str | None = None
     camera_model: str | None = None
     title: str | None = None
