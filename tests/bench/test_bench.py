@@ -60,7 +60,7 @@ def test_all_contenders_read_the_same_files_to_the_end(folder: Path) -> None:
         assert run.seconds > 0
         assert run.start_up_seconds > 0
         assert run.cpu_seconds > 0
-        assert run.peak_rss_mb >= run.peak_pss_mb > 20
+        assert run.peak_rss_mb >= run.peak_pss_mb > 5  # beside other tests, most of it is shared
     assert table(runs).row_count == 3
     assert len(ratios(runs)) == 2
 

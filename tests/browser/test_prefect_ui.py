@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from media_enricher.dev.environment import DevEnvironment
 from tests.browser.conftest import PHOTOGRAPHS, SCREENSHOTS, WIDE
+from tests.waiting import wait_for
 
 PREFIX = "broken/"
 """Few objects, and failures among them: a run over these has every kind of artifact."""
@@ -53,11 +56,10 @@ def test_a_run_is_started_through_its_form_and_its_artifacts_are_seen(
     page.get_by_role("button", name="Submit").click()
 
     page.get_by_role("region", name="Notifications").get_by_text("View run").click()
-    # The first is that of the run; each task's is below, once they are listed.
+    # The first is that of the run, or of a task before the run's: its last artifact tells its end.
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=60_000)
-    page.get_by_role("tab", name="Artifacts").click()
     artifacts = page.get_by_role("tabpanel", name="Artifacts")
-    expect(artifacts.get_by_text("media-enricher-failures")).to_be_visible()
+    wait_for(lambda: _lists_artifact(page, "media-enricher-failures"), every=1)
     screenshot(page, "prefect-artifacts")
     run_page = page.url
     artifacts.get_by_role("link", name="media-enricher-summary").click()
@@ -71,6 +73,16 @@ def test_a_run_is_started_through_its_form_and_its_artifacts_are_seen(
     dark.get_by_role("tab", name="Artifacts").click()
     expect(dark.get_by_text("media-enricher-summary").last).to_be_visible()
     screenshot(dark, "prefect-artifacts-dark")
+
+
+def _lists_artifact(page: Page, name: str) -> bool:
+    """Whether a run's page lists an artifact. It asks for them once, so it is loaded again."""
+    page.reload()
+    page.get_by_role("tab", name="Artifacts").click()
+    panel = page.get_by_role("tabpanel", name="Artifacts")
+    with suppress(PlaywrightTimeoutError):  # not yet, or not in this list
+        panel.get_by_text(name).first.wait_for(timeout=5_000)
+    return panel.get_by_text(name).count() > 0
 
 
 def screenshot(page: Page, name: str) -> None:
