@@ -39,10 +39,10 @@ demo: setup ## Enrich real photographs here: IMAGES=folder for your own, KEEP=1 
 up: setup ## Run everything here until Ctrl-C: Supabase, Prefect, a worker, the gateway: ARGS="--port N --empty"
 	@$(BIN)/media-enricher up $(ARGS)
 
-# Four processes on two cores: a third of the time all of three would wait for servers and timers.
+# Three processes on two cores: the suite also waits. Four end no sooner, and wait beyond patience.
 # One is easier to read: ARGS="-n 0 -k name".
 test: test-setup ## Run the whole suite, against a real stack: ARGS="-n 0 -k name" for less
-	@$(BIN)/python -m pytest --numprocesses 4 $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 $(ARGS)
 
 test-setup: setup $(NODE_TESTS:%=%/$(NODE_MODULES)) ## Install what tests need as well
 
