@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.request import Request, urlopen
 
 import msgspec
@@ -47,7 +47,13 @@ class LocalStack(Stoppable):
 
     @classmethod
     def start(
-        cls, folder: Path, *, port: int = 0, detach: bool = False, functions_url: str | None = None
+        cls,
+        folder: Path,
+        *,
+        port: int = 0,
+        detach: bool = False,
+        functions_url: str | None = None,
+        backend: Literal["file", "s3"] = "file",
     ) -> LocalStack:
         """Start a stack on a data folder, and wait until it answers.
 
@@ -55,6 +61,7 @@ class LocalStack(Stoppable):
             folder: made if missing; a second start finds all data, keys and users again.
             port: of the base URL; 0 takes that of the last start, or a free one.
             detach: let the stack outlive this process; else it ends with it, however this one ends.
+            backend: where the real server would keep the bytes; a few answers differ.
             functions_url: of the server that `/functions/v1` is passed on to, whole paths, as
                 `http://127.0.0.1:8090`; it need not run yet. Without it there are no functions.
 
@@ -67,6 +74,7 @@ class LocalStack(Stoppable):
         command += ["--port", str(port)]
         command += [] if detach else ["--parent", str(os.getpid())]
         command += ["--functions-url", functions_url] if functions_url else []
+        command += ["--backend", backend]
         log = paths.logs / "server.log"
         start = subprocess.Popen if detach else _spawn_ours
         with children.opened(log) as output:

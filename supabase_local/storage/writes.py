@@ -16,6 +16,7 @@ import orjson
 from supabase_local.storage import errors
 from supabase_local.storage.blobs import BlobStore
 from supabase_local.storage.database import Connection, Database, Row, become
+from supabase_local.storage.lookups import IS_OBJECT
 from supabase_local.storage.names import require_valid_key
 from supabase_local.storage.uploads import Received
 from supabase_local.tokens import Caller
@@ -33,12 +34,13 @@ _INSERT = """
 _OVERWRITE = """
     on conflict (bucket_id, name) do update set
       version = excluded.version, metadata = excluded.metadata,
-      user_metadata = excluded.user_metadata,
+      user_metadata = excluded.user_metadata, archived_at = null, is_delete_marker = false,
       owner = coalesce(excluded.owner, objects.owner),
       owner_id = coalesce(excluded.owner_id, objects.owner_id)
 """
 _REPLACE = """
     update storage.objects set version = $3, metadata = $4, user_metadata = $5,
+      archived_at = null, is_delete_marker = false,
       owner = coalesce($6, owner), owner_id = coalesce($7, owner_id)
     where bucket_id = $1 and name = $2
 """
@@ -57,10 +59,12 @@ class ObjectWriter:
         """Make an object of a received blob, and return its id.
 
         Raises:
-            StorageError: KeyAlreadyExists without `upsert`; AccessDenied.
+            StorageError: KeyAlreadyExists without `upsert`; AccessDenied; InternalError, as
+                `BlobStore.require_storable` says.
         """
         replaced: Row | None = None
         try:
+            self._blobs.require_storable(key)
             async with self._database.as_owner() as connection:
                 if upsert:
                     replaced = await connection.fetchrow(_LOCK, bucket, key)
@@ -164,6 +168,7 @@ class ObjectWriter:
             StorageError: NoSuchKey, InvalidKey, KeyAlreadyExists, AccessDenied.
         """
         require_valid_key(target[1])
+        self._blobs.require_storable(target[1])
         await self._database.require_bucket(target[0])
         try:
             async with self._database.as_caller(caller) as connection:
@@ -227,7 +232,10 @@ async def fetch_object(connection: Connection, bucket: str, key: str) -> Row:
         StorageError: NoSuchKey.
     """
     row: Row | None = await connection.fetchrow(
-        "select * from storage.objects where bucket_id = $1 and name = $2", bucket, key
+        "select * from storage.objects"  # noqa: S608 - a constant
+        f" where bucket_id = $1 and name = $2 and {IS_OBJECT}",
+        bucket,
+        key,
     )
     if row is None:
         raise errors.no_such_key()
