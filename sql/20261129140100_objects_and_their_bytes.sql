@@ -26,7 +26,7 @@ $$;
 create function media_enricher.is_newer_than_row(
   p_bucket text, p_path text, p_updated_at timestamptz
 ) returns boolean
-language sql stable set search_path = '' as $$
+language sql stable parallel safe set search_path = '' as $$
   select exists (
     select from public.media_assets a
     where a.bucket = p_bucket and a.path = p_path and p_updated_at > a.enriched_at
@@ -64,8 +64,9 @@ language sql immutable set search_path = '' as $$
     ' and %s is distinct from a.etag'
     ' or o.metadata ->> ''mimetype'' is distinct from a.declared_content_type'
     ' and %2$s is not null and %2$s is distinct from a.declared_content_type'
-    ' or a.error_code = ''bytes_missing'''
-    ' and media_enricher.is_newer_than_row(a.bucket, a.path, o.updated_at))',
+    -- By `case`, for `null and …` would call the function for every row without an error.
+    ' or case when a.error_code = ''bytes_missing'''
+    ' then media_enricher.is_newer_than_row(a.bucket, a.path, o.updated_at) else false end)',
     media_enricher.bare_etag_sql('o.listed_etag'),
     media_enricher.declared_type_sql('o.metadata'))
 $$;
