@@ -2,7 +2,7 @@
 -- plan a repair, note it before anything is changed, and give the owner back after it.
 
 create table audit.type_repairs (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default gen_random_uuid(), -- the repair's id
   run_id uuid not null, -- the Prefect flow run that started it
   requested_by text, -- who asked for that run, or what started it
   bucket text not null, -- the Storage bucket

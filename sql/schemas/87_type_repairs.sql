@@ -9,7 +9,7 @@
 --   3. media_settle_type_repair gives the owner back, and lets the row of media_assets follow.
 -- A run that is killed in between leaves a row 'started'; the next run settles it.
 create table audit.type_repairs (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default gen_random_uuid(), -- the repair's id
   run_id uuid not null, -- the Prefect flow run that started it
   requested_by text, -- who asked for that run, or what started it
   bucket text not null, -- the Storage bucket
