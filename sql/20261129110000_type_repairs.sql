@@ -63,7 +63,7 @@ $$;
 
 -- Objects whose declared type is not the one that was found in their bytes, after p_after, in the
 -- order of their paths. p_types are the types of interest. is_stale: other bytes are there now than
--- those that were looked at.
+-- those that were looked at. Of objects that failed, only the type of mislabelled ones is sure.
 create function public.media_mistyped_objects(
   p_bucket text, p_prefix text, p_types text[], p_after text, p_limit integer
 ) returns table (
@@ -82,7 +82,8 @@ begin
     join (
       select * from public.media_assets where bucket = %4$L and %5$s
     ) a on a.path = o.path
-    where a.gone_at is null and a.status <> 'failed' and a.content_type = any (%6$L)
+    where a.gone_at is null and a.content_type = any (%6$L)
+      and (a.status <> 'failed' or a.error_code = 'mislabelled')
       and lower(btrim(split_part(coalesce(o.metadata ->> 'mimetype', ''), ';', 1)))
         <> a.content_type
     order by o.path limit %7$L$q$,
@@ -207,7 +208,9 @@ begin
       etag = media_enricher.bare_etag(o.metadata ->> 'eTag'),
       declared_content_type = left(r.to_type, 200),
       labels = nullif(array_remove(a.labels, 'mislabelled'), '{}')
-    where a.bucket = r.bucket and a.path = r.path and a.etag = r.etag_before;
+    -- A failed one is to be enriched again: it may have failed for its declared type.
+    where a.bucket = r.bucket and a.path = r.path and a.etag = r.etag_before
+      and a.status <> 'failed';
   end if;
   if r.outcome = 'started' then
     update audit.type_repairs t set

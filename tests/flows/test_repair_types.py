@@ -85,6 +85,17 @@ class Uploads:
             "data.json": "text/plain",  # it is text, too
         }
 
+    def find(self) -> None:
+        """Enrich all as JPEGs, as far as repairs need it, without an engine."""
+        self.bucket.query(
+            "insert into public.media_assets (bucket, path, object_id, user_id, owner_id, etag,"
+            " status, depth, enricher_version, size_bytes, declared_content_type, content_type)"
+            " select bucket_id, name, id, owner, owner_id, metadata ->> 'eTag', 'enriched',"
+            " 'header', 1, 1, metadata ->> 'mimetype', 'image/jpeg'"
+            " from storage.objects where bucket_id = $1",
+            self.bucket.name,
+        )
+
     def served(self) -> dict[str, str]:
         """The content type of each object, as a browser gets it."""
         return {path: self.get(path).headers["content-type"] for path in self.stored()}
@@ -170,21 +181,21 @@ def test_types_are_right_and_all_else_is_as_before(uploads: Uploads, place: Path
 
 
 def test_a_dry_run_and_a_limit(uploads: Uploads) -> None:
-    uploads.mix()
-    served = uploads.served()
+    for path in ("a", "photos/a", "photos/b", "photos/c"):
+        uploads.put(path, photo(1), GENERIC)
+    uploads.find()
     state = repaired(uploads, dry_run=True)
-    assert str(state.message).startswith("Dry run: 6 content types to repair; left as they are")
-    assert uploads.served() == served
+    assert state.message == "Dry run: 4 content types to repair"
+    assert set(uploads.served().values()) == {GENERIC}
     assert uploads.audited() == []
 
     assert str(repaired(uploads, limit=2, prefix="photos/").message).startswith("2 of 2 content")
-    assert len(uploads.audited()) == 2
-    assert all(path.startswith("photos/") for path, _ in uploads.audited())
+    assert uploads.audited("path") == [("photos/a",), ("photos/b",)]
 
 
 def test_one_that_changed_since_it_was_enriched_is_left_and_said(uploads: Uploads) -> None:
     uploads.put("a", photo(1), GENERIC)
-    backfill(uploads.bucket.name)
+    uploads.find()
     uploads.bucket.put("a", SVG, GENERIC)
     assert str(repaired(uploads).message).endswith("left as they are: 1 stale")
     assert uploads.served() == {"a": GENERIC}
@@ -192,7 +203,7 @@ def test_one_that_changed_since_it_was_enriched_is_left_and_said(uploads: Upload
 
 def test_a_bucket_that_does_not_take_the_type_keeps_its_objects(uploads: Uploads) -> None:
     uploads.put("a", photo(1), "image/png")
-    backfill(uploads.bucket.name)
+    uploads.find()
     uploads.bucket.query(
         "update storage.buckets set allowed_mime_types = '{image/png}' where id = $1",
         uploads.bucket.name,
@@ -207,7 +218,7 @@ def test_an_interrupted_repair_is_gone_on_with(
     """As if it was killed before Storage made the copy, or after it, before the owner was back."""
     for number in range(3):
         uploads.put(f"{number}", photo(number), GENERIC, uploads.users.ada.id)
-    backfill(uploads.bucket.name)
+    uploads.find()
     before = uploads.whole()
     copy = Bucket.copy_onto_itself
 
@@ -236,7 +247,7 @@ def test_storage_away_while_copying_loses_no_owner(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uploads.put("a", photo(1), GENERIC, uploads.users.ada.id)
-    backfill(uploads.bucket.name)
+    uploads.find()
     before = uploads.whole()
     copy = Bucket.copy_onto_itself
 
@@ -255,7 +266,7 @@ def test_a_storage_that_serves_the_old_type_stops_the_run(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uploads.put("a", photo(1), GENERIC)
-    backfill(uploads.bucket.name)
+    uploads.find()
     monkeypatch.setattr(Bucket, "served_type", lambda *_: GENERIC)
     state = repaired(uploads)
     assert state.type is StateType.FAILED
@@ -274,7 +285,7 @@ def test_killed_in_the_middle_it_goes_on(
         " where bucket_id = $1",
         *(uploads.bucket.name, uploads.users.ada.id),
     )
-    backfill(uploads.bucket.name)
+    uploads.find()
     before = uploads.whole()
 
     slowly = {

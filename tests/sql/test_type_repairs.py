@@ -138,6 +138,25 @@ def test_a_stale_a_failed_and_a_deleted_one_are_told_apart(repairs: Repairs) -> 
     assert repairs.start("changed") is None
 
 
+def test_a_mislabelled_one_is_repaired_and_looked_at_again(repairs: Repairs) -> None:
+    repairs.put("a")
+    repairs.pipeline.record(
+        found(
+            "a",
+            status="failed",
+            error_code="mislabelled",
+            content_type="image/png",
+            declared_content_type=GENERIC,
+        )
+    )
+    assert [row["path"] for row in repairs.planned()] == ["a"]
+    assert repairs.pipeline.paths() == []
+    repair = repairs.start("a")
+    assert repairs.settle(repair, repairs.copy("a")) == "repaired"
+    assert repairs.pipeline.paths() == ["a"]
+    assert repairs.planned() == []
+
+
 def test_nothing_is_planned_in_our_own_buckets(database: Database, repairs: Repairs) -> None:
     repairs.put("a")
     database.column(
