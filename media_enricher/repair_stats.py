@@ -40,15 +40,15 @@ class RepairStats:
         planned: objects to repair, by the types before and after.
         outcomes: what became of them.
         left: objects that stay as they are, by the reason.
-        unsettled: repairs of which nobody knows whether Storage made the copy.
-        settled: repairs of earlier runs that were interrupted, and what became of them.
+        unsettled: the ids of repairs of which nobody knows yet whether Storage made the copy.
+        settled: repairs of other runs that were interrupted, and what became of them.
     """
 
     def __init__(self) -> None:
         self.planned: Counter[tuple[str, str]] = Counter()
         self.outcomes: Counter[RepairOutcome] = Counter()
         self.left: Counter[Left | Skipped] = Counter()
-        self.unsettled = 0
+        self.unsettled: set[str] = set()
         self.settled: Counter[RepairOutcome] = Counter()
 
     def plan(
@@ -82,12 +82,13 @@ class RepairStats:
             self.left[reason] += 1
         return None
 
-    def count(self, outcome: RepairOutcome | None) -> None:
-        """Count how a repair ended; None: nobody knows yet."""
-        if outcome is None:
-            self.unsettled += 1
-        else:
+    def settle(self, repair_id: str, outcome: RepairOutcome) -> None:
+        """Count what became of a repair that was interrupted, of this run or of another."""
+        if repair_id in self.unsettled:
+            self.unsettled.remove(repair_id)
             self.outcomes[outcome] += 1
+        else:
+            self.settled[outcome] += 1
 
     def summary(self) -> str:
         """What the run did, for people."""
@@ -99,7 +100,7 @@ class RepairStats:
             if outcome not in {RepairOutcome.REPAIRED, RepairOutcome.UNVERIFIED}
         ]
         if self.unsettled:
-            parts.append(f"{self.unsettled:,} for the next run to settle")
+            parts.append(f"{len(self.unsettled):,} for the next run to settle")
         if self.settled:
             parts.append(f"{self.settled.total():,} of an interrupted run settled")
         return "; ".join([", ".join(parts), *self._left_as_text()])
@@ -122,8 +123,8 @@ class RepairStats:
             threshold: the share of failures above which it fails.
             minimum: with fewer failures, it does not.
         """
-        failed = self.outcomes[RepairOutcome.FAILED] + self.unsettled
-        tried = self.outcomes.total() + self.unsettled
+        failed = self.outcomes[RepairOutcome.FAILED] + len(self.unsettled)
+        tried = self.outcomes.total() + len(self.unsettled)
         if failed < minimum or failed <= threshold * tried:
             return None
         return f"{failed / tried:.0%} failed, more than the {threshold:.0%} that are accepted"

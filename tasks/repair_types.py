@@ -57,7 +57,10 @@ def repair_types(run: TypeRepairRun, page: list[Repair]) -> None:
         for start in range(0, len(page), _CHUNK):
             chunk = page[start : start + _CHUNK]
             for repair, done in zip(chunk, pool.map(partial(_repair, run), chunk), strict=True):
-                run.stats.count(done.outcome)
+                if isinstance(done.outcome, RepairOutcome):
+                    run.stats.outcomes[done.outcome] += 1
+                else:
+                    run.stats.unsettled.add(done.outcome)
                 errors = [*errors, done.error] if done.error else []
                 if done.outcome is RepairOutcome.REPAIRED and not run.is_verified:
                     _verify(run, repair)
@@ -76,11 +79,11 @@ class _Done(NamedTuple):
     """What became of one repair.
 
     Attributes:
-        outcome: how it ended; None if Storage may have made the copy, or may still make it.
+        outcome: how it ended; or its id, if Storage may have made the copy, or may still make it.
         error: why it did not end well.
     """
 
-    outcome: RepairOutcome | None
+    outcome: RepairOutcome | str
     error: str | None = None
 
 
@@ -104,7 +107,7 @@ def _repair(run: TypeRepairRun, repair: Repair) -> _Done:
         except SupabaseError as error:
             said = f"{path}: {error}"
             if error.is_transient:
-                return _Done(None, said)
+                return _Done(started.id, said)
             return _Done(run.repairs.settle(started.id, error=str(error)), said)
         return _Done(run.repairs.settle(started.id, version=version))
 

@@ -35,7 +35,7 @@ def settle_type_repairs(run: TypeRepairRun) -> None:
         to_do = {each.id for each in waiting if each.age_seconds < silence}
         for each in waiting:
             if each.id not in to_do:
-                run.stats.settled[run.repairs.settle(each.id)] += 1
+                run.stats.settle(each.id, run.repairs.settle(each.id))
         if to_do:
             oldest = max(each.age_seconds for each in waiting if each.id in to_do)
             time.sleep(min(1.0, silence - oldest))

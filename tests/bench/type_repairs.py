@@ -238,7 +238,8 @@ def _repaired(bench: Bench, objects: int) -> None:
     bench.fill(objects)
     _say(str(backfill(BUCKET, return_state=True).message))
     before = bench.state()
-    to_do = sum(bench.served()[path] != served for path, served in bench.expected.items())
+    served = bench.served()
+    to_do = sum(served[path] != wanted for path, wanted in bench.expected.items())
     for share in (3, 2):
         _say(f"killed after {_killed_after(bench, len(bench.audited()) + to_do // share // 2)}")
     mislabelled = bench.mislabelled()
