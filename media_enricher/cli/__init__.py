@@ -10,6 +10,7 @@ from media_enricher.cli.local import app as local
 from media_enricher.cli.local import without_extra
 from media_enricher.cli.migrate import migrate
 from media_enricher.cli.probe import probe
+from media_enricher.cli.repair_types import repair_types
 from media_enricher.cli.runs import runs
 from media_enricher.cli.serve import serve
 from media_enricher.cli.setup import setup
@@ -34,6 +35,7 @@ app.command()(backfill)
 app.command()(doctor)
 app.command()(migrate)
 app.command()(probe)
+app.command("repair-types")(repair_types)
 app.command()(runs)
 app.command()(serve)
 app.command()(setup)

@@ -173,6 +173,12 @@ class Settings(FromEnvironment):
         "`block:supabase-bucket/media-enricher-results`. Default: the folder `media-enricher` in "
         "Prefect's local storage.",
     )
+    repairs_per_second: float = Field(
+        default=20.0,
+        gt=0,
+        description="The maximum number of objects per second whose content type `repair-types` "
+        "puts right.",
+    )
     cache_days: float = Field(
         default=7.0, gt=0, description="Cached results are deleted after so many days."
     )

@@ -61,6 +61,11 @@ def moving_url(base: str) -> str:
     return f"{base}/storage/v1/object/move"
 
 
+def copying_url(base: str) -> str:
+    """The URL that copies objects of any bucket."""
+    return f"{base}/storage/v1/object/copy"
+
+
 def signing_url(base: str, bucket: str) -> str:
     """The URL that signs URLs of a bucket's objects, many at once."""
     return f"{base}/storage/v1/object/sign/{quote(bucket, safe='')}"

@@ -54,6 +54,16 @@ create policy "the service role keeps the audit"
   on audit.enricher_invocations to service_role
   using (true) with check (true);
 
+-- audit.type_repairs: the service role reads; only functions write.
+
+alter table audit.type_repairs enable row level security;
+revoke all on audit.type_repairs from public, anon, authenticated, service_role;
+grant select on audit.type_repairs to service_role;
+
+create policy "the service role reads the repairs"
+  on audit.type_repairs for select to service_role
+  using (true);
+
 -- The tables of media_enricher: no role reads or writes them, but through the functions.
 
 revoke all on all tables in schema media_enricher from public, anon, authenticated, service_role;
@@ -142,7 +152,9 @@ revoke execute on function
   public.media_fulfil_requests,
   public.media_give_up_parts,
   public.media_mark_gone,
+  public.media_mistyped_objects,
   public.media_note_cuts,
+  public.media_note_type_repair_part,
   public.media_open_part,
   public.media_own_buckets,
   public.media_pending_objects,
@@ -156,12 +168,16 @@ revoke execute on function
   public.media_requested_objects,
   public.media_run_failures,
   public.media_settle_invocation,
+  public.media_settle_type_repair,
   public.media_silent_runs,
   public.media_split_pending,
   public.media_start_run,
+  public.media_start_type_repair,
   public.media_tenant_buckets,
   public.media_tenant_id,
+  public.media_type_repair_part,
   public.media_undrained_requests,
+  public.media_unsettled_type_repairs,
   public.media_was_told
 from public, anon, authenticated;
 grant execute on function
@@ -174,7 +190,9 @@ grant execute on function
   public.media_fulfil_requests,
   public.media_give_up_parts,
   public.media_mark_gone,
+  public.media_mistyped_objects,
   public.media_note_cuts,
+  public.media_note_type_repair_part,
   public.media_open_part,
   public.media_own_buckets,
   public.media_pending_objects,
@@ -188,11 +206,15 @@ grant execute on function
   public.media_requested_objects,
   public.media_run_failures,
   public.media_settle_invocation,
+  public.media_settle_type_repair,
   public.media_silent_runs,
   public.media_split_pending,
   public.media_start_run,
+  public.media_start_type_repair,
   public.media_tenant_buckets,
   public.media_tenant_id,
+  public.media_type_repair_part,
   public.media_undrained_requests,
+  public.media_unsettled_type_repairs,
   public.media_was_told
 to service_role;

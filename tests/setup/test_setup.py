@@ -18,6 +18,7 @@ DEPLOYMENTS = {
     "backfill/backfill-nightly": "backfills",
     "backfill-sharded/backfill-sharded": "coordination",
     "enrich-object/enrich-object": "objects",
+    "repair-types/repair-types": "backfills",
     "sweep/sweep": "coordination",
 }
 AUTOMATIONS = {"media-enricher-backfill-on-request", "media-enricher-crash-zombies"}

@@ -156,6 +156,7 @@ def test_the_api_roles_have_what_they_need_and_no_more(database: Database) -> No
         *(("service_role", "public.media_enrich_runs", each) for each in everything),
         ("service_role", "audit.enricher_invocations", "SELECT"),
         ("service_role", "audit.enricher_invocations", "INSERT"),
+        ("service_role", "audit.type_repairs", "SELECT"),
     }
     assert {(row["grantee"], row["name"], row["privilege"]) for row in granted} == expected
     for role in CLIENT_ROLES:
