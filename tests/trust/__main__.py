@@ -17,7 +17,7 @@ from typing import Protocol
 from rich.console import Console
 
 from tests.corpora import KEPT
-from tests.trust import av, documents, likeness, pictures
+from tests.trust import av, damage, documents, likeness, pictures
 from tests.trust.tools import ToolError
 
 FOLDER = KEPT / "trust"
@@ -37,6 +37,7 @@ _PARTS: dict[str, Callable[[Path], Sequence[_Measured]]] = {
     "av": lambda folder: av.compare(folder / "av"),
     "pictures": lambda folder: pictures.compare(folder / "written", folder / "packages"),
     "likeness": lambda folder: likeness.compare(folder / "packages"),
+    "damage": lambda folder: damage.compare(folder / "packages"),
     "documents": lambda folder: documents.compare(folder / "documents", folder / "packages"),
 }
 results = Console(width=None if sys.stdout.isatty() else 120)

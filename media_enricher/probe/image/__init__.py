@@ -20,7 +20,9 @@ from media_enricher.probe.image import (
     sizes,
     svg,
     tiff,
+    tiff_damage,
     webp,
+    webp_damage,
 )
 from media_enricher.probe.image.decoders import require_decoder
 from media_enricher.probe.image.descriptions import describe
@@ -169,7 +171,10 @@ def _check(window: Window, header: ImageHeader) -> None:
     if header.format == "png":
         png.check(window.data)
     elif header.format == "webp":
-        webp.check(window)
+        webp.check(window, header)
+        header.is_damaged |= webp_damage.is_damaged(window)
+    elif header.format == "tiff":
+        header.is_damaged |= tiff_damage.is_damaged(window, header)
     elif header.format in {"avif", "heic", "heif"}:
         heif.check(window)
     elif header.format == "svg":
