@@ -52,7 +52,7 @@ def test_runs_that_do_not_end_with_their_row_are_told() -> None:
     data = saved(Image.new("L", (200, 100), 7), "tiff", compression="packbits")
     assert state(full(data)) == SOUND
     hurt = bytearray(data)
-    at = data.index(b"\x81\x07") + 2 * 60  # the length of a run in the middle
+    at = data.index(b"\xb9\x07") + 4 * 30  # the length of a row's second run, in the middle
     hurt[at] ^= 1
     assert is_told(bytes(hurt))
 
