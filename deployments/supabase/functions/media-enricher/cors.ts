@@ -43,17 +43,23 @@ export function preflight(request: Request, origins: string[]): Response {
   answer.headers.set("access-control-allow-methods", METHODS.join(", "));
   answer.headers.set("access-control-allow-headers", HEADERS.join(", "));
   answer.headers.set("access-control-max-age", String(MAX_AGE_SECONDS));
-  allowOrigin(answer.headers, asked.get("origin"), origins);
+  allowOrigin(asked.get("origin"), origins, answer.headers);
   return answer;
 }
 
 /** Let the page of an allowed origin read an answer. */
-export function allowOrigin(headers: Headers, origin: string | null, origins: string[]): void {
+export function exposeTo(origin: string | null, origins: string[], headers: Headers): void {
+  if (allowOrigin(origin, origins, headers)) {
+    headers.set("access-control-expose-headers", EXPOSED_HEADERS.join(", "));
+  }
+}
+
+/** Name the origin in the headers if it is allowed, and return whether it is. */
+function allowOrigin(origin: string | null, origins: string[], headers: Headers): boolean {
   if (!origins.includes("*")) headers.append("vary", "Origin");
   const allowed = allowedOrigin(origin, origins);
-  if (allowed === null) return;
-  headers.set("access-control-allow-origin", allowed);
-  headers.set("access-control-expose-headers", EXPOSED_HEADERS.join(", "));
+  if (allowed !== null) headers.set("access-control-allow-origin", allowed);
+  return allowed !== null;
 }
 
 function allowedOrigin(origin: string | null, origins: string[]): string | null {

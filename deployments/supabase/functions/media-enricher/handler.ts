@@ -1,29 +1,29 @@
 /** One request: to the gateway and back. */
 
-import { allowOrigin, isPreflight, preflight } from "./cors.ts";
+import { exposeTo, isPreflight, preflight } from "./cors.ts";
 import { methodNotAllowed, misconfigured, notFound, unavailable } from "./errors.ts";
 import { answerHeaders, requestHeaders } from "./headers.ts";
 import type { Settings } from "./settings.ts";
 import { SilenceLimit } from "./silence.ts";
-import { queryOf, routeOf } from "./target.ts";
+import { queryOf, routeOf, urlOf } from "./target.ts";
 
 /** `fetch` throws at them. */
 const NOT_FORWARDED = ["CONNECT", "TRACE", "TRACK"];
 const WITHOUT_BODY = ["GET", "HEAD"];
-const STATUSES_WITHOUT_BODY = [204, 205, 304];
+const STATUSES_WITHOUT_BODY = [204, 304];
 
 /** What answers every request. */
 export function handler(settings: Settings): (request: Request) => Promise<Response> {
   return async (request) => {
     if (isPreflight(request)) return preflight(request, settings.corsOrigins);
     const answer = await respond(request, settings);
-    allowOrigin(answer.headers, request.headers.get("origin"), settings.corsOrigins);
+    exposeTo(request.headers.get("origin"), settings.corsOrigins, answer.headers);
     return answer;
   };
 }
 
 async function respond(request: Request, settings: Settings): Promise<Response> {
-  const url = new URL(request.url);
+  const url = urlOf(request);
   const route = routeOf(url);
   if (route === null) return notFound(url.pathname);
   if (NOT_FORWARDED.includes(request.method)) return methodNotAllowed(request.method);

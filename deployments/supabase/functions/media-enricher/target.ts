@@ -7,6 +7,11 @@ const ROUTE = /^\/media-enricher(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*\/?$/;
 /** supabase-js adds it for Supabase's own routing (`invoke(…, { region })`). */
 const REGION = "forceFunctionRegion";
 
+/** What a request asks for. Its host is the caller's to choose, is not needed, and may be no host. */
+export function urlOf(request: Request): URL {
+  return new URL(request.url.replace(/^https?:\/\/[^/?#]*/i, "http://function"));
+}
+
 /**
  * The path below the gateway's base, or null if it is none of the gateway's.
  *
