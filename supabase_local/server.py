@@ -71,7 +71,7 @@ def main() -> None:
         sys.exit(1)
 
 
-class _Functions(NamedTuple):
+class FunctionsServer(NamedTuple):
     """The server that `/functions/v1` is passed on to."""
 
     url: str
@@ -88,17 +88,19 @@ class _Functions(NamedTuple):
         )
 
 
-def _functions(arguments: argparse.Namespace) -> _Functions | None:
+def _functions(arguments: argparse.Namespace) -> FunctionsServer | None:
     if arguments.edge_functions_url:
-        return _Functions(arguments.edge_functions_url, is_edge=True)
-    return _Functions(arguments.functions_url, is_edge=False) if arguments.functions_url else None
+        return FunctionsServer(arguments.edge_functions_url, is_edge=True)
+    if arguments.functions_url:
+        return FunctionsServer(arguments.functions_url, is_edge=False)
+    return None
 
 
 def _run(
     folder: StackFolder,
     port: int,
     parent: int | None,
-    functions: _Functions | None,
+    functions: FunctionsServer | None,
     stop: Interruption,
 ) -> None:
     keys = folder.keys()
@@ -141,7 +143,7 @@ async def _serve(
     postgres: Postgres,
     control: Control,
     parent: int | None,
-    functions: _Functions | None,
+    functions: FunctionsServer | None,
     stop: Interruption,
 ) -> None:
     stop.hear()  # an exception might be lost in the loop; from here on it is looked whether it came
