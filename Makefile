@@ -82,7 +82,7 @@ docs: setup ## Write docs/reference/ anew, from the code
 bench: setup ## Measure against a bare loop and a plain script: ARGS="--quick" or "--json FILE"
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-bench-http: setup ## Measure how soon the gateway answers, and a run begins: ARGS="--rounds N" or "--json FILE"
+bench-http: setup ## Measure how soon the gateway answers, and a run begins: ARGS="--rounds N", "--edge-function" or "--json FILE"
 	@$(BIN)/python -m tests.bench.http_trigger $(ARGS)
 
 bench-dask: setup ## Measure the flow over one Dask worker process, and over several: ARGS="--quick" or "--json FILE"
