@@ -91,6 +91,16 @@ class GatewaySettings(FromEnvironment):
         description="The addresses and networks of proxies that are trusted to report the caller's "
         "address (`X-Forwarded-For`), separated by commas. `*`: any.",
     )
+    edge_function_secret: LongSecret = Field(
+        default=None,
+        description="The secret that the Edge Function shares with the gateway. A request that "
+        "has it is trusted to say the caller's address. If it is not set, none is.",
+    )
+    edge_function: bool = Field(
+        default=False,
+        description="Whether `media-enricher up` runs the Edge Function under `/functions/v1` of "
+        "its local Supabase, as on a hosted project, in front of the gateway. It needs Deno.",
+    )
     request_seconds: float = Field(
         default=5.0,
         gt=0,
