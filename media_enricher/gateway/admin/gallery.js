@@ -15,6 +15,7 @@ import { toast } from "./toasts.js";
 const PAGE = 24;
 const PLACEHOLDER_SIDE = 32;
 const FRAME_SHAPE = 4 / 3;
+const ACTIVE_MS = 3000; // a run's numbers move every second, its results need not
 export const ADDRESSES_GOOD_FOR_MS = 5 * 60 * 1000;
 
 export class Gallery {
@@ -33,6 +34,7 @@ export class Gallery {
     this.next = null;
     this.pages = 1;
     this.loads = 0;
+    this.loadedAt = 0;
     this.isActive = false;
     this.isOpen = true;
     this.state = "";
@@ -54,7 +56,8 @@ export class Gallery {
   async refresh(run) {
     this.isActive = isActive(run);
     const state = `${run.status} ${run.processed_files}`;
-    if (state === this.state || (this.isActive && this.pages > 1)) return;
+    if (state === this.state || (this.isActive && this._mayWait())) return;
+    this.loadedAt = Date.now();
     try {
       await this._load();
     } catch (error) {
@@ -63,6 +66,10 @@ export class Gallery {
       setTextOrHide(this.parts.nothing, error.message);
     }
     this.state = state;
+  }
+
+  _mayWait() {
+    return this.pages > 1 || Date.now() - this.loadedAt < ACTIVE_MS;
   }
 
   async _restart() {
