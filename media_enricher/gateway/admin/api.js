@@ -74,7 +74,8 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string[] | null} tags
  * @property {string[] | null} labels
  * @property {string[] | null} warnings
- * @property {string | null} picture_url
+ * @property {string | null} picture_url The object itself.
+ * @property {string | null} [preview_url] A smaller picture, if the project's Storage makes them.
  */
 
 /**
