@@ -15,6 +15,8 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string | null} bucket
  * @property {string | null} prefix
  * @property {number | null} max_files
+ * @property {number | null} [max_bytes]
+ * @property {string | null} [stopped_by] `max_bytes`, if the budget ended the run.
  * @property {string | null} mode
  * @property {string | null} depth
  * @property {string | null} trigger

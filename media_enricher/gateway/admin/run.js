@@ -145,6 +145,8 @@ function facts(run, reader) {
     ["Objects", run.mode],
     ["Depth", run.depth],
     ["Limit", run.max_files === null ? null : count(run.max_files)],
+    ["Read at most", run.max_bytes ? size(run.max_bytes) : null],
+    ["Stopped by", run.stopped_by === "max_bytes" ? "the most bytes to read" : null],
     ["Requested by", [requester, run.trigger].filter(Boolean).join(", by ")],
     ["Started", date(run.started_at)],
     ["Finished", run.finished_at && date(run.finished_at)],
