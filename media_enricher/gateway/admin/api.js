@@ -15,6 +15,8 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string | null} bucket
  * @property {string | null} prefix
  * @property {number | null} max_files
+ * @property {number | null} [max_bytes]
+ * @property {string | null} [stopped_by] `max_bytes`, if the budget ended the run.
  * @property {string | null} mode
  * @property {string | null} depth
  * @property {string | null} trigger
@@ -74,10 +76,19 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string[] | null} tags
  * @property {string[] | null} labels
  * @property {string[] | null} warnings
- * @property {string | null} picture_url
+ * @property {string | null} picture_url The object itself.
+ * @property {string | null} [preview_url] A smaller picture, if the project's Storage makes them.
  */
 
-/** @typedef {{ bucket: string, prefix?: string, limit?: number, mode: string, depth: string }} RunRequest */
+/**
+ * @typedef {object} RunRequest
+ * @property {string} bucket
+ * @property {string} [prefix]
+ * @property {number} [limit] Objects.
+ * @property {number} [max_bytes]
+ * @property {string} mode
+ * @property {string} depth
+ */
 
 /** @typedef {{ role: string, user_id: string | null, tenant_id: string | null, may_trigger: boolean }} Me */
 
@@ -127,7 +138,7 @@ export class Api {
   /**
    * What a run would work on; nothing is started.
    * @param {RunRequest} request
-   * @returns {Promise<{ objects: number, size_bytes: number }>}
+   * @returns {Promise<import("./cost.js").Estimate>}
    */
   count(request) {
     return this._post("backfill", { ...request, dry_run: true });

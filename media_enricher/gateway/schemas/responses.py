@@ -162,11 +162,15 @@ class Asset(BaseModel):
     labels: list[str] | None = None
     warnings: list[str] | None = None
     picture_url: str | None = Field(default=None, description="Signed; expires after some minutes.")
+    preview_url: str | None = Field(
+        default=None,
+        description="A smaller picture, if the project has image transformation. Signed, too.",
+    )
 
     @classmethod
     def columns(cls) -> list[str]:
         """The columns of `media_assets` that it shows."""
-        return [name for name in cls.model_fields if name != "picture_url"]
+        return [name for name in cls.model_fields if name not in {"picture_url", "preview_url"}]
 
 
 class Assets(BaseModel):
