@@ -78,6 +78,7 @@ FUNCTIONS = {
         "p_prefix": "",
         "p_paths": "{}",
         "p_sequence": "0",
+        "p_sequences": "{}",
         "p_run_id": _NO_ID,
         "p_idle": "{}",
     },

@@ -82,6 +82,10 @@ alter table media_enricher.requested_objects enable row level security;
 create policy "nobody, but through the functions"
   on media_enricher.requested_objects for select using (false);
 
+alter table media_enricher.watched_buckets enable row level security;
+create policy "nobody, but through the functions"
+  on media_enricher.watched_buckets for select using (false);
+
 alter table media_enricher.run_requests enable row level security;
 create policy "nobody, but through the functions"
   on media_enricher.run_requests for select using (false);
@@ -162,7 +166,8 @@ revoke execute on function
   public.media_tenant_buckets,
   public.media_tenant_id,
   public.media_undrained_requests,
-  public.media_was_told
+  public.media_was_told,
+  public.media_watch_buckets
 from public, anon, authenticated;
 grant execute on function
   public.media_count_pending,
@@ -194,5 +199,6 @@ grant execute on function
   public.media_tenant_buckets,
   public.media_tenant_id,
   public.media_undrained_requests,
-  public.media_was_told
+  public.media_was_told,
+  public.media_watch_buckets
 to service_role;
