@@ -65,7 +65,6 @@ _SECRETS = """
 """
 
 _Result = TypeVar("_Result")
-_Connection = asyncpg.Connection[Any]
 
 
 class ChangeFeedError(Exception):
@@ -130,12 +129,14 @@ def turn_on(database_url: str, buckets: Sequence[str], configured: Sequence[str]
             Enricher; the database can't be reached, is not migrated, or is too busy.
     """
 
-    async def work(connection: _Connection) -> None:
+    async def work(connection: asyncpg.Connection[Any]) -> None:
         await _require_buckets(connection, buckets)
         await connection.execute(_ADD, list(buckets))
         if configured:
             await connection.fetch("select public.media_watch_buckets($1)", list(configured))
-        if not await connection.fetchval("select exists (select from media_enricher.watched_buckets)"):
+        if not await connection.fetchval(
+            "select exists (select from media_enricher.watched_buckets)"
+        ):
             raise ChangeFeedError(
                 "No bucket is watched, so nothing would be queued. Name one with --bucket, or set "
                 "MEDIA_ENRICHER_BUCKETS"
@@ -164,7 +165,7 @@ def unwatch(database_url: str, buckets: Sequence[str]) -> list[str]:
         ChangeFeedError: the database can't be reached, or is not migrated.
     """
 
-    async def work(connection: _Connection) -> list[str]:
+    async def work(connection: asyncpg.Connection[Any]) -> list[str]:
         rows = await connection.fetch(
             "delete from media_enricher.watched_buckets where bucket = any ($1) returning bucket",
             list(buckets),
@@ -183,7 +184,7 @@ def status(database_url: str) -> FeedStatus:
     return _run(database_url, _status)
 
 
-async def _status(connection: _Connection) -> FeedStatus:
+async def _status(connection: asyncpg.Connection[Any]) -> FeedStatus:
     triggers = await connection.fetch(_TRIGGERS, list(TRIGGERS))
     enabled = {row["name"]: row["definition"] for row in triggers if row["is_enabled"]}
     updated = enabled.get("media_enricher_object_updated")
@@ -206,7 +207,7 @@ def _spaced(definition: str) -> str:
     return definition.replace(",", " ").replace(")", " ")
 
 
-async def _notifies(connection: _Connection) -> bool:
+async def _notifies(connection: asyncpg.Connection[Any]) -> bool:
     has_both = await connection.fetchval(
         "select to_regnamespace('net') is not null"
         " and to_regclass('vault.decrypted_secrets') is not null"
@@ -214,7 +215,7 @@ async def _notifies(connection: _Connection) -> bool:
     return bool(has_both and await connection.fetchval(_SECRETS))
 
 
-async def _require_buckets(connection: _Connection, buckets: Sequence[str]) -> None:
+async def _require_buckets(connection: asyncpg.Connection[Any], buckets: Sequence[str]) -> None:
     for name in buckets:
         if await connection.fetchval("select media_enricher.is_own_bucket($1)", name):
             raise ChangeFeedError(
@@ -230,7 +231,7 @@ async def _require_buckets(connection: _Connection, buckets: Sequence[str]) -> N
             )
 
 
-async def _define(connection: _Connection, statements: str) -> None:
+async def _define(connection: asyncpg.Connection[Any], statements: str) -> None:
     """Change triggers, in one transaction. It needs a lock that uploads hold for a moment."""
     for _ in range(_LOCK_ATTEMPTS):
         try:
@@ -243,11 +244,14 @@ async def _define(connection: _Connection, statements: str) -> None:
             return
     raise ChangeFeedError(
         f"Another transaction kept storage.objects locked, {_LOCK_ATTEMPTS} times for "
-        f"{_LOCK_SECONDS} s. Nothing was changed. Run this command again when Storage is less busy"
+        f"{_LOCK_SECONDS} s. The triggers are as before. Run this command again when Storage is "
+        "less busy"
     )
 
 
-def _run(database_url: str, work: Callable[[_Connection], Awaitable[_Result]]) -> _Result:
+def _run(
+    database_url: str, work: Callable[[asyncpg.Connection[Any]], Awaitable[_Result]]
+) -> _Result:
     async def connect_and_work() -> _Result:
         async with connected(database_url, "changes") as connection:
             return await work(connection)

@@ -50,9 +50,7 @@ def on(
 def off(
     bucket: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="BUCKET", help="Only stop watching this bucket. Repeat for several."
-        ),
+        typer.Option(metavar="BUCKET", help="Only stop watching this bucket. Repeat for several."),
     ] = None,
 ) -> None:
     """Remove the triggers. Objects that are queued are still processed."""
