@@ -39,7 +39,7 @@ from tests.prefect_api import PrefectApi
 
 BUCKET = "bench-changes"
 _WRITERS = 4
-_SECRET = "the database's"
+_SECRET = "only this program and its gateway know it"
 _SETTINGS = {
     "MEDIA_ENRICHER_BUCKETS": BUCKET,
     "MEDIA_ENRICHER_WEBHOOK_SECRET": _SECRET,
@@ -69,7 +69,8 @@ def main(uploads: int, seconds: float, seed: int) -> None:
         problems = site.problems(expected)
         sys.stdout.write(
             f"{dict(changes)} in {len(expected)} objects; killed: {dict(killer.killed)}; "
-            f"nudges: {dict(site.nudges)}; drained {took:.0f} s after the last change\n{site.summary()}\n"
+            f"nudges: {dict(site.nudges)}; drained {took:.0f} s after the last change\n"
+            f"{site.summary()}\n"
         )
     for problem in problems:
         sys.stdout.write(f"WRONG: {problem}\n")
