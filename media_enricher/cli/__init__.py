@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from media_enricher.cli.backfill import backfill
+from media_enricher.cli.changes import app as changes
 from media_enricher.cli.doctor import doctor
 from media_enricher.cli.local import app as local
 from media_enricher.cli.local import without_extra
@@ -40,4 +41,5 @@ app.command()(runs)
 app.command()(serve)
 app.command()(setup)
 app.command()(snapshot)
+app.add_typer(changes, name="changes")
 app.add_typer(local, name="local")

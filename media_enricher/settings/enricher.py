@@ -146,8 +146,9 @@ class Settings(FromEnvironment):
     )
     buckets: CommaSeparated = Field(
         default=(),
-        description="The buckets that sweeps and webhooks process, separated by commas. Default: "
-        "sweeps process none, webhooks all except those for results and snapshots.",
+        description="The buckets that sweeps, the change feed and webhooks process, separated by "
+        "commas. Default: sweeps and the change feed process none, webhooks all except those for "
+        "results and snapshots.",
     )
     backfill_deployment: Deployment = Field(
         default="backfill/backfill",

@@ -92,6 +92,10 @@ alter table media_enricher.requested_objects enable row level security;
 create policy "nobody, but through the functions"
   on media_enricher.requested_objects for select using (false);
 
+alter table media_enricher.watched_buckets enable row level security;
+create policy "nobody, but through the functions"
+  on media_enricher.watched_buckets for select using (false);
+
 alter table media_enricher.run_requests enable row level security;
 create policy "nobody, but through the functions"
   on media_enricher.run_requests for select using (false);
@@ -178,7 +182,8 @@ revoke execute on function
   public.media_type_repair_part,
   public.media_undrained_requests,
   public.media_unsettled_type_repairs,
-  public.media_was_told
+  public.media_was_told,
+  public.media_watch_buckets
 from public, anon, authenticated;
 grant execute on function
   public.media_count_pending,
@@ -216,5 +221,6 @@ grant execute on function
   public.media_type_repair_part,
   public.media_undrained_requests,
   public.media_unsettled_type_repairs,
-  public.media_was_told
+  public.media_was_told,
+  public.media_watch_buckets
 to service_role;
