@@ -77,7 +77,15 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string | null} picture_url
  */
 
-/** @typedef {{ bucket: string, prefix?: string, limit?: number, mode: string, depth: string }} RunRequest */
+/**
+ * @typedef {object} RunRequest
+ * @property {string} bucket
+ * @property {string} [prefix]
+ * @property {number} [limit] Objects.
+ * @property {number} [max_bytes]
+ * @property {string} mode
+ * @property {string} depth
+ */
 
 /** @typedef {{ role: string, user_id: string | null, tenant_id: string | null, may_trigger: boolean }} Me */
 
@@ -127,7 +135,7 @@ export class Api {
   /**
    * What a run would work on; nothing is started.
    * @param {RunRequest} request
-   * @returns {Promise<{ objects: number, size_bytes: number }>}
+   * @returns {Promise<import("./cost.js").Estimate>}
    */
   count(request) {
     return this._post("backfill", { ...request, dry_run: true });

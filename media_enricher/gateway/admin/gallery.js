@@ -5,7 +5,7 @@ import { Api, ApiError } from "./api.js";
 import { drawBlurhash } from "./blurhash.js";
 import { KeyedList, element, setText, setTextOrHide, stamp } from "./dom.js";
 import { cameraDate, count, playingTime, size } from "./format.js";
-import { isActive } from "./runs.js";
+import { isActive } from "./progress.js";
 import { SignedOutError } from "./session.js";
 import { toast } from "./toasts.js";
 

@@ -5,7 +5,8 @@ import { Api } from "./api.js";
 import { KeyedList, byId, element, setText, setTextOrHide, stamp } from "./dom.js";
 import { count, counted, date, size } from "./format.js";
 import { ADDRESSES_GOOD_FOR_MS, Gallery } from "./gallery.js";
-import { isActive, placeOf, showProgress } from "./runs.js";
+import { isActive, placeOf, showProgress } from "./progress.js";
+import { isSeenWhole, mayCancel } from "./runs.js";
 
 /** @typedef {import("./api.js").Run} Run */
 /** @typedef {import("./api.js").Failure} Failure */
@@ -16,9 +17,9 @@ export class RunView {
    * @param {string} id
    * @param {Api} api
    * @param {string | null} reader The user's id.
-   * @param {(run: Run) => void} onCancel
+   * @param {{ onCancel: (run: Run) => void, onRetry: (run: Run) => void }} events
    */
-  constructor(id, api, reader, onCancel) {
+  constructor(id, api, reader, { onCancel, onRetry }) {
     this.id = id;
     this.api = api;
     this.reader = reader;
@@ -33,6 +34,7 @@ export class RunView {
     this.parts = parts;
     this.gallery = new Gallery(id, api, parts);
     parts.cancel.addEventListener("click", () => this.run && onCancel(this.run));
+    parts.retry.addEventListener("click", () => this.run && onRetry(this.run));
     /** @type {KeyedList<Failure>} */
     this.reasons = new KeyedList(parts.reasons, (failure) => failure.error_code, reason);
     setText(byId("run-title"), "Loading the run…");
@@ -74,6 +76,9 @@ export class RunView {
     const { parts } = this;
     setText(byId("run-title"), placeOf(run));
     showProgress(parts, run, isCancelling);
+    parts.cancel.hidden = !mayCancel(run);
+    parts.cancel.disabled = isCancelling;
+    parts.retry.hidden = isActive(run) || !run.failed || !isSeenWhole(run);
     setText(parts.succeeded, count(run.succeeded));
     setText(parts.failed, count(run.failed));
     setText(parts.skipped, count(run.skipped));
@@ -111,8 +116,8 @@ export class RunView {
 
 /** Shows the view for no chosen run. */
 export function showNoRun() {
-  setText(byId("run-title"), "No run chosen");
-  setTextOrHide(byId("run-hint"), "Choose a run to see its results.");
+  setText(byId("run-title"), "No run yet");
+  setTextOrHide(byId("run-hint"), "A run’s results appear here.");
   byId("run-view").replaceChildren();
 }
 
