@@ -172,7 +172,7 @@ def test_the_pipelines_writes_are_counted(
     database: Database, objects: Objects, pipeline: Pipeline
 ) -> None:
     objects.put("a.jpg", "b.jpg", "c.jpg", "d.jpg")
-    same = {"sha256": "a" * 64, "labels": ["square"]}
+    same: dict[str, Any] = {"sha256": "a" * 64, "labels": ["square"]}
     pipeline.record(found("a.jpg", **same), found("b.jpg", **same), failed("c.jpg", "network"))
     assert totals(database, objects.bucket)["copy/redundant"] == (1, 1000)
     assert totals(database, objects.bucket)["status/failed"] == (1, 1000)
