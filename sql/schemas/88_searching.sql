@@ -214,8 +214,10 @@ comment on function public.media_copied_contents is
 -- Words match beginnings of words in paths, titles and tags, in upper or lower case, and all must
 -- match. `after` is the id of the last asset of the page before.
 --
--- What finds the rows depends on the caller. service_role asks the index on media_search_terms.
--- Under row level security that index is of no use, for its operator is not leakproof: there the
+-- What finds the rows depends on the caller. service_role asks the index on media_search_terms: for
+-- all that match, up to 20,000. Where more match, the next page is found soon enough by reading on
+-- in the order of paths. Postgres can't choose between the two, for it guesses that one in 200 rows
+-- has a word, whichever it is. Under row level security that index is of no use, for its operator is not leakproof: there the
 -- indexes on user and tenant find the rows that the caller may see, and each is compared.
 create function public.media_search(
   words text default null, bucket text default null, kind text default null,
@@ -224,9 +226,12 @@ create function public.media_search(
   is_copied boolean default null, tenant_id uuid default null, after uuid default null,
   max_results integer default 24
 ) returns setof public.media_assets
-language plpgsql stable set search_path = '' set statement_timeout = '8s' as $$
+language plpgsql stable
+set search_path = '' set statement_timeout = '8s'
+set enable_seqscan = 'on' set enable_indexscan = 'on' as $$
 #variable_conflict use_variable
 declare
+  most constant integer := 20000;
   terms constant text := 'public.media_search_terms(a.path, a.title, a.tags, a.kind, a.labels,'
     ' a.warnings, a.dominant_color, (a.has_location or a.latitude is not null) is true,'
     || $t$ a.status = 'enriched' and a.kind = 'image' and coalesce(a.alt_text, '') = '')$t$;
@@ -235,6 +240,10 @@ declare
   conditions text[] := array['a.gone_at is null'];
   sources text := 'public.media_assets a';
   last public.media_assets; -- the asset of `after`
+  sorting constant text := case when is_copied then 'a.bucket, a.sha256, a.path'
+    else 'a.bucket, a.path' end;
+  matches integer;
+  page uuid[]; -- of the matches, those to return
 begin
   if max_results is null or max_results not between 1 and 1000 then
     raise exception 'max_results is %: it must be 1 to 1000', max_results using errcode = '22023';
@@ -305,10 +314,23 @@ begin
     conditions := conditions || format('(a.bucket, a.path) > (%L, %L)', last.bucket, last.path);
   end if;
 
-  return query execute format(
-    'select a.* from %s where %s order by a.bucket, %s a.path limit %L',
-    sources, array_to_string(conditions, ' and '), case when is_copied then 'a.sha256,' end,
-    max_results);
+  if has_index and asked <> '{}' then
+    perform set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true);
+    execute format(
+      'select count(*), (array_agg(a.id order by %s))[:%s] from'
+      ' (select a.id, a.bucket, a.sha256, a.path from %s where %s limit %s) a',
+      sorting, max_results, sources, array_to_string(conditions, ' and '), most + 1
+    ) into matches, page;
+    perform set_config('enable_seqscan', 'on', true), set_config('enable_indexscan', 'on', true);
+    if matches <= most then
+      return query execute format(
+        'select a.* from public.media_assets a where a.id = any ($1) order by %s', sorting
+      ) using page;
+      return;
+    end if;
+  end if;
+  return query execute format('select a.* from %s where %s order by %s limit %s',
+    sources, array_to_string(conditions, ' and '), sorting, max_results);
 end
 $$;
 comment on function public.media_search is
