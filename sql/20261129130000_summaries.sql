@@ -11,7 +11,7 @@ create table public.media_totals (
   value text not null, -- one value of it
   objects bigint not null,
   size_bytes bigint not null,
-  counted_at timestamptz, -- when the sweep counted; null where the total is always exact
+  counted_at timestamptz, -- when pending was counted; null where the total is always exact
 
   primary key (bucket, scope, facet, value)
 );

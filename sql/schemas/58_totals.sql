@@ -2,7 +2,7 @@
 -- that a dashboard reads some rows and never counts a bucket.
 --
 -- All of it is exact as soon as a write commits, but for the facet 'pending', which needs a look at
--- Storage: the sweep counts it (media_count_missing) and says when.
+-- Storage: runs and the sweep count it (media_count_missing), and say when.
 
 create table public.media_totals (
   bucket text not null, -- the Storage bucket
@@ -13,7 +13,7 @@ create table public.media_totals (
   value text not null, -- one value of it
   objects bigint not null,
   size_bytes bigint not null,
-  counted_at timestamptz, -- when the sweep counted; null where the total is always exact
+  counted_at timestamptz, -- when pending was counted; null where the total is always exact
 
   primary key (bucket, scope, facet, value)
 );

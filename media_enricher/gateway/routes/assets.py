@@ -45,7 +45,7 @@ Tenant = Annotated[str | None, Depends(_tenant)]
 
 @router.get("/dashboard", summary="How many assets there are, by bucket")
 async def dashboard(deps: Deps, tenant: Tenant) -> Dashboard:
-    """Totals that every write keeps. What is pending is counted by the sweep, and says when."""
+    """Totals that every write keeps. What is pending is counted now and then, and says when."""
     rows = await deps.in_thread(lambda: deps.library.totals(tenant))
     return Dashboard(buckets=[BucketTotals(**row) for row in rows])
 
