@@ -27,7 +27,7 @@ IMAGE_EXTRAS := metrics heif jxl pdf video
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-repair bench-sweep bench-changes fuzz trust lock dist release clean
+.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-repair bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -99,6 +99,9 @@ bench-repair: setup ## Repair the types of 2,000 objects of all kinds, killed tw
 
 bench-changes: setup ## Measure what the change feed costs an upload; ARGS=--kills to see that it loses none
 	@$(BIN)/python -m tests.bench.changes $(ARGS)
+
+bench-dashboard: setup ## Measure the dashboard and searches over 1,000,000 assets
+	@$(BIN)/python -m tests.bench.dashboard $(ARGS)
 
 fuzz: setup ## Probe mutated files of every format, for a minute: ARGS="--seconds 600" or "--seed N --only mp4"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
