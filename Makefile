@@ -12,8 +12,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 POSTGREST := supabase_local/postgrest
+DENO := supabase_local/deno
 # What only tests need of npm; the last is a Next.js project that one of them builds and drives.
-NODE_TESTS := tests/oracles tests/browser tests/supabase_js examples/nextjs
+NODE_TESTS := tests/oracles tests/browser tests/supabase_js examples/nextjs $(DENO)
 
 # What stands for "installed": each is newer than what it was installed from, or is made again.
 PACKAGES := $(VENV)/.requirements
@@ -26,12 +27,14 @@ IMAGE_EXTRAS := metrics heif jxl pdf video
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-sweep fuzz trust lock dist release clean
+.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-repair bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 setup: $(PROJECT) $(POSTGREST)/$(NODE_MODULES) ## Install everything into .venv and node_modules
+
+deno: $(DENO)/$(NODE_MODULES) ## Install Deno, which `up` needs for MEDIA_ENRICHER_EDGE_FUNCTION=true
 
 demo: setup ## Enrich real photographs here: IMAGES=folder for your own, KEEP=1 to leave it running
 	@$(BIN)/media-enricher demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(KEEP),--keep)
@@ -79,7 +82,7 @@ docs: setup ## Write docs/reference/ anew, from the code
 bench: setup ## Measure against a bare loop and a plain script: ARGS="--quick" or "--json FILE"
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-bench-http: setup ## Measure how soon the gateway answers, and a run begins: ARGS="--rounds N" or "--json FILE"
+bench-http: setup ## Measure how soon the gateway answers, and a run begins: ARGS="--rounds N", "--edge-function" or "--json FILE"
 	@$(BIN)/python -m tests.bench.http_trigger $(ARGS)
 
 bench-dask: setup ## Measure the flow over one Dask worker process, and over several: ARGS="--quick" or "--json FILE"
@@ -90,6 +93,15 @@ bench-hostile: setup ## Measure what hostile files cost the photographs beside t
 
 bench-sweep: setup ## Measure a sweep that finds nothing to do for 1,000,000 objects
 	@$(BIN)/python -m tests.bench.sweep $(ARGS)
+
+bench-repair: setup ## Repair the types of 2,000 objects of all kinds, killed twice, and check: ARGS="--objects N"
+	@$(BIN)/python -m tests.bench.type_repairs $(ARGS)
+
+bench-changes: setup ## Measure what the change feed costs an upload; ARGS=--kills to see that it loses none
+	@$(BIN)/python -m tests.bench.changes $(ARGS)
+
+bench-dashboard: setup ## Measure the dashboard and searches over 1,000,000 assets
+	@$(BIN)/python -m tests.bench.dashboard $(ARGS)
 
 fuzz: setup ## Probe mutated files of every format, for a minute: ARGS="--seconds 600" or "--seed N --only mp4"
 	@$(BIN)/python -m tests.fuzz $(ARGS)

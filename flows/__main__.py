@@ -36,9 +36,11 @@ def _run(name: str, parameters: dict[str, Any], stop: Interruption) -> int:
     from flows.backfill import backfill  # noqa: PLC0415
     from flows.backfill_sharded import backfill_sharded  # noqa: PLC0415
     from flows.enrich_object import enrich_object  # noqa: PLC0415
+    from flows.repair_types import repair_types  # noqa: PLC0415
     from media_enricher.orchestration.supervised import run  # noqa: PLC0415
 
-    flows = {flow.name: flow for flow in (backfill, backfill_sharded, enrich_object)}
+    known = (backfill, backfill_sharded, enrich_object, repair_types)
+    flows = {flow.name: flow for flow in known}
     return run(flows[name], parameters, stop)
 
 

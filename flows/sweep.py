@@ -7,8 +7,8 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 
+from media_enricher.orchestration.combined_state import combined_state
 from media_enricher.parameters import BucketName
 from media_enricher.settings import settings
 from tasks.process_queue import process_queue
@@ -37,13 +37,4 @@ def sweep(buckets: list[BucketName] | None = None) -> State[Any]:
         *(sweep_bucket(bucket, return_state=True) for bucket in buckets or settings().buckets),
         process_queue(return_state=True),
     ]
-    return _final_state(states)
-
-
-def _final_state(states: list[State[list[str]]]) -> State[Any]:
-    """The final state, with a message that lists failures first, then actions."""
-    results = [state.result(raise_on_failure=False) for state in states]
-    failures = [str(each) for each in results if isinstance(each, BaseException)]
-    done = [each for result in results if isinstance(result, list) for each in result]
-    message = "; ".join(failures + done) or "Nothing to do"
-    return Failed(message=message) if failures else Completed(message=message)
+    return combined_state(states)

@@ -15,10 +15,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 
+from media_enricher.database import DatabaseUnreachableError, connected
 from media_enricher.project_files import MIGRATIONS
 
 FOLDER = MIGRATIONS
@@ -26,7 +26,6 @@ FOLDER = MIGRATIONS
 
 _FILE_NAME = re.compile(r"(?P<version>\d{14})_\w+\.sql")
 _LOCK = int.from_bytes(hashlib.sha256(b"media_enricher.migrations").digest()[:8], signed=True)
-_CONNECT_SECONDS = 15.0
 _LEDGER = """
     create schema if not exists media_enricher;
     create table if not exists media_enricher.migrations (
@@ -110,21 +109,10 @@ def load(folder: Path | None = None) -> list[Migration]:
 
 async def _with_connection(database_url: str, work: Any, migrations: list[Migration]) -> list[str]:
     try:
-        connection = await asyncpg.connect(
-            database_url,
-            timeout=_CONNECT_SECONDS,
-            statement_cache_size=0,  # a pooler hands the next statement to another connection
-            server_settings={"application_name": "media-enricher migrate"},
-        )
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as error:
-        raise MigrationError(
-            f"can't connect to the database at {_address(database_url)}: {_reason(error)}. "
-            "Check DATABASE_URL"
-        ) from None
-    try:
-        names: list[str] = await work(connection, migrations)
-    finally:
-        await connection.close()
+        async with connected(database_url, "migrate") as connection:
+            names: list[str] = await work(connection, migrations)
+    except DatabaseUnreachableError as error:
+        raise MigrationError(str(error)) from None
     return names
 
 
@@ -188,17 +176,3 @@ def _with_line(error: asyncpg.PostgresError, sql: str) -> str:
     position, hint = told.get("position"), told.get("hint")
     where = f" (line {sql.count(chr(10), 0, int(position) - 1) + 1})" if position else ""
     return f"{told.get('message', error)}{where}" + (f". {hint}" if hint else "")
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def _address(database_url: str) -> str:
-    """Where a URL points to, without its user and password."""
-    try:
-        parts = urlsplit(database_url)
-        host, port = parts.hostname or "?", parts.port or 5432
-    except ValueError:
-        return "(an invalid URL)"
-    return f"{host}:{port}{parts.path}"

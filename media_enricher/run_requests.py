@@ -207,5 +207,5 @@ class RequestedPage(msgspec.Struct, frozen=True, kw_only=True):
     """The objects that have to be enriched."""
     paths: list[str]
     """The paths of all requested objects, also of those that are deleted or up to date."""
-    sequence: int
-    """The number of the last request on this page. Later requests for a path are kept."""
+    sequences: list[int]
+    """The number of the request for each of `paths`. One with another number is a later request."""

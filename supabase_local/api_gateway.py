@@ -6,7 +6,7 @@ tokens of their roles before a service sees the request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,6 +17,7 @@ from supabase_local.tokens import InvalidTokenError, TokenVerifier
 
 _ALLOW_ORIGIN = (b"access-control-allow-origin", b"*")
 _EXPOSE = (b"access-control-expose-headers", b"*")
+_SET_HERE = frozenset({_ALLOW_ORIGIN[0], _EXPOSE[0]})
 _METHODS = b"GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT"
 _NEEDS_API_KEY = ("/rest/v1",)
 _TAKES_ANY_KEY = ("/functions/v1",)
@@ -30,9 +31,18 @@ class KeyRefusedError(Exception):
 class ApiGateway:
     """The ASGI app of the whole stack."""
 
-    def __init__(self, services: Mapping[str, Any], keys: StackKeys) -> None:
-        """Mount services by prefix, as `{"/rest/v1": app}`."""
+    def __init__(
+        self, services: Mapping[str, Any], keys: StackKeys, *, own_cors: Collection[str] = ()
+    ) -> None:
+        """Mount services by prefix, as `{"/rest/v1": app}`.
+
+        Args:
+            services: the apps.
+            keys: the stack's.
+            own_cors: the prefixes of services that answer preflights and set CORS headers.
+        """
         self._services = dict(services)
+        self._own_cors = frozenset(own_cors)
         self._verifier = TokenVerifier(keys)
         self._role_tokens = {
             keys.publishable_key: keys.anon_jwt,
@@ -48,7 +58,7 @@ class ApiGateway:
         path: str = scope["path"]
         prefix = "/".join(path.split("/", 3)[:3])
         service = self._services.get(prefix)
-        if scope["method"] == "OPTIONS":
+        if scope["method"] == "OPTIONS" and prefix not in self._own_cors:
             await _preflight(scope, send)
             return
         if service is None:
@@ -63,10 +73,11 @@ class ApiGateway:
 
         async def send_with_cors(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], _ALLOW_ORIGIN, _EXPOSE]}
+                headers = [each for each in message["headers"] if each[0] not in _SET_HERE]
+                message = {**message, "headers": [*headers, _ALLOW_ORIGIN, _EXPOSE]}
             await send(message)
 
-        await service(inner, receive, send_with_cors)
+        await service(inner, receive, send if prefix in self._own_cors else send_with_cors)
 
     def _with_role_token(self, scope: Any, prefix: str) -> list[tuple[bytes, bytes]]:
         """The request's headers, with a role's token where a key stood for it.

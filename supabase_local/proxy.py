@@ -21,7 +21,7 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-_OURS = frozenset({b"access-control-allow-origin", b"access-control-expose-headers", b"date"})
+_OURS = frozenset({b"date"})
 
 
 class Proxy:
@@ -33,6 +33,7 @@ class Proxy:
         *,
         strip: str = "",
         keep_host: bool = False,
+        caller_header: bytes | None = None,
         away: str,
     ) -> None:
         """Take the server's address from a function, for it may change with a restart.
@@ -41,11 +42,15 @@ class Proxy:
             target: the address, as `http://127.0.0.1:4000`; None while the server is away.
             strip: what is taken off the start of each path; else the path stays whole.
             keep_host: tell the server the `Host` that the client asked for, and not its own.
+            caller_header: tell the server the caller's address in this header, whatever the caller
+                said there.
             away: the message of the 503 while the server does not answer.
         """
         self._target = target
         self._strip = strip
-        self._dropped = _HOP_BY_HOP if keep_host else _HOP_BY_HOP | {b"host"}
+        self._caller_header = caller_header
+        replaced = {caller_header} if caller_header else set()
+        self._dropped = _HOP_BY_HOP | replaced | (set() if keep_host else {b"host"})
         self._away = away
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
@@ -69,6 +74,8 @@ class Proxy:
             for name, value in scope["headers"]
             if name not in self._dropped
         ]
+        if self._caller_header and scope["client"]:
+            headers.append((self._caller_header.decode("latin-1"), scope["client"][0]))
         try:
             async with self._session.request(
                 scope["method"],

@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
@@ -42,6 +43,7 @@ from supabase_local.storage.writes import ObjectWriter
 from supabase_local.tokens import TokenVerifier
 
 _SUPERVISION_SECONDS = 0.25
+_FUNCTIONS = "/functions/v1"
 _log = logging.getLogger("supabase_local")
 
 
@@ -51,7 +53,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--parent", type=int, help="stop when this process is gone")
-    parser.add_argument("--functions-url", help="where /functions/v1 is passed on to")
+    functions = parser.add_mutually_exclusive_group()
+    functions.add_argument("--functions-url", help="where /functions/v1 is passed on to")
+    functions.add_argument("--edge-functions-url", help="the same, as a hosted project does it")
     parser.add_argument("--backend", type=Backend, default=Backend.FILE)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
@@ -64,7 +68,7 @@ def main() -> None:
                     folder,
                     arguments.port,
                     arguments.parent,
-                    arguments.functions_url,
+                    _functions(arguments),
                     arguments.backend,
                     stop,
                 )
@@ -75,11 +79,36 @@ def main() -> None:
         sys.exit(1)
 
 
+class FunctionsServer(NamedTuple):
+    """The server that `/functions/v1` is passed on to."""
+
+    url: str
+    is_edge: bool
+
+    def proxy(self) -> Proxy:
+        """What passes requests on; to Edge Functions as a hosted project does."""
+        return Proxy(
+            lambda: self.url,
+            strip=_FUNCTIONS if self.is_edge else "",
+            keep_host=True,
+            caller_header=b"cf-connecting-ip" if self.is_edge else None,
+            away=f"the server of the functions at {self.url} does not answer",
+        )
+
+
+def _functions(arguments: argparse.Namespace) -> FunctionsServer | None:
+    if arguments.edge_functions_url:
+        return FunctionsServer(arguments.edge_functions_url, is_edge=True)
+    if arguments.functions_url:
+        return FunctionsServer(arguments.functions_url, is_edge=False)
+    return None
+
+
 def _run(
     folder: StackFolder,
     port: int,
     parent: int | None,
-    functions_url: str | None,
+    functions: FunctionsServer | None,
     backend: Backend,
     stop: Interruption,
 ) -> None:
@@ -121,7 +150,7 @@ def _run(
                 control,
                 blobs,
                 parent,
-                functions_url,
+                functions,
                 stop,
             )
         )
@@ -136,7 +165,7 @@ async def _serve(
     control: Control,
     blobs: BlobStore,
     parent: int | None,
-    functions_url: str | None,
+    functions: FunctionsServer | None,
     stop: Interruption,
 ) -> None:
     stop.hear()  # an exception might be lost in the loop; from here on it is looked whether it came
@@ -167,15 +196,12 @@ async def _serve(
             "/auth/v1": auth.Auth(pool, keys, running.url).app(),
             "/local/v1": control,
         }
-        if functions_url:
-            functions = Proxy(
-                lambda: functions_url,
-                keep_host=True,
-                away=f"the server of the functions at {functions_url} does not answer",
-            )
-            cleanup.push_async_callback(functions.close)
-            services["/functions/v1"] = functions
-        api_gateway = ApiGateway(services, keys)
+        if functions:
+            proxy = functions.proxy()
+            cleanup.push_async_callback(proxy.close)
+            services[_FUNCTIONS] = proxy
+        own_cors = {_FUNCTIONS} if functions and functions.is_edge else set()
+        api_gateway = ApiGateway(services, keys, own_cors=own_cors)
         server = _Server(
             uvicorn.Config(
                 api_gateway,

@@ -53,6 +53,7 @@ class LocalStack(Stoppable):
         port: int = 0,
         detach: bool = False,
         functions_url: str | None = None,
+        edge_functions_url: str | None = None,
         backend: Literal["file", "s3"] = "file",
     ) -> LocalStack:
         """Start a stack on a data folder, and wait until it answers.
@@ -61,9 +62,12 @@ class LocalStack(Stoppable):
             folder: made if missing; a second start finds all data, keys and users again.
             port: of the base URL; 0 takes that of the last start, or a free one.
             detach: let the stack outlive this process; else it ends with it, however this one ends.
-            backend: where the real server would keep the bytes; a few answers differ.
             functions_url: of the server that `/functions/v1` is passed on to, whole paths, as
                 `http://127.0.0.1:8090`; it need not run yet. Without it there are no functions.
+            edge_functions_url: instead of that, of a running `EdgeFunction`. It gets requests as
+                on a hosted project: paths without `/functions/v1`, preflights too, and the caller's
+                address in `cf-connecting-ip`.
+            backend: where the real server would keep the bytes; a few answers differ.
 
         Raises:
             LocalStackError: the folder is in use, the port taken, or a server did not start.
@@ -74,6 +78,7 @@ class LocalStack(Stoppable):
         command += ["--port", str(port)]
         command += [] if detach else ["--parent", str(os.getpid())]
         command += ["--functions-url", functions_url] if functions_url else []
+        command += ["--edge-functions-url", edge_functions_url] if edge_functions_url else []
         command += ["--backend", backend]
         log = paths.logs / "server.log"
         start = subprocess.Popen if detach else _spawn_ours

@@ -29,8 +29,13 @@ from media_enricher.orchestration.task_cache import TaskCache
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from process_control.processes import kill_workers
 
-GRACE_SECONDS = 2.0
-"""How long the finished objects of a batch wait for the others."""
+GRACE_SECONDS = 0.6
+"""How long the finished objects of a batch wait for the others.
+
+With the time to write them, some 0.2 s, the progress of a run moves at least every second while
+objects finish. A batch of objects that take longer than this costs one task run and one snapshot
+part for every such pause, so it is no shorter than progress needs.
+"""
 
 
 _looked = msgspec.json.Decoder(Looked)

@@ -16,6 +16,20 @@ class UnknownBucketError(Exception):
     """The bucket does not exist, or the key has no access to it."""
 
 
+def require_bucket(bucket: str) -> None:
+    """Refuse a bucket that does not exist; it would otherwise look like an empty one.
+
+    Raises:
+        UnknownBucketError: there is no such bucket.
+        SupabaseError: Storage did not respond.
+    """
+    if not resources.bucket(bucket).exists():
+        raise UnknownBucketError(
+            f"there is no bucket {bucket!r} in this project; "
+            "check the name on the Storage page, or create the bucket"
+        )
+
+
 @task(name="plan", task_run_name="plan", persist_result=False)
 def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCount:
     """Mark deleted objects as gone, then count the pending objects of a selection.
@@ -32,11 +46,7 @@ def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCo
     """
     logger = get_run_logger()
     refuse_own_bucket(selection.bucket)
-    if not resources.bucket(selection.bucket).exists():
-        raise UnknownBucketError(
-            f"there is no bucket {selection.bucket!r} in this project; "
-            "check the name on the Storage page, or create the bucket"
-        )
+    require_bucket(selection.bucket)
     assets = resources.asset_table()
     with resources.metrics().timed(selection.bucket, Stage.PLAN):
         gone = 0 if dry_run else assets.mark_gone(selection)

@@ -144,9 +144,12 @@ def site(
     needs_stack: None,
     needs_prefect: None,
     needs_images: None,
+    needs_node: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[DevEnvironment]:
     """Everything that `media-enricher up` starts, with the demo's bucket filled.
+
+    The Edge Function is in front of the gateway: what frontends ask for goes through it.
 
     In `dashboard-assets` are photographs of cameras and in each format, and broken files: some
     uploaded by ada, some by ben, the rest with the service key. None of them is enriched yet.
@@ -157,7 +160,9 @@ def site(
     from media_enricher.dev.environment import DevEnvironment
     from supabase_local.ports import free_port
     from tests.corpora import CACHE, KEPT
+    from tests.javascript import install_deno
 
+    install_deno()
     photographs = demo_photographs(KEPT / "demo-photographs", cache=CACHE)
     chosen = {
         name: path
@@ -179,6 +184,7 @@ def site(
                 "MEDIA_ENRICHER_ACTIVE_RUNS": "100",  # of all the tests
                 "MEDIA_ENRICHER_ENGINE_WORKERS": "1",
             },
+            edge_function=True,
             prepare=prepare,
         )
     with started as running:

@@ -23,3 +23,8 @@ def install(folder: Path) -> None:
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
         command = ["npm", "ci", "--loglevel=error", "--no-audit", "--no-fund"]
         subprocess.run(command, cwd=folder, check=True)
+
+
+def install_deno() -> None:
+    """Install Deno, which runs Edge Functions."""
+    install(Path(__file__).parents[1] / "supabase_local" / "deno")

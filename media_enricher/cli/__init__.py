@@ -5,11 +5,13 @@ from __future__ import annotations
 import typer
 
 from media_enricher.cli.backfill import backfill
+from media_enricher.cli.changes import app as changes
 from media_enricher.cli.doctor import doctor
 from media_enricher.cli.local import app as local
 from media_enricher.cli.local import without_extra
 from media_enricher.cli.migrate import migrate
 from media_enricher.cli.probe import probe
+from media_enricher.cli.repair_types import repair_types
 from media_enricher.cli.runs import runs
 from media_enricher.cli.serve import serve
 from media_enricher.cli.setup import setup
@@ -34,8 +36,10 @@ app.command()(backfill)
 app.command()(doctor)
 app.command()(migrate)
 app.command()(probe)
+app.command("repair-types")(repair_types)
 app.command()(runs)
 app.command()(serve)
 app.command()(setup)
 app.command()(snapshot)
+app.add_typer(changes, name="changes")
 app.add_typer(local, name="local")

@@ -99,13 +99,28 @@ def run_backfill(
 ) -> Ended:
     """Run the backfill flow in a child process and show its progress until it has ended.
 
+    The arguments are those of `run_flow`.
+    """
+    return run_flow("backfill", parameters, environment=environment, verbose=verbose)
+
+
+def run_flow(
+    name: str,
+    parameters: Mapping[str, object],
+    *,
+    environment: Mapping[str, str] | None = None,
+    verbose: bool = False,
+) -> Ended:
+    """Run a flow in a child process and show its progress until it has ended.
+
     Args:
+        name: the flow's name in Prefect.
         parameters: the parameters of the flow.
         environment: environment variables of the child, added to those of this process.
         verbose: print the whole log of the flow, not only warnings.
     """
     with Forwarding() as signals:  # Ctrl-C asks the run to stop; a second one asks again
-        child = _start(parameters, environment or {}, verbose=verbose)
+        child = _start(name, parameters, environment or {}, verbose=verbose)
         reported: dict[str, str] = {}
         signals.pass_on = lambda: None if "state" in reported else child.send_signal(signal.SIGINT)
         readers = [
@@ -130,10 +145,10 @@ def run_backfill(
 
 
 def _start(
-    parameters: Mapping[str, object], environment: Mapping[str, str], *, verbose: bool
+    name: str, parameters: Mapping[str, object], environment: Mapping[str, str], *, verbose: bool
 ) -> subprocess.Popen[bytes]:
     return processes.spawn(
-        [sys.executable, "-m", "flows", "backfill", json.dumps(parameters)],
+        [sys.executable, "-m", "flows", name, json.dumps(parameters)],
         on_parent_death=signal.SIGINT,  # cancels the run in order
         env={
             "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "WARNING",
@@ -184,7 +199,7 @@ def _show(bar: Progress, shown: TaskID, run_id: str) -> None:
             description="enriching",
             completed=run.processed_files,
             total=run.total_files or None,
-            counts=f"{run.succeeded:,} enriched, {run.failed:,} failed, {run.skipped:,} skipped",
+            counts=f"{run.succeeded:,} enriched, {run.failed:,} failed, {run.skipped:,} unsupported",
         )
 
 

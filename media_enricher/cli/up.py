@@ -127,6 +127,7 @@ def _start(
             supabase=project,
             prefect=prefect,
             settings=dotenv,
+            edge_function=gateway_settings().edge_function,
             prepare=fill,
         )
         done("everything is running")

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from media_enricher import migrations
+from media_enricher.dev.edge_function import SECRET, edge_function_secrets, start_edge_function
 from media_enricher.dev.gateway_process import GatewayProcess
 from media_enricher.dev.prefect_server import PrefectServer
 from media_enricher.dev.setup_process import SetupProcess
@@ -18,6 +20,7 @@ from media_enricher.dev.work_pool import WorkPool
 from media_enricher.dev.worker import Worker
 from process_control.stoppable import Stoppable
 from supabase_local import children
+from supabase_local.edge_function import EdgeFunction
 from supabase_local.errors import LocalStackError
 from supabase_local.locks import FolderLock, HeldError
 from supabase_local.ports import HOST, free_port, is_free
@@ -46,6 +49,8 @@ class DevEnvironment(Stoppable):
         folder: where the data, the keys and the logs are.
         gateway_url: base of the gateway; the admin page is at `/media-enricher/admin`.
         stack: the local Supabase, or None where another project is used.
+        edge_function: what answers under the stack's `/functions/v1` instead of the gateway itself,
+            if it was requested.
         prefect_url: of Prefect's user interface.
         auth_string: `user:password` for Prefect; None where another server is used.
     """
@@ -55,6 +60,7 @@ class DevEnvironment(Stoppable):
         self.folder = folder.absolute()
         self.gateway_url = ""
         self.stack: LocalStack | None = None
+        self.edge_function: EdgeFunction | None = None
         self.prefect_url = ""
         self.auth_string: str | None = None
         self._environment: dict[str, str] = {}
@@ -72,6 +78,7 @@ class DevEnvironment(Stoppable):
         supabase: Mapping[str, str] | None = None,
         prefect: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
+        edge_function: bool = False,
         prepare: Callable[[LocalStack], None] | None = None,
     ) -> DevEnvironment:
         """Start everything side by side, and wait until a run can be requested and will start.
@@ -87,6 +94,8 @@ class DevEnvironment(Stoppable):
             prefect: the environment variables that name an existing Prefect server; None for one
                 of our own.
             settings: further environment variables for the gateway, the worker and its runs.
+            edge_function: run the Edge Function under `/functions/v1` of the local stack, in front
+                of the gateway; else the gateway answers there itself.
             prepare: called with the migrated stack, while the other servers are still starting.
 
         Raises:
@@ -95,7 +104,9 @@ class DevEnvironment(Stoppable):
         """
         environment = cls(folder)
         try:
-            environment._start(port, supabase, prefect, dict(settings or {}), prepare)
+            environment._start(
+                port, supabase, prefect, dict(settings or {}), prepare, edge_function=edge_function
+            )
         except BaseException:
             environment.stop()
             raise
@@ -118,6 +129,7 @@ class DevEnvironment(Stoppable):
             "the Prefect server": self._prefect,
             "the Prefect worker": self._worker,
             "the gateway": self._gateway,
+            "the Edge Function": self.edge_function,
         }
         for what, server in servers.items():
             if server and server.has_ended:
@@ -135,6 +147,8 @@ class DevEnvironment(Stoppable):
         prefect: Mapping[str, str] | None,
         settings: dict[str, str],
         prepare: Callable[[LocalStack], None] | None,
+        *,
+        edge_function: bool,
     ) -> None:
         self._hold_folder()
         gateway_port = self._gateway_port(port)
@@ -143,7 +157,10 @@ class DevEnvironment(Stoppable):
         else:
             self.prefect_url = prefect["PREFECT_API_URL"].rstrip("/").removesuffix("/api")
         if supabase is None:
-            supabase = self._start_stack(f"http://{HOST}:{gateway_port}")
+            gateway_url = f"http://{HOST}:{gateway_port}"
+            if edge_function:
+                self._start_edge_function(gateway_url, settings)
+            supabase = self._start_stack(gateway_url)
         self._environment = {**settings, **supabase, **prefect}
 
         setup = self._start_setup()
@@ -193,8 +210,21 @@ class DevEnvironment(Stoppable):
         self.prefect_url, self.auth_string = self._prefect.url, self._prefect.auth_string
         return self._prefect.environment()
 
+    def _start_edge_function(self, gateway_url: str, settings: dict[str, str]) -> None:
+        """Start it, and add to the settings the secret by which the gateway trusts it."""
+        secrets = edge_function_secrets(gateway_url, {**os.environ, **settings})
+        settings[SECRET] = secrets[SECRET]
+        self.edge_function = self._cleanup.enter_context(
+            start_edge_function(self.folder / "deno", self.logs / "edge-function.log", secrets)
+        )
+
     def _start_stack(self, gateway_url: str) -> dict[str, str]:
-        stack = LocalStack.start(self.folder / "stack", functions_url=gateway_url)
+        function = self.edge_function
+        stack = LocalStack.start(
+            self.folder / "stack",
+            functions_url=None if function else gateway_url,
+            edge_functions_url=function.url if function else None,
+        )
         self.stack = self._cleanup.enter_context(stack)
         return stack.environment()
 

@@ -4,6 +4,7 @@ To add a check, write a function that returns what it found, or raises `Trouble`
 `CHECKS`. No check writes anything or shows a key.
 """
 
+from media_enricher.doctor.change_feed_check import change_feed_works
 from media_enricher.doctor.checkup import Check, Diagnosis, Verdict, diagnose
 from media_enricher.doctor.database_checks import clients_cannot_write, migrations_are_applied
 from media_enricher.doctor.prefect_check import prefect_api_answers
@@ -30,6 +31,7 @@ CHECKS = (
     Check("Snapshots", snapshot_target_is_fit, needs=("Secret key",)),
     Check("Migrations", migrations_are_applied),
     Check("Grants", clients_cannot_write, needs=("Migrations",)),
+    Check("Change feed", change_feed_works, needs=("Migrations",)),
     Check("Prefect API", prefect_api_answers),
 )
 

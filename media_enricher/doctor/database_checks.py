@@ -41,7 +41,7 @@ _BY_SUPABASE_CLI = "select version from supabase_migrations.schema_migrations"
 def migrations_are_applied(setup: Setup) -> str:  # noqa: ARG001  (a check takes the set-up)
     """Every migration of this version is in the database, unchanged, whoever applied it."""
     try:
-        pending = migrations.pending(_database_url())
+        pending = migrations.pending(database_url())
     except migrations.MigrationError as error:
         raise Trouble(
             str(error), "Fix this, or unset DATABASE_URL: only migrations need it"
@@ -74,7 +74,12 @@ def clients_cannot_write(setup: Setup) -> str:  # noqa: ARG001  (a check takes t
     return "visitors and signed-in users can neither write nor call internal functions"
 
 
-def _database_url() -> str:
+def database_url() -> str:
+    """The URL of the settings.
+
+    Raises:
+        NothingToCheck: it is not set.
+    """
     try:
         return database_settings().database_url.get_secret_value()
     except SettingsError:
@@ -82,7 +87,7 @@ def _database_url() -> str:
 
 
 async def _fetch(query: str, *arguments: Any) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(_database_url(), timeout=ANSWER_SECONDS)
+    connection = await asyncpg.connect(database_url(), timeout=ANSWER_SECONDS)
     try:
         rows: list[asyncpg.Record] = await connection.fetch(query, *arguments)
         return rows

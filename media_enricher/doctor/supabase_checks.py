@@ -78,6 +78,7 @@ FUNCTIONS = {
         "p_prefix": "",
         "p_paths": "{}",
         "p_sequence": "0",
+        "p_sequences": "{}",
         "p_run_id": _NO_ID,
         "p_idle": "{}",
     },
@@ -85,6 +86,7 @@ FUNCTIONS = {
     "media_count_unauthenticated": {"p_requests": "{}"},
     "media_was_told": {"p_run_id": _NO_ID, "p_user_id": ""},
     "media_tenant_buckets": {"p_tenant_id": _NO_ID},
+    "media_watch_buckets": {"p_buckets": "{}"},
 }
 """The internal functions, with arguments that match nothing. They are called with GET, which
 PostgREST runs in a read-only transaction, so that even a mistake here could not write."""

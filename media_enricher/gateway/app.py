@@ -12,15 +12,17 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from media_enricher.gateway.audit import record_refusal
+from media_enricher.gateway.caller_address import CallerAddress
+from media_enricher.gateway.cors import cors
 from media_enricher.gateway.dependencies import FUNCTIONS, Dependencies, open_dependencies
 from media_enricher.gateway.error_mapping import BACKEND_ERRORS, to_api_error
 from media_enricher.gateway.errors import ApiError
 from media_enricher.gateway.middleware import BodyLimit, ResponseHeaders
+from media_enricher.gateway.query import NormalizedQuery
 from media_enricher.gateway.request_fields import validation_error
-from media_enricher.gateway.routes import admin, health, runs, trigger
+from media_enricher.gateway.routes import admin, assets, health, runs, trigger
 from media_enricher.settings import gateway_settings, settings, supabase_settings
 
 _logger = logging.getLogger(__name__)
@@ -49,18 +51,11 @@ def create_app() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # the address would be of the request's Host
         middleware=[
+            Middleware(CallerAddress, secret=gateway.edge_function_secret),
             Middleware(ResponseHeaders),
-            Middleware(
-                CORSMiddleware,
-                allow_origins=gateway.cors_origins,
-                allow_methods=["GET", "POST"],
-                allow_headers=[
-                    *("authorization", "apikey", "content-type", "idempotency-key"),
-                    *("x-client-info", "x-supabase-api-version", "x-region"),
-                ],
-                expose_headers=["Retry-After"],
-            ),
+            cors(gateway.cors_origins),
             Middleware(BodyLimit),
+            Middleware(NormalizedQuery),
         ],
         exception_handlers={
             ApiError: _answer_api_error,
@@ -70,7 +65,7 @@ def create_app() -> FastAPI:
             Exception: _answer_bug,
         },
     )
-    for router in (trigger.router, runs.router, health.router, admin.router):
+    for router in (trigger.router, runs.router, assets.router, health.router, admin.router):
         app.include_router(router)
         app.include_router(router, prefix=FUNCTIONS, include_in_schema=False)
     return app

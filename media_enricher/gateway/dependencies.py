@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 
 from media_enricher.gateway.auth import WEBHOOK, Authenticator, Caller, is_same_secret
 from media_enricher.gateway.errors import ApiError, retry_later
+from media_enricher.gateway.renditions import Renditions
 from media_enricher.gateway.signing_keys import SigningKeys
 from media_enricher.gateway.storage_access import StorageAccess
 from media_enricher.gateway.unauthenticated_limiter import UnauthenticatedLimiter
@@ -24,6 +25,7 @@ from media_enricher.settings import GatewaySettings, Settings, SupabaseSettings
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.bucket import Bucket, buckets
 from media_enricher.supabase.client import connect
+from media_enricher.supabase.library import AssetLibrary
 from media_enricher.supabase.own_buckets import OwnBuckets, configured_buckets, refusal
 from media_enricher.supabase.reading import UserReading
 from media_enricher.supabase.requests import RunRequests
@@ -63,6 +65,7 @@ class Dependencies:
         self.in_thread = SupabaseThreads(patience_seconds=ANSWER_SECONDS)
         self.runs = RunTable(client)
         self.assets = AssetTable(client)
+        self.library = AssetLibrary(client)
         self._own_buckets = OwnBuckets(client, configured_buckets(enricher))
         self.deployments = {
             flow: enricher.deployment(flow) for flow in (FlowName.BACKFILL, FlowName.ENRICH_OBJECT)
@@ -87,6 +90,12 @@ class Dependencies:
                 silence_seconds=enricher.dead_after_seconds,
             ),
             self.deployments,
+        )
+        self.renditions = Renditions(
+            self.bucket,
+            self.in_thread,
+            seconds=settings.picture_seconds,
+            is_wanted=settings.image_transformation,
         )
         self._client = client
         self._in_counting_thread = SupabaseThreads(COUNTS_AT_ONCE, patience_seconds=COUNT_SECONDS)

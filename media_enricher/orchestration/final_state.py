@@ -35,8 +35,15 @@ class FinalState:
     It turns a KeyboardInterrupt into a cancellation, and lets every error through.
     """
 
-    def __init__(self, run: Concludable) -> None:
+    def __init__(self, run: Concludable, *, is_recorded: bool = True) -> None:
+        """Enter nothing yet.
+
+        Args:
+            run: the run.
+            is_recorded: whether it has a row in the table of runs.
+        """
         self._run = run
+        self._is_recorded = is_recorded
         self._was_interrupted = False
         self._signals = until_heard()
 
@@ -73,5 +80,6 @@ class FinalState:
 
     def _cancelled(self, message: str) -> State[Any]:
         # Without a supervisor, no hook is called for a run that cancels itself.
-        resources.run_table().record(self._run.id, status=RunStatus.CANCELLED, error=message)
+        if self._is_recorded:
+            resources.run_table().record(self._run.id, status=RunStatus.CANCELLED, error=message)
         return Cancelled(message=message)

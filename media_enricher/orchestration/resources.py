@@ -18,6 +18,7 @@ from media_enricher.supabase.ledgers import SnapshotLedger
 from media_enricher.supabase.requested_objects import RequestedObjects
 from media_enricher.supabase.requests import RunRequests
 from media_enricher.supabase.runs import RunTable
+from media_enricher.supabase.type_repairs import TypeRepairs
 
 _IDLE_SECONDS = 5.0
 _opening_engine = (
@@ -60,6 +61,11 @@ def run_requests() -> RunRequests:
 def requested_objects(bucket: str, prefix: str) -> RequestedObjects:
     """The single objects that were requested."""
     return RequestedObjects(supabase(), bucket, prefix)
+
+
+def type_repairs(bucket: str) -> TypeRepairs:
+    """The repairs of content types in one bucket."""
+    return TypeRepairs(supabase(), bucket)
 
 
 def bucket(name: str) -> Bucket:

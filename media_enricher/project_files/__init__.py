@@ -20,5 +20,8 @@ PREFECT_YAML = _FOLDER / "prefect.yaml"
 AUTOMATIONS = _FOLDER / "deployments" / "automations"
 """One YAML file for each automation."""
 
+EDGE_FUNCTION = _FOLDER / "deployments" / "supabase" / "functions" / "media-enricher"
+"""The Edge Function in front of the gateway."""
+
 DOCKER_WORK_POOL = _FOLDER / "deployments" / "work_pools" / "docker.json"
 """The base job template of a Docker work pool."""

@@ -146,8 +146,9 @@ class Settings(FromEnvironment):
     )
     buckets: CommaSeparated = Field(
         default=(),
-        description="The buckets that sweeps and webhooks process, separated by commas. Default: "
-        "sweeps process none, webhooks all except those for results and snapshots.",
+        description="The buckets that sweeps, the change feed and webhooks process, separated by "
+        "commas. Default: sweeps and the change feed process none, webhooks all except those for "
+        "results and snapshots.",
     )
     backfill_deployment: Deployment = Field(
         default="backfill/backfill",
@@ -172,6 +173,12 @@ class Settings(FromEnvironment):
         description="Where the task cache is stored: a folder, or a Prefect block such as "
         "`block:supabase-bucket/media-enricher-results`. Default: the folder `media-enricher` in "
         "Prefect's local storage.",
+    )
+    repairs_per_second: float = Field(
+        default=20.0,
+        gt=0,
+        description="The maximum number of objects per second whose content type `repair-types` "
+        "puts right.",
     )
     cache_days: float = Field(
         default=7.0, gt=0, description="Cached results are deleted after so many days."

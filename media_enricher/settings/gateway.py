@@ -91,6 +91,16 @@ class GatewaySettings(FromEnvironment):
         description="The addresses and networks of proxies that are trusted to report the caller's "
         "address (`X-Forwarded-For`), separated by commas. `*`: any.",
     )
+    edge_function_secret: LongSecret = Field(
+        default=None,
+        description="The secret that the Edge Function shares with the gateway. A request that "
+        "has it is trusted to say the caller's address. If it is not set, none is.",
+    )
+    edge_function: bool = Field(
+        default=False,
+        description="Whether `media-enricher up` runs the Edge Function under `/functions/v1` of "
+        "its local Supabase, as on a hosted project, in front of the gateway. It needs Deno.",
+    )
     request_seconds: float = Field(
         default=5.0,
         gt=0,
@@ -103,6 +113,12 @@ class GatewaySettings(FromEnvironment):
     )
     picture_seconds: int = Field(
         default=600, ge=1, description="How long signed URLs of pictures are valid, in seconds."
+    )
+    image_transformation: bool = Field(
+        default=True,
+        description="Whether the admin page shows smaller pictures that Supabase Storage makes, if "
+        "the project has image transformation, which is billed by the picture. Without it, the "
+        "page loads only pictures of up to 1 MB and shows the placeholders of larger ones.",
     )
     prefect_ui_url: BareUrl | None = Field(
         default=None,

@@ -22,6 +22,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterNam
 from media_enricher.project_files import PREFECT_YAML
 from media_enricher.setup.nightly import BUCKET_VARIABLE
 from media_enricher.setup.resources import Outcome, Resource, SetupError
+from media_enricher.setup.watching import choose_schedule
 from process_control import parent_death
 
 _PACKAGES = Path(__file__).parents[2]  # of a checkout, or site-packages
@@ -71,7 +72,7 @@ async def _digest(client: PrefectClient) -> str:
     for module in sorted(file for part in _CODE for file in (_PACKAGES / part).rglob("*.py")):
         digest.update(module.read_bytes())
     bucket = await client.read_variable_by_name(BUCKET_VARIABLE)
-    digest.update(f"{bucket and bucket.value}".encode())
+    digest.update(f"{bucket and bucket.value}{choose_schedule()}".encode())
     return digest.hexdigest()[:8]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from media_enricher.settings import SetupSettings, SupabaseSettings
+from media_enricher.settings import SetupSettings, SupabaseSettings, settings
 from media_enricher.setup.automations import make_automations
 from media_enricher.setup.blocks import make_notification_block, make_project_blocks
 from media_enricher.setup.deployments import make_deployments
 from media_enricher.setup.prefect_api import prefect_api
 from media_enricher.setup.resources import PoolType, Resource
 from media_enricher.setup.variables import make_nightly_bucket
+from media_enricher.setup.watching import watch_buckets
 from media_enricher.setup.work_pool import make_work_pool, make_work_queues
 
 
@@ -55,3 +56,5 @@ async def setup_all(
             yield resource
         async for resource in make_automations(client):
             yield resource
+    async for resource in watch_buckets(project, settings().buckets):
+        yield resource

@@ -5,11 +5,13 @@ Not for the media that is processed: `downloads` reads that, many objects at a t
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import httpx
+import msgspec
 from supabase import Client
 
 from media_enricher.models import ErrorCode
@@ -18,15 +20,20 @@ from media_enricher.supabase.retrying import call
 from media_enricher.supabase.urls import (
     bucket_url,
     buckets_url,
+    copying_url,
     folder_url,
     listing_url,
     moving_url,
+    object_signing_url,
     object_url,
     objects_url,
+    rendition_url,
     signing_url,
 )
 
 _LIST_ROWS = 1000
+_LONGEST_HEADER = 8000
+"""In characters. Servers and proxies refuse requests whose headers take 16 KiB, some at 8."""
 
 
 def buckets(client: Client) -> list[str]:
@@ -137,6 +144,64 @@ class Bucket:
             return False
         return True
 
+    def copy_onto_itself(
+        self,
+        path: str,
+        content_type: str,
+        *,
+        cache_control: str | None,
+        user_metadata: dict[str, Any] | None,
+    ) -> str | None:
+        """Let Storage serve an object as another content type, with the same bytes.
+
+        Its other columns change with that: the version, the owner (to none, or not, by the version
+        of Storage), and `user_metadata`, which is only what is given here, as far as it fits into a
+        header. The caller puts these right.
+
+        Args:
+            path: the object.
+            content_type: the type to declare.
+            cache_control: as it is; None if the object has none.
+            user_metadata: as it is.
+
+        Returns:
+            The new version; None where Storage does not say it.
+        """
+        metadata = {"mimetype": content_type}
+        if cache_control is not None:
+            metadata["cacheControl"] = cache_control
+        headers = {"x-upsert": "true"}
+        encoded = base64.b64encode(msgspec.json.encode(user_metadata)).decode()
+        if user_metadata is not None and len(encoded) <= _LONGEST_HEADER:
+            headers["x-metadata"] = encoded
+        answer = self._storage.request(
+            "POST",
+            copying_url(self._base),
+            headers=headers,
+            json={
+                "bucketId": self.name,
+                "sourceKey": path,
+                "destinationKey": path,
+                "copyMetadata": False,
+                "metadata": metadata,
+            },
+        )
+        version: str | None = answer.json().get("version")
+        return version
+
+    def served_type(self, path: str) -> str | None:
+        """The content type that a browser is told: one byte is read, as HEAD may tell another."""
+        answer = self._storage.request(
+            "GET", object_url(self._base, self.name, path), headers={"Range": "bytes=0-0"}
+        )
+        served: str | None = answer.headers.get("content-type")
+        return served
+
+    def allowed_types(self) -> list[str]:
+        """What may be uploaded into the bucket: content types and `image/*`; empty for anything."""
+        record = self._record()
+        return (record and record.get("allowed_mime_types")) or []
+
     def delete(self, paths: Sequence[str]) -> None:
         """Delete at most 1,000 objects; missing ones are no error."""
         if paths:
@@ -164,6 +229,37 @@ class Bucket:
         _, _, token = entry["signedURL"].rpartition("?token=")
         url = object_url(self._base, self.name, entry["path"], route="sign")
         return f"{url}?token={token}"
+
+    def sign_rendition(self, path: str, seconds: int, *, side: int) -> str | None:
+        """A URL with which anyone can see a smaller picture of an object for a while.
+
+        Storage makes the picture when it is asked for (image transformation, which hosted projects
+        have from the Pro plan on).
+
+        Args:
+            path: of a picture.
+            seconds: how long the URL is valid.
+            side: the longer side of the smaller picture, in pixels, at most.
+
+        Returns:
+            None if the project has no image transformation: Storage then signs the whole object.
+        """
+        answer = self._storage.request(
+            "POST",
+            object_signing_url(self._base, self.name, path),
+            json={
+                "expiresIn": seconds,
+                "transform": {"width": side, "height": side, "resize": "contain"},
+            },
+        )
+        address, _, token = answer.json()["signedURL"].rpartition("?token=")
+        if not address.startswith("/render/image/sign/"):
+            return None
+        return f"{rendition_url(self._base, self.name, path)}?token={token}"
+
+    def fetch_signed(self, url: str) -> str:
+        """Download what a signed URL leads to, and return its content type."""
+        return str(self._storage.request("GET", url).headers.get("content-type", ""))
 
     def oldest(self, folder: str, limit: int) -> dict[str, datetime]:
         """The oldest objects of one folder, without its subfolders.

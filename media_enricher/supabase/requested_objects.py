@@ -43,7 +43,7 @@ class RequestedObjects:
                 if row["is_pending"]
             ],
             paths=[row["path"] for row in rows],
-            sequence=max((row["sequence"] for row in rows), default=0),
+            sequences=[row["sequence"] for row in rows],
         )
 
     def complete(self, page: RequestedPage, run_id: str) -> int:
@@ -57,7 +57,8 @@ class RequestedObjects:
         completed = self._call(
             "media_fulfil_requests",
             p_paths=page.paths,
-            p_sequence=page.sequence,
+            p_sequence=max(page.sequences, default=0),
+            p_sequences=page.sequences,
             p_run_id=run_id,
             p_idle=sorted(set(page.paths).difference(each.path for each in page.pending)),
         )

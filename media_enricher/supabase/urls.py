@@ -61,9 +61,24 @@ def moving_url(base: str) -> str:
     return f"{base}/storage/v1/object/move"
 
 
+def copying_url(base: str) -> str:
+    """The URL that copies objects of any bucket."""
+    return f"{base}/storage/v1/object/copy"
+
+
 def signing_url(base: str, bucket: str) -> str:
     """The URL that signs URLs of a bucket's objects, many at once."""
     return f"{base}/storage/v1/object/sign/{quote(bucket, safe='')}"
+
+
+def object_signing_url(base: str, bucket: str, path: str) -> str:
+    """The URL that signs a URL of one object, also of a smaller picture of it."""
+    return f"{signing_url(base, bucket)}/{quote_path(path)}"
+
+
+def rendition_url(base: str, bucket: str, path: str) -> str:
+    """The URL of a smaller picture of an object, to which a signed token belongs."""
+    return f"{base}/storage/v1/render/image/sign/{quote(bucket, safe='')}/{quote_path(path)}"
 
 
 def quote_path(path: str) -> str:

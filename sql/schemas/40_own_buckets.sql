@@ -34,6 +34,8 @@ begin
   if found then -- what was asked for before it was known
     delete from media_enricher.requested_objects o using media_enricher.own_buckets b
     where b.bucket = o.bucket;
+    delete from media_enricher.watched_buckets w using media_enricher.own_buckets b
+    where b.bucket = w.bucket;
   end if;
   return query select o.bucket from media_enricher.own_buckets o order by o.bucket;
 end
@@ -42,7 +44,8 @@ comment on function public.media_own_buckets is
   'Takes note of buckets that Media Enricher writes to ({name: purpose}); returns all that are known.';
 
 -- The triggers that call the next two functions are defined with their tables: run_requests (in
--- 70_run_requests.sql) and requested_objects (in 65_requested_objects.sql).
+-- 70_run_requests.sql), requested_objects (in 65_requested_objects.sql) and watched_buckets (in
+-- 67_watched_buckets.sql).
 
 -- Refuses a run in such a bucket. The gateway checks first; whoever did not gets this error.
 create function media_enricher.refuse_own_bucket() returns trigger

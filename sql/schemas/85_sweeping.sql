@@ -115,10 +115,17 @@ begin
   get diagnostics deleted = row_count;
   purged := purged + deleted;
 
-  delete from media_enricher.requested_objects o using media_enricher.requested_places() p
-  where o.bucket = p.bucket and o.prefix = p.prefix
-    and not exists (select from storage.buckets b where b.id = p.bucket);
-  get diagnostics deleted = row_count;
+  -- Of a bucket that was emptied and deleted, no run sees what was deleted last.
+  with forgotten as (
+    delete from media_enricher.requested_objects o using media_enricher.requested_places() p
+    where o.bucket = p.bucket and o.prefix = p.prefix
+      and not exists (select from storage.buckets b where b.id = p.bucket)
+    returning o.bucket, o.path
+  ), gone as (
+    update public.media_assets a set gone_at = now() from forgotten f
+    where a.bucket = f.bucket and a.path = f.path and a.gone_at is null
+  )
+  select count(*) into deleted from forgotten;
   return purged + deleted;
 end
 $$;

@@ -13,6 +13,7 @@ import os
 import shutil
 import uuid
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,8 @@ from supabase_local.storage.errors import StorageError
 
 PART_BYTES = 16 * 1024 * 1024
 """Larger objects have the ETag of a multipart upload of parts this long."""
+
+_md5 = partial(hashlib.md5, usedforsecurity=False)
 
 
 _LONGEST_FILE_NAME = 255  # bytes; the same on ext4, XFS and APFS
@@ -90,6 +93,11 @@ class BlobStore:
             shutil.copyfile(self.path(version), self.path(copied))
         return copied
 
+    def md5(self, version: str) -> str:
+        """The MD5 of a version's bytes, as 32 hexadecimal digits."""
+        with Path(self.path(version)).open("rb") as blob:
+            return hashlib.file_digest(blob, _md5).hexdigest()
+
 
 class BlobWriter:
     """A version being written. Either `finish` or `abandon` it."""
@@ -99,7 +107,7 @@ class BlobWriter:
         self.size = 0
         self._store = store
         self._file: BinaryIO = Path(store.path(self.version)).open("xb")  # noqa: SIM115
-        self._part = hashlib.md5(usedforsecurity=False)
+        self._part = _md5()
         self._part_bytes = 0
         self._parts: list[bytes] = []
 
@@ -122,7 +130,7 @@ class BlobWriter:
         if not self._parts:
             return f'"{self._part.hexdigest()}"'
         self._end_part()
-        combined = hashlib.md5(b"".join(self._parts), usedforsecurity=False)
+        combined = _md5(b"".join(self._parts))
         return f'"{combined.hexdigest()}-{len(self._parts)}"'
 
     def abandon(self) -> None:
@@ -132,5 +140,5 @@ class BlobWriter:
 
     def _end_part(self) -> None:
         self._parts.append(self._part.digest())
-        self._part = hashlib.md5(usedforsecurity=False)
+        self._part = _md5()
         self._part_bytes = 0

@@ -17,8 +17,13 @@ from supabase_local.storage.lookups import IS_OBJECT
 from supabase_local.storage.names import require_valid_key
 from supabase_local.storage.requests import caller_of, json_body
 from supabase_local.storage.service import Storage
-from supabase_local.storage.uploads import MAX_OBJECT_BYTES, Limits, receive
-from supabase_local.storage.writes import fetch_object
+from supabase_local.storage.uploads import (
+    MAX_OBJECT_BYTES,
+    Limits,
+    decode_user_metadata,
+    receive,
+)
+from supabase_local.storage.writes import FileMetadata, MetadataChanges, fetch_object
 from supabase_local.tokens import Caller
 
 
@@ -46,6 +51,11 @@ class TransferBody(msgspec.Struct, rename="camel"):
     source_key: str
     destination_key: str
     destination_bucket: str | None = None
+
+
+class CopyBody(TransferBody):
+    copy_metadata: bool = True
+    metadata: FileMetadata = FileMetadata()
 
 
 def routes(storage: Storage) -> list[Route]:
@@ -126,13 +136,14 @@ class _Objects:
 
     async def copy(self, request: Request) -> Response:
         caller = self._caller(request)
-        body: TransferBody = await json_body(request, TransferBody)
+        body: CopyBody = await json_body(request, CopyBody)
         target = body.destination_bucket or body.bucket_id
         row = await self._storage.writer.copy(
             caller,
             (body.bucket_id, body.source_key),
             (target, body.destination_key),
             upsert=_wants_upsert(request),
+            changes=None if body.copy_metadata else _changes(request, body.metadata),
         )
         key = f"{target}/{body.destination_key}"
         return _json({"Key": key, "Id": str(row["id"]), **_row(row)})
@@ -198,6 +209,12 @@ def _address(request: Request) -> tuple[str, str]:
 
 def _wants_upsert(request: Request) -> bool:
     return request.headers.get("x-upsert") == "true"
+
+
+def _changes(request: Request, metadata: FileMetadata) -> MetadataChanges:
+    """What a copy is to have in place of the metadata of its original."""
+    encoded = request.headers.get("x-metadata")
+    return MetadataChanges(metadata, decode_user_metadata(encoded) if encoded else None)
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -74,6 +74,19 @@ async def receive(
         raise
 
 
+def decode_user_metadata(header: str) -> dict[str, Any] | None:
+    """What the header `x-metadata` says: Base64 of JSON.
+
+    Raises:
+        StorageError: InvalidRequest; it is neither.
+    """
+    try:
+        decoded: dict[str, Any] | None = json.loads(base64.b64decode(header))
+    except (binascii.Error, ValueError):
+        raise errors.invalid_request("x-metadata is not base64 of JSON") from None
+    return decoded
+
+
 class _Form:
     """The object as it comes in, with the fields around it."""
 
@@ -93,10 +106,7 @@ class _Form:
         self._cache_control = headers.get("cache-control", "no-cache")
         encoded = headers.get("x-metadata")
         if encoded:
-            try:
-                self._user_metadata = json.loads(base64.b64decode(encoded))
-            except (binascii.Error, ValueError):
-                raise errors.invalid_request("x-metadata is not base64 of JSON") from None
+            self._user_metadata = decode_user_metadata(encoded)
         self._begin(content_type)
 
     async def read_multipart(self, boundary: bytes, body: AsyncIterator[bytes]) -> None:

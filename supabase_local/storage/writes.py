@@ -6,11 +6,13 @@ fails in between; at worst a blob stays that no row names.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+import msgspec
 import orjson
 
 from supabase_local.storage import errors
@@ -35,15 +37,37 @@ _OVERWRITE = """
     on conflict (bucket_id, name) do update set
       version = excluded.version, metadata = excluded.metadata,
       user_metadata = excluded.user_metadata, archived_at = null, is_delete_marker = false,
+"""
+_KEEP_OWNER = """
       owner = coalesce(excluded.owner, objects.owner),
       owner_id = coalesce(excluded.owner_id, objects.owner_id)
 """
+_CHANGE_OWNER = "owner = excluded.owner, owner_id = excluded.owner_id"
 _REPLACE = """
     update storage.objects set version = $3, metadata = $4, user_metadata = $5,
       archived_at = null, is_delete_marker = false,
       owner = coalesce($6, owner), owner_id = coalesce($7, owner_id)
     where bucket_id = $1 and name = $2
 """
+
+
+class FileMetadata(msgspec.Struct, frozen=True, rename="camel"):
+    """What a copy is served with; what is None stays as it was."""
+
+    mimetype: str | None = None
+    cache_control: str | None = None
+
+
+class MetadataChanges(msgspec.Struct, frozen=True):
+    """What a copy has in place of the metadata of its original.
+
+    Attributes:
+        file: what it is served with.
+        user_metadata: all of the user's own; that of the original is dropped.
+    """
+
+    file: FileMetadata
+    user_metadata: dict[str, Any] | None
 
 
 class ObjectWriter:
@@ -54,15 +78,26 @@ class ObjectWriter:
         self._blobs = blobs
 
     async def store(
-        self, caller: Caller, bucket: str, key: str, received: Received, *, upsert: bool
+        self,
+        caller: Caller,
+        bucket: str,
+        key: str,
+        received: Received,
+        *,
+        upsert: bool,
+        is_copy: bool = False,
     ) -> str:
         """Make an object of a received blob, and return its id.
+
+        A caller without an id leaves the owner of what it uploads over, and not of what it copies
+        over.
 
         Raises:
             StorageError: KeyAlreadyExists without `upsert`; AccessDenied; InternalError, as
                 `BlobStore.require_storable` says.
         """
         replaced: Row | None = None
+        overwrite = _OVERWRITE + (_CHANGE_OWNER if is_copy else _KEEP_OWNER)
         try:
             self._blobs.require_storable(key)
             async with self._database.as_owner() as connection:
@@ -71,7 +106,7 @@ class ObjectWriter:
                 object_id = replaced["id"] if replaced else uuid.uuid4()
                 await become(connection, caller)
                 await connection.execute(
-                    _INSERT + (_OVERWRITE if upsert else ""),
+                    _INSERT + (overwrite if upsert else ""),
                     object_id,
                     bucket,
                     key,
@@ -103,7 +138,7 @@ class ObjectWriter:
         try:
             async with self._database.as_caller(caller) as connection:
                 await connection.execute(
-                    _INSERT + (_OVERWRITE if upsert else ""),
+                    _INSERT + (_OVERWRITE + _KEEP_OWNER if upsert else ""),
                     uuid.uuid4(),
                     bucket,
                     key,
@@ -191,8 +226,19 @@ class ObjectWriter:
         target: tuple[str, str],
         *,
         upsert: bool,
+        changes: MetadataChanges | None = None,
     ) -> Row:
         """Copy an object (bucket, key) for the caller to own; return the new row.
+
+        An object may be copied onto itself, with `upsert`. It then has a new version, and its id
+        stays. The ETag of a copy is that of one part, whatever it was before.
+
+        Args:
+            caller: becomes the owner; a caller without an id leaves the copy without one.
+            source: what to copy.
+            target: where to.
+            upsert: whether it may be there already.
+            changes: what replaces metadata of the original; None for a copy with all of it.
 
         Raises:
             StorageError: NoSuchKey, InvalidKey, KeyAlreadyExists, AccessDenied.
@@ -201,28 +247,40 @@ class ObjectWriter:
         await self._database.require_bucket(target[0])
         async with self._database.as_caller(caller) as connection:
             original = await connection.fetchrow(
-                "select version, metadata, user_metadata from storage.objects"
-                " where bucket_id = $1 and name = $2",
+                "select version, metadata, user_metadata"  # noqa: S608 - a constant
+                f" from storage.objects where bucket_id = $1 and name = $2 and {IS_OBJECT}",
                 *source,
             )
         if original is None:
             raise errors.no_such_key()
         try:
             version = self._blobs.copy(original["version"])
+            copied = await asyncio.to_thread(self._copied, version, original, changes)
         except FileNotFoundError:
-            raise errors.no_such_key() from None
+            raise self._blobs.lost() from None
+        await self.store(caller, *target, copied, upsert=upsert, is_copy=True)
+        async with self._database.as_owner() as connection:
+            return await fetch_object(connection, *target)
+
+    def _copied(self, version: str, original: Row, changes: MetadataChanges | None) -> Received:
+        """The blob of a copy, with the metadata that it is to have."""
         metadata = orjson.loads(original["metadata"])
-        copied = Received(
+        user_metadata = orjson.loads(original["user_metadata"] or "null")
+        if changes is not None:
+            user_metadata = changes.user_metadata
+            metadata |= {
+                "mimetype": changes.file.mimetype or metadata["mimetype"],
+                "cacheControl": changes.file.cache_control or metadata["cacheControl"],
+            }
+        is_multipart = "-" in metadata["eTag"]
+        return Received(
             version=version,
-            etag=metadata["eTag"],
+            etag=f'"{self._blobs.md5(version)}"' if is_multipart else metadata["eTag"],
             size=metadata["size"],
             mimetype=metadata["mimetype"],
             cache_control=metadata["cacheControl"],
-            user_metadata=orjson.loads(original["user_metadata"] or "null"),
+            user_metadata=user_metadata,
         )
-        await self.store(caller, *target, copied, upsert=upsert)
-        async with self._database.as_owner() as connection:
-            return await fetch_object(connection, *target)
 
 
 async def fetch_object(connection: Connection, bucket: str, key: str) -> Row:

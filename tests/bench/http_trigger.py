@@ -33,6 +33,12 @@ time, each for a run of its own, and the next one some seconds after that run ha
 all for the same bucket, over as many connections. To Running: from the request until the run's row
 says running."""
 
+EDGE_FUNCTION_ROUNDS = 500
+EDGE_FUNCTION_LEGEND = """\
+GET /me with the service key, one request at a time and over one connection each: in turn straight
+to the gateway, and through the Edge Function, which Deno runs on the same machine. Added: the
+difference within each turn."""
+
 console = Console(stderr=True)
 
 
@@ -58,19 +64,39 @@ class Report(msgspec.Struct):
     at_once: list[Timed]
 
 
+class EdgeFunctionReport(msgspec.Struct):
+    """Answers straight from the gateway and through the Edge Function, in turn, in seconds."""
+
+    direct: list[float]
+    through: list[float]
+
+
 def main() -> None:
     """Start everything, measure, print."""
     parser = argparse.ArgumentParser(prog="make bench-http", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20, help="idle requests, one at a time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument(
+        "--edge-function",
+        action="store_true",
+        help="measure only what the Edge Function adds to an answer",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         with console.status("starting everything"):
-            site = DevEnvironment.start(Path(folder), prepare=_fill)
+            site = DevEnvironment.start(
+                Path(folder), edge_function=options.edge_function, prepare=_fill
+            )
         with site, console.status("measuring"):
-            report = asyncio.run(measure(site, options.rounds))
-    Console().print(table(report))
-    Console().print(LEGEND, style="dim", highlight=False, soft_wrap=True)
+            report: Report | EdgeFunctionReport
+            if options.edge_function:
+                report = asyncio.run(measure_edge_function(site))
+                shown, legend = edge_function_table(report), EDGE_FUNCTION_LEGEND
+            else:
+                report = asyncio.run(measure(site, options.rounds))
+                shown, legend = table(report), LEGEND
+    Console().print(shown)
+    Console().print(legend, style="dim", highlight=False, soft_wrap=True)
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 
@@ -95,6 +121,27 @@ async def measure(site: DevEnvironment, rounds: int) -> Report:
                 await asyncio.sleep(PAUSE_SECONDS)
         at_once = list(await asyncio.gather(*(ask(http, "at-once/") for _ in range(AT_ONCE))))
         return Report(idle=idle, to_running=to_running, at_once=at_once)
+
+
+async def measure_edge_function(site: DevEnvironment) -> EdgeFunctionReport:
+    """Ask the gateway and the Edge Function in turn, so that both meet the same machine."""
+    function = site.edge_function
+    if function is None:
+        raise AssertionError("the site was started without the Edge Function")
+    headers = {"authorization": f"Bearer {site.environment()['SUPABASE_SECRET_KEY']}"}
+    report = EdgeFunctionReport(direct=[], through=[])
+    async with (
+        httpx.AsyncClient(base_url=site.gateway_url, headers=headers, timeout=60) as gateway,
+        httpx.AsyncClient(base_url=function.url, headers=headers, timeout=60) as edge,
+    ):
+        for http in (gateway, edge):
+            (await http.get("/media-enricher/me")).raise_for_status()  # connects
+        for _ in range(EDGE_FUNCTION_ROUNDS):
+            for http, seconds in ((gateway, report.direct), (edge, report.through)):
+                asked = time.monotonic()
+                (await http.get("/media-enricher/me")).raise_for_status()
+                seconds.append(time.monotonic() - asked)
+    return report
 
 
 async def ask(http: httpx.AsyncClient, prefix: str) -> Timed:
@@ -122,9 +169,28 @@ def table(report: Report) -> Table:
     return shown
 
 
+def edge_function_table(report: EdgeFunctionReport) -> Table:
+    """Medians and 95th percentiles, of both and of the difference."""
+    shown = Table(box=None, header_style="dim")
+    for column in ("what", "how many", "median", "p95"):
+        shown.add_column(column, justify="left" if column == "what" else "right")
+    added = [
+        through - direct for through, direct in zip(report.through, report.direct, strict=True)
+    ]
+    rows = {"straight": report.direct, "through the Edge Function": report.through, "added": added}
+    for what, seconds in rows.items():
+        milliseconds = [f"{each * 1000:.1f} ms" for each in _median_and_p95(seconds)]
+        shown.add_row(what, str(len(seconds)), *milliseconds)
+    return shown
+
+
+def _median_and_p95(seconds: list[float]) -> tuple[float, float]:
+    return median(seconds), quantiles(seconds, n=20, method="inclusive")[-1]
+
+
 def _spread(seconds: Iterable[float]) -> tuple[str, str]:
-    found = list(seconds)
-    return _shown(median(found)), _shown(quantiles(found, n=20, method="inclusive")[-1])
+    middle, high = _median_and_p95(list(seconds))
+    return _shown(middle), _shown(high)
 
 
 def _shown(seconds: float) -> str:

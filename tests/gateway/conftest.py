@@ -28,6 +28,7 @@ from tests.prefect_here import prefect_environment
 
 QUOTAS = ("", "TENANT_", "USER_", "SERVICE_")
 WEBHOOK_SECRET = "a-shared-secret-that-only-the-database-and-the-gateway-know"
+EDGE_FUNCTION_SECRET = "a-shared-secret-that-only-the-function-and-the-gateway-know"
 
 
 class Gateway:
@@ -101,6 +102,7 @@ def gateway_process(
         prefect_environment()
         | stack.environment()
         | {"MEDIA_ENRICHER_WEBHOOK_SECRET": WEBHOOK_SECRET}
+        | {"MEDIA_ENRICHER_EDGE_FUNCTION_SECRET": EDGE_FUNCTION_SECRET}
         # Those of all tests.
         | {f"MEDIA_ENRICHER_{name}ACTIVE_RUNS": "1000" for name in QUOTAS}
         | {"MEDIA_ENRICHER_UNAUTHENTICATED_PER_MINUTE": "100000"}

@@ -166,6 +166,17 @@ def with_id3_picture(mp3: bytes, picture: bytes) -> bytes:
     return b"ID3\x03\0\0" + seven + frame + mp3
 
 
+@pytest.mark.parametrize("layout", ["mono", "stereo"])
+def test_the_frames_of_mp3_within_an_mp4_say_its_channels(layout: str) -> None:
+    """The container says 2 of both."""
+    data = recording("mp4", "mpeg4", "mp3")
+    if layout == "stereo":  # the mode is the fourth byte's first two bits, of every frame
+        at = data.index(b"\xff\xfb")
+        data = data[: at + 3] + bytes((data[at + 3] & 0x3F,)) + data[at + 4 :]
+    expected = 1 if layout == "mono" else 2
+    assert [full(data).audio_channels, header(data)[0].audio_channels] == [expected, expected]
+
+
 def test_a_cover_is_the_placeholder_of_a_sound_and_costs_header_depth_nothing() -> None:
     cover = saved(photograph(900, 900), "jpeg", quality=97)
     bare = recording("mp3", None, "mp3", options=(("id3v2_version", "0"),))

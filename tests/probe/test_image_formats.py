@@ -384,3 +384,21 @@ def test_openexr_by_its_attributes() -> None:
     assert (found.status, found.width, found.height) == (AssetStatus.UNSUPPORTED, 40, 30)
     assert (found.bit_depth, found.has_alpha) == (16, True)
     assert full(data[:40]).error_code is ErrorCode.TRUNCATED
+
+
+def test_a_damaged_psd_keeps_its_metadata_and_a_damaged_jpeg_2000_its_size() -> None:
+    resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", 9) + b"\x1c\x02\x05\0\x04Name" + b"\0"
+    colours = struct.pack(">I", 0)
+    psd = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 2**32 - 1, 1, 8, 3)
+    found = full(psd + colours + struct.pack(">I", len(resource)) + resource + bytes(8))
+    assert (found.status, found.error_code) == (AssetStatus.FAILED, ErrorCode.CORRUPT)
+    assert (found.title, found.width) == ("Name", None)
+
+    for start in (0, 85):  # boxes, and a bare codestream
+        sound = saved(photograph(60, 40), "jpeg2000")[start:]
+        assert sound[:4] in {b"\0\0\0\x0c", b"\xff\x4f\xff\x51"}
+        assert full(sound).status is AssetStatus.ENRICHED
+        hurt = sound.replace(b"jp2h", b"jp2x", 1) if not start else sound[:200]
+        found = full(hurt)
+        assert found.status is AssetStatus.FAILED
+        assert (found.width, found.height) == (60, 40)

@@ -18,6 +18,8 @@ DEPLOYMENTS = {
     "backfill/backfill-nightly": "backfills",
     "backfill-sharded/backfill-sharded": "coordination",
     "enrich-object/enrich-object": "objects",
+    "process-queue/process-queue": "coordination",
+    "repair-types/repair-types": "backfills",
     "sweep/sweep": "coordination",
 }
 AUTOMATIONS = {"media-enricher-backfill-on-request", "media-enricher-crash-zombies"}
@@ -110,6 +112,28 @@ def test_the_nightly_backfill_is_off_until_it_has_a_bucket_and_stays_paused_if_i
     prefect.ask("DELETE", "/variables/name/media_enricher_nightly_bucket")
     operator.run("prefect", "--no-prompt", "deploy", "--name", "backfill-nightly")
     assert nightly() == (first, False, None)
+
+
+def test_the_queue_is_processed_every_minute_where_buckets_are_watched(
+    operator: Operator, prefect: PrefectApi
+) -> None:
+    def is_active() -> bool:
+        (schedule,) = prefect.deployment("process-queue/process-queue")["schedules"]
+        return bool(schedule["active"])
+
+    assert not is_active()
+
+    said = operator.run(
+        "media-enricher", "setup", MEDIA_ENRICHER_BUCKETS="photos,media-enricher-results"
+    )
+    made = outcomes(said)
+    assert made["watched bucket photos"] == "created"
+    assert made["watched bucket media-enricher-results"] == "skipped"
+    assert is_active()
+
+    made = outcomes(operator.run("media-enricher", "setup"))
+    assert made["watched bucket photos"] == "updated"
+    assert not is_active()
 
 
 def test_a_deployment_that_was_changed_by_hand_is_set_right(

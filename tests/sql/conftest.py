@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -41,6 +42,20 @@ class Database:
 
     def run(self, script: str) -> None:
         self._loop.run_until_complete(self._connection.execute(script))
+
+    @contextmanager
+    def warnings(self) -> Iterator[list[str]]:
+        """What the server warns this connection of within the block."""
+        heard: list[str] = []
+
+        def hear(_connection: object, message: Any) -> None:
+            if message.severity == "WARNING":
+                heard.append(message.message)
+
+        self._connection.add_log_listener(hear)
+        yield heard
+        self.value("select 1")  # listeners are called between statements
+        self._connection.remove_log_listener(hear)
 
     def close(self) -> None:
         self._loop.run_until_complete(self._connection.close())

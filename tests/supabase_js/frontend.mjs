@@ -13,6 +13,7 @@ const member = await signedIn(reader)
 const byVisitor = await invoke(visitor)
 const byMember = await invoke(member)
 const started = await invoke(manager)
+const inRegion = await invoke(manager, { region: 'eu-west-1' })
 const run = await ended(manager, started.data.run_id)
 
 console.log(
@@ -20,6 +21,7 @@ console.log(
     byVisitor,
     byMember,
     started,
+    inRegion,
     run,
     visitorsAssets: await assets(visitor),
     membersAssets: await assets(member),
@@ -37,14 +39,15 @@ async function signedIn(user) {
   return supabase
 }
 
-async function invoke(supabase, tries = 3) {
+async function invoke(supabase, options = {}, tries = 3) {
   const { data, error, response } = await supabase.functions.invoke(backfill, {
     method: 'POST',
     body: {},
+    ...options,
   })
   if (response.status === 503 && tries > 1) {
     await seconds(Number(response.headers.get('retry-after')))
-    return invoke(supabase, tries - 1)
+    return invoke(supabase, options, tries - 1)
   }
   return {
     status: response.status,

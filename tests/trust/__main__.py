@@ -1,4 +1,5 @@
-"""`make trust`: the probe against the reference tools, on real files and on files made by them.
+"""`make trust`: the probe against the reference tools, on real files and on files made by them;
+and the perceptual hash against copies of real photographs.
 
 It needs tools that the suite does not: exiftool, ffmpeg, mediainfo, pdfinfo. Files are kept in
 `.media-enricher/trust`, so that a second run fetches and makes nothing.
@@ -9,20 +10,34 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 
 from tests.corpora import KEPT
-from tests.trust import av, documents, pictures
-from tests.trust.comparison import Comparison
+from tests.trust import av, damage, documents, likeness, pictures
 from tests.trust.tools import ToolError
 
 FOLDER = KEPT / "trust"
-_PARTS: dict[str, Callable[[Path], list[Comparison]]] = {
+
+
+class _Measured(Protocol):
+    """What a part measured."""
+
+    def show(self, console: Console, /) -> None:
+        """Print it."""
+
+    def shortcomings(self) -> Iterator[str]:
+        """What is not as good as needed."""
+
+
+_PARTS: dict[str, Callable[[Path], Sequence[_Measured]]] = {
     "av": lambda folder: av.compare(folder / "av"),
     "pictures": lambda folder: pictures.compare(folder / "written", folder / "packages"),
+    "likeness": lambda folder: likeness.compare(folder / "packages"),
+    "damage": lambda folder: damage.compare(folder / "packages"),
     "documents": lambda folder: documents.compare(folder / "documents", folder / "packages"),
 }
 results = Console(width=None if sys.stdout.isatty() else 120)
@@ -37,13 +52,13 @@ def main() -> None:
         parser.error(f"There is no part {', '.join(unknown)}. There are {', '.join(_PARTS)}.")
     logging.disable(logging.WARNING)  # of damaged files, which the tables tell about
     try:
-        comparisons = [each for part in chosen for each in _PARTS[part](FOLDER)]
+        measured = [each for part in chosen for each in _PARTS[part](FOLDER)]
     except ToolError as error:
         sys.exit(str(error))
-    for comparison in comparisons:
-        comparison.show(results)
+    for each in measured:
+        each.show(results)
         results.print()
-    shortcomings = [line for comparison in comparisons for line in comparison.shortcomings()]
+    shortcomings = [line for each in measured for line in each.shortcomings()]
     for line in shortcomings:
         results.print(line, style="bold red", highlight=False)
     sys.exit(1 if shortcomings else 0)

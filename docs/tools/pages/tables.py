@@ -35,6 +35,12 @@ TEMPLATE = """\
 
 {audit}
 
+## type_repairs
+
+`audit.type_repairs` has a row for every try to [put a content type right](../guides/repair-types.md). Only the service role reads it.
+
+{repairs}
+
 ## What Media Enricher keeps for itself
 
 The Data API does not show these tables. [The task cache](../guides/keys-and-task-cache.md#keep-the-task-cache-in-a-bucket) says more of `own_buckets`.
@@ -42,10 +48,11 @@ The Data API does not show these tables. [The task cache](../guides/keys-and-tas
 {others}
 """  # noqa: E501
 
-ASSETS, RUNS, AUDIT = (
+ASSETS, RUNS, AUDIT, REPAIRS = (
     "public.media_assets",
     "public.media_enrich_runs",
     "audit.enricher_invocations",
+    "audit.type_repairs",
 )
 
 
@@ -61,12 +68,13 @@ def page() -> str:
         assets=_columns(tables[ASSETS], assets, MediaAsset),
         runs=_columns(tables[RUNS], tables[RUNS].columns.values(), EnrichRun),
         audit=_columns(tables[AUDIT], tables[AUDIT].columns.values()),
+        repairs=_columns(tables[REPAIRS], tables[REPAIRS].columns.values()),
         others=table(
             ("table", "what it holds"),
             (
                 (code(name), _known(name, each.meaning))
                 for name, each in tables.items()
-                if name not in {ASSETS, RUNS, AUDIT}
+                if name not in {ASSETS, RUNS, AUDIT, REPAIRS}
             ),
         ),
     )

@@ -2,11 +2,15 @@
 /** The form that counts and starts runs. */
 
 import { Api, ApiError } from "./api.js";
+import { chosen } from "./confirmation.js";
+import { costOf, sentenceOf } from "./cost.js";
 import { byId, element } from "./dom.js";
-import { counted, size } from "./format.js";
 import { SignedOutError } from "./session.js";
 import { toast } from "./toasts.js";
 
+const BYTES_PER_GIGABYTE = 1e9;
+/** The form's fields that the gateway knows by another name. @type {Record<string, string>} */
+const FIELDS = { max_bytes: "max_gigabytes" };
 const MODES = {
   missing: "Objects that are new or changed, or failed for a temporary reason.",
   failed: "All failed objects.",
@@ -23,7 +27,7 @@ const TENANT_HINT = "You are an admin of one tenant: the prefix must start with 
 export class StartForm {
   /**
    * @param {Api} api
-   * @param {{ onStarted: () => void, onSignedOut: () => void }} events
+   * @param {{ onStarted: (runId: string) => void, onSignedOut: () => void }} events
    */
   constructor(api, { onStarted, onSignedOut }) {
     this.api = api;
@@ -74,8 +78,8 @@ export class StartForm {
     this.countsAsked += 1;
     const turn = this.countsAsked;
     await this._busy(this.countButton, "Counting…", async () => {
-      const { objects, size_bytes: bytes } = await this.api.count(request);
-      if (turn === this.countsAsked) this.counted.textContent = answer(objects, bytes);
+      const estimate = await this.api.count(request);
+      if (turn === this.countsAsked) this.counted.textContent = sentenceOf(estimate);
     });
   }
 
@@ -83,17 +87,37 @@ export class StartForm {
     const request = this._request();
     if (!request) return;
     await this._busy(this.startButton, "Starting…", async () => {
+      const depth = await this._affordableDepth(request);
+      if (!depth) return;
+      request.depth = depth;
       const { run_id: id, already_running: wasRunning } = await this.api.start(
         request,
         (error, seconds) => this._showError(`${error.message} Trying again in ${seconds} s.`),
       );
       this._forgetAnswers();
       const place = request.prefix ? `${request.bucket}/${request.prefix}` : request.bucket;
-      toast(wasRunning ? `A run of ${place} is already under way.` : `Started a run of ${place}.`, {
-        link: { text: "See the run", href: `#/runs/${id}` },
-      });
-      this.onStarted();
+      toast(wasRunning ? `A run of ${place} is already under way.` : `Started a run of ${place}.`);
+      this.onStarted(id);
     });
+  }
+
+  /**
+   * The depth that the user wants once they know that `full` would read very much, or "" for none.
+   * @param {import("./api.js").RunRequest} request
+   */
+  async _affordableDepth(request) {
+    if (request.depth !== "full" || request.max_bytes) return request.depth;
+    const estimate = await this.api.count(request).catch(() => null); // the start says what is wrong
+    if (!estimate?.suggestion) return request.depth;
+    return chosen(
+      `Read ${costOf(estimate)}?`,
+      `${estimate.suggestion.message} ${DEPTHS.header}`,
+      [
+        { label: "Use header depth", value: "header", look: "primary" },
+        { label: "Read everything", value: "full" },
+        { label: "Back", value: "" },
+      ],
+    );
   }
 
   /** The request that the form describes, or null if a field is invalid and shows an error. */
@@ -105,11 +129,16 @@ export class StartForm {
     if (!limit.validity.valid) {
       return this._refuse("limit", "Enter a whole number of at least 1, or leave the limit empty.");
     }
+    const maximum = this._field("max_gigabytes");
+    if (!maximum.validity.valid) {
+      return this._refuse("max_gigabytes", "Enter a number of gigabytes, such as 0.5, or leave the field empty.");
+    }
     const prefix = this._field("prefix").value;
     return {
       bucket,
       ...(prefix && { prefix }),
       ...(limit.value && { limit: Number(limit.value) }),
+      ...(maximum.value && { max_bytes: Math.round(Number(maximum.value) * BYTES_PER_GIGABYTE) }),
       mode: this._field("mode").value,
       depth: this._field("depth").value,
     };
@@ -146,7 +175,7 @@ export class StartForm {
    * @param {ApiError} error
    */
   async _showRefusal(error) {
-    if (error.field) this._refuse(error.field, error.message);
+    if (error.field) this._refuse(FIELDS[error.field] ?? error.field, error.message);
     else this._showError(error.message);
     if (error.status !== 429) return;
     for (let seconds = Math.ceil(error.retryAfter ?? 0); seconds > 0; seconds -= 1) {
@@ -196,13 +225,4 @@ export class StartForm {
   _field(name) {
     return /** @type {HTMLInputElement} */ (this.form.elements.namedItem(name));
   }
-}
-
-/**
- * @param {number} objects
- * @param {number} bytes
- */
-function answer(objects, bytes) {
-  if (objects === 0) return "Nothing to do: no objects are pending.";
-  return `${counted(objects, "object")}, ${size(bytes)}`;
 }

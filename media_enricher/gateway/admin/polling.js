@@ -3,11 +3,12 @@
 
 import { ApiError } from "./api.js";
 
+const SHORTEST_PAUSE_SECONDS = 0.2;
 const LONGEST_PAUSE_SECONDS = 60;
 
 export class Polling {
   /**
-   * @param {() => Promise<number>} poll Returns the seconds until the next poll.
+   * @param {() => Promise<number>} poll Returns the seconds from its start to that of the next.
    * @param {(error: unknown, seconds: number) => void} onFailure
    */
   constructor(poll, onFailure) {
@@ -49,10 +50,11 @@ export class Polling {
   }
 
   async _pauseAfterPoll() {
+    const start = performance.now();
     try {
       const pause = await this.poll();
       this.failures = 0;
-      return pause;
+      return Math.max(SHORTEST_PAUSE_SECONDS, pause - (performance.now() - start) / 1000);
     } catch (error) {
       this.failures += 1;
       const requested = error instanceof ApiError ? (error.retryAfter ?? 0) : 0;

@@ -5,7 +5,8 @@ import { Api } from "./api.js";
 import { KeyedList, byId, element, setText, setTextOrHide, stamp } from "./dom.js";
 import { count, counted, date, size } from "./format.js";
 import { ADDRESSES_GOOD_FOR_MS, Gallery } from "./gallery.js";
-import { isActive, placeOf, showProgress } from "./runs.js";
+import { isActive, placeOf, showProgress } from "./progress.js";
+import { isSeenWhole, mayCancel } from "./runs.js";
 
 /** @typedef {import("./api.js").Run} Run */
 /** @typedef {import("./api.js").Failure} Failure */
@@ -16,9 +17,9 @@ export class RunView {
    * @param {string} id
    * @param {Api} api
    * @param {string | null} reader The user's id.
-   * @param {(run: Run) => void} onCancel
+   * @param {{ onCancel: (run: Run) => void, onRetry: (run: Run) => void }} events
    */
-  constructor(id, api, reader, onCancel) {
+  constructor(id, api, reader, { onCancel, onRetry }) {
     this.id = id;
     this.api = api;
     this.reader = reader;
@@ -33,24 +34,37 @@ export class RunView {
     this.parts = parts;
     this.gallery = new Gallery(id, api, parts);
     parts.cancel.addEventListener("click", () => this.run && onCancel(this.run));
+    parts.retry.addEventListener("click", () => this.run && onRetry(this.run));
     /** @type {KeyedList<Failure>} */
     this.reasons = new KeyedList(parts.reasons, (failure) => failure.error_code, reason);
     setText(byId("run-title"), "Loading the run…");
     byId("run-hint").hidden = true;
   }
 
-  /** @param {boolean} isCancelling */
-  async refresh(isCancelling) {
+  /**
+   * @param {boolean} isCancelling
+   * @param {Run | undefined} listed The run as the list has just read it, if it is in the list.
+   */
+  async refresh(isCancelling, listed) {
     if (this.isMissing) return;
-    if (!this.run || isActive(this.run)) {
-      const first = !this.run;
-      this.run = await this.api.run(this.id);
-      if (this.isLeft) return;
-      if (first) byId("run-view").replaceChildren(...this.nodes);
-    }
+    const isFirst = !this.run;
+    if (this._needsDetails(listed)) this.run = await this.api.run(this.id);
+    else this.run = /** @type {Run} */ ({ ...this.run, ...listed });
+    if (this.isLeft) return;
+    if (isFirst) byId("run-view").replaceChildren(...this.nodes);
     this._show(this.run, isCancelling);
     await this.gallery.refresh(this.run);
     if (this.gallery.isOpen) await this._refreshSnapshot(this.run);
+  }
+
+  /**
+   * The list has all but the reasons of failures, and not every run.
+   * @param {Run | undefined} listed
+   */
+  _needsDetails(listed) {
+    if (!this.run) return true;
+    if (!listed) return isActive(this.run);
+    return listed.failed !== this.run.failed || listed.status !== this.run.status;
   }
 
   /** Stops requests in progress from overwriting the next view. */
@@ -74,6 +88,9 @@ export class RunView {
     const { parts } = this;
     setText(byId("run-title"), placeOf(run));
     showProgress(parts, run, isCancelling);
+    parts.cancel.hidden = !mayCancel(run);
+    parts.cancel.disabled = isCancelling;
+    parts.retry.hidden = isActive(run) || !run.failed || !isSeenWhole(run);
     setText(parts.succeeded, count(run.succeeded));
     setText(parts.failed, count(run.failed));
     setText(parts.skipped, count(run.skipped));
@@ -111,8 +128,8 @@ export class RunView {
 
 /** Shows the view for no chosen run. */
 export function showNoRun() {
-  setText(byId("run-title"), "No run chosen");
-  setTextOrHide(byId("run-hint"), "Choose a run to see its results.");
+  setText(byId("run-title"), "No run yet");
+  setTextOrHide(byId("run-hint"), "A run’s results appear here.");
   byId("run-view").replaceChildren();
 }
 
@@ -128,6 +145,8 @@ function facts(run, reader) {
     ["Objects", run.mode],
     ["Depth", run.depth],
     ["Limit", run.max_files === null ? null : count(run.max_files)],
+    ["Read at most", run.max_bytes ? size(run.max_bytes) : null],
+    ["Stopped by", run.stopped_by === "max_bytes" ? "the most bytes to read" : null],
     ["Requested by", [requester, run.trigger].filter(Boolean).join(", by ")],
     ["Started", date(run.started_at)],
     ["Finished", run.finished_at && date(run.finished_at)],

@@ -1,89 +1,23 @@
 // @ts-check
-/** The list of runs, and the texts that describe a run. */
+/** The list of runs. Each is a link to its own view. */
 
 import { KeyedList, byId, setText, stamp } from "./dom.js";
-import { ago, count, counted, duration, rate } from "./format.js";
+import { STATUS_WORDS, isActive, placeOf, resultsOf, showLegend, showProgress } from "./progress.js";
+import { linkTo } from "./router.js";
 import { announce } from "./toasts.js";
 
 /** @typedef {import("./api.js").Run} Run */
 
 const PAGES = [20, 50, 100];
 
-const STATUS_WORDS = {
-  queued: "Queued",
-  running: "Running",
-  completed: "Completed",
-  failed: "Failed",
-  cancelled: "Cancelled",
-  crashed: "Crashed",
-};
-
-/** @param {Run} run */
-export const isActive = (run) => run.status === "queued" || run.status === "running";
-
-/** @param {Run} run */
+/**
+ * Whether the reader may act on a run: of another's, most is hidden.
+ * @param {Run} run
+ */
 export const isSeenWhole = (run) => run.bucket !== null;
 
 /** @param {Run} run */
-export function placeOf(run) {
-  if (run.bucket === null) return "someone else’s bucket";
-  return run.prefix ? `${run.bucket}/${run.prefix}` : run.bucket;
-}
-
-/**
- * Shows status, bar, amount and pace in the parts of a template, which have these names.
- * @param {import("./dom.js").Parts} parts
- * @param {Run} run
- * @param {boolean} isCancelling
- */
-export function showProgress(parts, run, isCancelling) {
-  const status = isCancelling && isActive(run) ? "Cancelling" : STATUS_WORDS[run.status];
-  setText(parts.status, status);
-  parts.status.dataset.status = run.status;
-  const { progress } = parts;
-  progress.setAttribute("aria-label", `Progress of ${placeOf(run)}`);
-  progress.dataset.status = run.status;
-  if (isActive(run) && !run.total_files) {
-    progress.removeAttribute("value"); // indeterminate: the total is not known yet
-  } else {
-    progress.max = Math.max(1, run.total_files);
-    progress.value = run.total_files ? run.processed_files : 1;
-  }
-  setText(parts.amount, amount(run));
-  setText(parts.pace, pace(run));
-  parts.cancel.hidden = !isActive(run) || !isSeenWhole(run);
-  parts.cancel.disabled = isCancelling;
-}
-
-/** @param {Run} run */
-function amount(run) {
-  if (run.total_files) return `${count(run.processed_files)} of ${count(run.total_files)}`;
-  if (run.status === "queued") return "waiting for a worker";
-  return run.status === "running" ? "counting" : "nothing to do";
-}
-
-/** @param {Run} run */
-function kind(run) {
-  if (run.flow === "enrich-object") return ["single objects"];
-  if (run.flow === "backfill-sharded") return ["in shards"];
-  return run.parent_run_id ? ["a shard"] : [];
-}
-
-/** @param {Run} run */
-function pace(run) {
-  const words = kind(run);
-  if (run.status === "running") {
-    if (run.objects_per_second) words.push(rate(run.objects_per_second));
-    if (run.seconds_left !== null) words.push(`about ${duration(run.seconds_left)} left`);
-  }
-  if (run.failed) words.push(`${count(run.failed)} failed`);
-  if (run.finished_at) {
-    const seconds = (Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000;
-    words.push(`took ${duration(seconds)}`);
-  }
-  words.push(`${run.status === "queued" ? "requested" : "started"} ${ago(run.started_at)}`);
-  return words.join(" · ");
-}
+export const mayCancel = (run) => isActive(run) && isSeenWhole(run);
 
 export class RunList {
   /** @param {{ onCancel: (run: Run) => void, onMore: () => void }} events */
@@ -120,14 +54,14 @@ export class RunList {
   choose(id) {
     this.chosen = id;
     for (const link of this.list.list.querySelectorAll("a")) {
-      setCurrent(link, link.hash === `#/runs/${id}`);
+      setCurrent(link, link.hash === linkTo("run", { id }));
     }
   }
 
   /** @param {string} id */
   focus(id) {
     const links = [...this.list.list.querySelectorAll("a")];
-    links.find((link) => link.hash === `#/runs/${id}`)?.focus();
+    links.find((link) => link.hash === linkTo("run", { id }))?.focus();
   }
 
   clear() {
@@ -144,12 +78,14 @@ export class RunList {
       node: nodes[0],
       update: (/** @type {Run} */ run) => {
         shown = run;
-        parts.link.href = `#/runs/${run.id}`;
+        parts.link.href = linkTo("run", { id: run.id });
         setCurrent(parts.link, run.id === this.chosen);
         setText(parts.place, placeOf(run));
         parts.cancel.setAttribute("aria-label", `Cancel the run of ${placeOf(run)}`);
         showProgress(parts, run, this.cancelling.has(run.id));
-        parts.actions.hidden = parts.cancel.hidden;
+        showLegend(parts.legend, run);
+        parts.cancel.disabled = this.cancelling.has(run.id);
+        parts.actions.hidden = !mayCancel(run);
       },
     };
   }
@@ -173,11 +109,8 @@ export class RunList {
 
 /** @param {Run} run */
 function change(run) {
-  const words = STATUS_WORDS[run.status].toLowerCase();
-  const counts = isActive(run)
-    ? ""
-    : ` ${counted(run.succeeded, "object")} enriched, ${count(run.failed)} failed.`;
-  return `Run of ${placeOf(run)}: ${words}.${counts}`;
+  const results = isActive(run) ? "" : ` ${resultsOf(run).join(", ")}.`;
+  return `Run of ${placeOf(run)}: ${STATUS_WORDS[run.status].toLowerCase()}.${results}`;
 }
 
 /**

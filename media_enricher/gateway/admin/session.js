@@ -1,7 +1,15 @@
 // @ts-check
-/** Who is signed in: Supabase Auth by plain fetch, kept for this tab only. */
+/**
+ * Who is signed in: Supabase Auth by plain fetch.
+ *
+ * The tokens are in the session storage of each tab, never in a URL, and are gone with the last tab.
+ * A tab that is opened beside another gets them from it by a message, and all tabs follow each
+ * other: they refresh the tokens one at a time, for Supabase ends a session whose refresh token is
+ * used twice, and they sign in and out together.
+ */
 
-const KEPT_AS = "media-enricher.session";
+import { SharedTokens } from "./shared_tokens.js";
+
 const REFRESH_SECONDS_BEFORE = 60;
 
 /**
@@ -22,19 +30,23 @@ export class SignedOutError extends Error {
   }
 }
 
-/** The tokens of one tab, refreshed before they expire. */
+/** The session of the user, which the tabs share. Its tokens are refreshed before they expire. */
 export class Session {
   /**
    * @param {string} supabaseUrl
    * @param {string} publishableKey
+   * @param {() => void} onChange Another tab has signed in or out.
    */
-  constructor(supabaseUrl, publishableKey) {
+  constructor(supabaseUrl, publishableKey, onChange) {
     this.authUrl = `${supabaseUrl}/auth/v1`;
     this.headers = { apikey: publishableKey, "content-type": "application/json" };
-    /** @type {Tokens | null} */
-    this.tokens = JSON.parse(sessionStorage.getItem(KEPT_AS) ?? "null");
+    this.shared = new SharedTokens(onChange);
     /** @type {Promise<void> | null} */
     this.refreshing = null;
+  }
+
+  get tokens() {
+    return this.shared.tokens;
   }
 
   get email() {
@@ -43,6 +55,11 @@ export class Session {
 
   get isSignedIn() {
     return this.tokens !== null;
+  }
+
+  /** Takes the session of another tab, if this one has none. */
+  async join() {
+    if (!this.tokens) await this.shared.askOthers();
   }
 
   /**
@@ -65,8 +82,7 @@ export class Session {
   }
 
   forget() {
-    this.tokens = null;
-    sessionStorage.removeItem(KEPT_AS);
+    this.shared.set(null);
   }
 
   /**
@@ -92,7 +108,17 @@ export class Session {
   }
 
   async _refresh() {
-    const refreshToken = this.tokens?.refresh_token;
+    const old = this.tokens?.access_token;
+    await this.shared.alone(async () => {
+      await this.shared.askOthers(); // one of them may have refreshed while this tab was suspended
+      if (!this.tokens) throw new SignedOutError();
+      if (this.tokens.access_token !== old) return;
+      await this._exchange(this.tokens.refresh_token);
+    });
+  }
+
+  /** @param {string} refreshToken */
+  async _exchange(refreshToken) {
     try {
       this._keep(await this._ask("refresh_token", { refresh_token: refreshToken }));
     } catch (error) {
@@ -120,13 +146,12 @@ export class Session {
 
   /** @param {any} response */
   _keep(response) {
-    this.tokens = {
+    this.shared.set({
       access_token: response.access_token,
       refresh_token: response.refresh_token,
       expires_at: Date.now() / 1000 + response.expires_in,
       email: response.user?.email ?? this.email,
-    };
-    sessionStorage.setItem(KEPT_AS, JSON.stringify(this.tokens));
+    });
   }
 }
 

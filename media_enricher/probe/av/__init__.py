@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
+from media_enricher.models import AssetStatus, Findings, Kind
 from media_enricher.probe import image
 from media_enricher.probe.av import (
     aiff,
@@ -24,6 +24,7 @@ from media_enricher.probe.metadata.position import from_iso6709
 from media_enricher.probe.metadata.sources import fill_metadata
 from media_enricher.probe.metadata.times import Moment, moment
 from media_enricher.probe.metadata.values import Values
+from media_enricher.probe.reading import read_header
 from media_enricher.probe.sniff import sniff
 from media_enricher.probe.source import MoreBytesError, ProbeOptions, UnreadableError, Window
 
@@ -122,17 +123,7 @@ def _read(
     name, reader = _FORMATS[content_type]
     header = AvHeader(format=name)
     findings = Findings(status=AssetStatus.ENRICHED, content_type=content_type, format=name)
-    is_cut = False
-    try:
-        reader(window, header)
-    except MoreBytesError as more:
-        if window.may_ask(more, most):
-            raise
-        is_cut = True
-    except UnreadableError as unreadable:
-        is_unsupported = unreadable.code is ErrorCode.UNSUPPORTED_TYPE
-        findings.status = AssetStatus.UNSUPPORTED if is_unsupported else AssetStatus.FAILED
-        findings.error_code, findings.error_message = unreadable.code, str(unreadable)
+    is_cut = read_header(reader, window, header, findings, most)
     _describe(window, header, findings, options, is_cut=is_cut)
     return findings, header
 

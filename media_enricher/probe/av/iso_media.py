@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from media_enricher.models import ErrorCode
-from media_enricher.probe.av import fragments, iso_tags
+from media_enricher.probe.av import fragments, iso_tags, mpeg_audio
 from media_enricher.probe.av.boxes import Box, boxes
 from media_enricher.probe.av.codecs import (
     AAC_RATES,
@@ -42,6 +42,10 @@ _AAC_CHANNELS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 14: 8}
 _SBR, _PS = 5, 29
 
 
+_CHUNK_OFFSETS = {b"stco": struct.Struct(">8xI"), b"co64": struct.Struct(">8xQ")}
+"""Tables of where chunks lie -> what reads the first."""
+
+
 class Track:
     """What one `trak` says."""
 
@@ -55,6 +59,8 @@ class Track:
         self.samples = 0
         self.entry = Box(b"", 0, 0)
         self.quarter_turns = 0
+        self.media_at: int | None = None
+        """Where its first chunk of media lies in the file."""
 
 
 def read(window: Window, header: AvHeader) -> None:
@@ -201,6 +207,8 @@ def _read_samples(window: Window, stbl: Box, track: Track) -> None:
             track.entry = next(boxes(window, box.start + 8, box.end), track.entry)
         elif box.name in {b"stsz", b"stz2"}:
             (track.samples,) = window.unpack(struct.Struct(">8xI"), box.start)
+        elif box.name in _CHUNK_OFFSETS and window.unpack(struct.Struct(">4xI"), box.start)[0]:
+            (track.media_at,) = window.unpack(_CHUNK_OFFSETS[box.name], box.start)
 
 
 def _describe(window: Window, tracks: list[Track], header: AvHeader) -> None:
@@ -284,6 +292,16 @@ def _describe_sound(window: Window, track: Track, header: AvHeader) -> None:
             header.audio_codec = pcm(
                 content[5], is_float=name == b"fpcm", is_big=not content[4] & 1
             )
+    if header.audio_codec == "mp3" and header.audio_channels is None:
+        header.audio_channels = _mp3_channels(window, track)
+
+
+def _mp3_channels(window: Window, track: Track) -> int | None:
+    """The channels of MP3, of which only its frames know."""
+    if track.media_at is None or track.media_at + 4 > window.size:
+        return None
+    first = mpeg_audio.frame(window.read(track.media_at, 4))
+    return first.channels if first is not None else None
 
 
 def _sound_boxes(entry: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
@@ -339,7 +357,7 @@ def _describe_elementary(content: bytes, header: AvHeader) -> None:
     kind, info = _elementary(content)
     header.audio_codec = MPEG_OBJECT_AUDIO.get(kind, header.audio_codec)
     if header.audio_codec == "mp3":
-        header.audio_channels = None  # the entry says 2 of mono, too; its frames know
+        header.audio_channels = None  # the entry says 2 of mono, too
     if header.audio_codec != "aac" or len(info) < 2:
         return
     rate, channels = aac_parameters(info)

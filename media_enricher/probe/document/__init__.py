@@ -6,7 +6,7 @@ import io
 import zipfile
 from collections.abc import Callable
 
-from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
+from media_enricher.models import AssetStatus, Findings, Kind
 from media_enricher.probe import image
 from media_enricher.probe.document import epub, office, opendocument, pdf
 from media_enricher.probe.document.header import DocumentHeader
@@ -14,8 +14,9 @@ from media_enricher.probe.fields.from_picture import fill_from_picture
 from media_enricher.probe.metadata.sources import fill_metadata
 from media_enricher.probe.metadata.texts import clean
 from media_enricher.probe.metadata.values import Values
+from media_enricher.probe.reading import read_header
 from media_enricher.probe.sniff import sniff
-from media_enricher.probe.source import MoreBytesError, ProbeOptions, UnreadableError, Window
+from media_enricher.probe.source import ProbeOptions, Window
 
 MAX_HEADER_BYTES = 1_000_000
 """The most that a header probe reads. What is not known by then stays unknown."""
@@ -122,17 +123,7 @@ def _read(
     findings = Findings(
         status=AssetStatus.ENRICHED, kind=Kind.DOCUMENT, content_type=content_type, format=name
     )
-    is_cut = False
-    try:
-        reader(window, header)
-    except MoreBytesError as more:
-        if window.may_ask(more, most):
-            raise
-        is_cut = True
-    except UnreadableError as unreadable:
-        is_unsupported = unreadable.code is ErrorCode.UNSUPPORTED_TYPE
-        findings.status = AssetStatus.UNSUPPORTED if is_unsupported else AssetStatus.FAILED
-        findings.error_code, findings.error_message = unreadable.code, str(unreadable)
+    is_cut = read_header(reader, window, header, findings, most)
     findings.page_count = header.page_count
     findings.page_width_points = header.page_width_points
     findings.page_height_points = header.page_height_points

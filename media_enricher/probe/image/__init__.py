@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
+from media_enricher.models import AssetStatus, Findings, Kind
 from media_enricher.probe.fields.from_picture import fill_from_picture
 from media_enricher.probe.fields.labels import TRUNCATED
 from media_enricher.probe.image import (
     cr3,
     gif,
     heif,
+    heif_boxes,
     ico,
     jpeg,
     jxl,
@@ -20,13 +21,16 @@ from media_enricher.probe.image import (
     sizes,
     svg,
     tiff,
+    tiff_damage,
     webp,
+    webp_damage,
 )
 from media_enricher.probe.image.decoders import require_decoder
 from media_enricher.probe.image.descriptions import describe
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.image.pixels import decode
-from media_enricher.probe.source import MoreBytesError, ProbeOptions, UnreadableError, Window
+from media_enricher.probe.reading import read_header, refuse
+from media_enricher.probe.source import ProbeOptions, UnreadableError, Window
 
 _Reader = Callable[[Window, ImageHeader], None]
 
@@ -125,7 +129,7 @@ def probe_full(window: Window, content_type: str, options: ProbeOptions) -> Find
             header.is_damaged |= picture.is_damaged
             _warn(findings, header)
     except UnreadableError as unreadable:
-        _fail(findings, unreadable)
+        refuse(findings, unreadable)
     return findings
 
 
@@ -135,14 +139,7 @@ def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Fin
     findings = Findings(
         status=AssetStatus.ENRICHED, kind=Kind.IMAGE, content_type=content_type, format=name
     )
-    try:
-        reader(window, header)
-    except MoreBytesError as more:
-        if window.may_ask(more, MAX_HEADER_BYTES):
-            raise
-        header.is_cut = True
-    except UnreadableError as unreadable:
-        _fail(findings, unreadable)
+    header.is_cut |= read_header(reader, window, header, findings, MAX_HEADER_BYTES)
     describe(header, findings, options)
     _warn(findings, header)
     is_decoded = header.preview is None and name not in _NOT_DRAWN
@@ -150,7 +147,7 @@ def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Fin
         try:
             require_decoder(header.format)
         except UnreadableError as unreadable:
-            _fail(findings, unreadable)
+            refuse(findings, unreadable)
     if header.content_type:
         findings.content_type, findings.format = header.content_type, header.format
     return findings, header
@@ -169,16 +166,11 @@ def _check(window: Window, header: ImageHeader) -> None:
     if header.format == "png":
         png.check(window.data)
     elif header.format == "webp":
-        webp.check(window)
+        webp.check(window, header)
+        header.is_damaged |= webp_damage.is_damaged(window)
+    elif header.format == "tiff":
+        header.is_damaged |= tiff_damage.is_damaged(window, header)
     elif header.format in {"avif", "heic", "heif"}:
-        heif.check(window)
+        heif_boxes.check(window)
     elif header.format == "svg":
         svg.check(window.data)
-
-
-def _fail(findings: Findings, unreadable: UnreadableError) -> None:
-    is_unsupported = unreadable.code is ErrorCode.UNSUPPORTED_TYPE
-    findings.status = AssetStatus.UNSUPPORTED if is_unsupported else AssetStatus.FAILED
-    findings.error_code = unreadable.code
-    findings.error_message = str(unreadable)
-    findings.warnings = None  # the error says it

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 
 from media_enricher.models import ErrorCode
-from media_enricher.probe.image import heif
+from media_enricher.probe.image import heif_boxes
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.metadata.directories import Tiff
 from media_enricher.probe.source import UnreadableError, Window
@@ -30,7 +30,7 @@ def read(window: Window, header: ImageHeader) -> None:
     """
     header.mode, header.has_alpha = "RGB", False
     header.frame_count, header.is_animated = 1, False
-    for box in heif.top_level(window):
+    for box in heif_boxes.top_level(window):
         if box.name == b"moov":
             if box.end - box.start > _MAX_MOOV:
                 raise UnreadableError(
@@ -47,10 +47,10 @@ def read(window: Window, header: ImageHeader) -> None:
 
 
 def _read_movie(movie: bytes, header: ImageHeader) -> None:
-    for name, start, end in heif.boxes(movie):
+    for name, start, end in heif_boxes.boxes(movie):
         if name != b"uuid" or movie[start : start + 16] != _CANON:
             continue
-        for inner, first, last in heif.boxes(movie[:end], start + 16):
+        for inner, first, last in heif_boxes.boxes(movie[:end], start + 16):
             content = movie[first:last]
             if inner == b"CMT1":
                 _read_size(content, header)
@@ -81,12 +81,12 @@ def _below_first(content: bytes, tag: int) -> bytes:
 
 def _full_size_jpeg(movie: bytes, window: Window, header: ImageHeader) -> None:
     """The first track is the picture as JPEG: one sample, whose place and length its tables say."""
-    for name, start, end in heif.boxes(movie):
+    for name, start, end in heif_boxes.boxes(movie):
         if name != b"trak":
             continue
-        media = heif.inner(heif.inner(movie[start:end], b"mdia"), b"minf")
-        table = heif.inner(media, b"stbl")
-        sizes, places = heif.inner(table, b"stsz"), heif.inner(table, b"co64")
+        media = heif_boxes.inner(heif_boxes.inner(movie[start:end], b"mdia"), b"minf")
+        table = heif_boxes.inner(media, b"stbl")
+        sizes, places = heif_boxes.inner(table, b"stsz"), heif_boxes.inner(table, b"co64")
         if len(sizes) >= 12 and len(places) >= 16:
             fixed = int.from_bytes(sizes[4:8], "big")
             length = fixed or int.from_bytes(sizes[12:16], "big")
@@ -96,7 +96,7 @@ def _full_size_jpeg(movie: bytes, window: Window, header: ImageHeader) -> None:
         return
 
 
-def _small_jpeg(window: Window, box: heif.Box, header: ImageHeader) -> None:
+def _small_jpeg(window: Window, box: heif_boxes.Box, header: ImageHeader) -> None:
     """The preview of 1620 x 1080 in a box of its own."""
     at = box.start + 16 + 8
     head = window.peek(at, 8 + _PREVIEW_HEADER)

@@ -74,6 +74,17 @@ def decode(data: Buffer, header: ImageHeader, *, scale: int) -> JpegPixels:
     return JpegPixels(image, is_damaged)
 
 
+def is_warned_of(data: Buffer, header: ImageHeader) -> bool:
+    """Whether libjpeg-turbo warns of damage in a JPEG, such as a tile within another format.
+
+    Args:
+        data: the whole JPEG.
+        header: of this JPEG.
+    """
+    image, warning = _strictly(data, header, _COARSE)
+    return image is None and (_DAMAGE.search(warning) is not None or _NO_END in warning)
+
+
 def _strictly(data: Buffer, header: ImageHeader, scale: int) -> tuple[Image.Image | None, str]:
     """The picture, or the first warning or error of libjpeg-turbo."""
     mode = header.mode or "RGB"

@@ -18,7 +18,12 @@ _BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
 _ALPHA_MODES = {"RGBA", "LA", "PA", "RGBa", "La"}
 _PSD_HEADER = 26
 _MAX_BOXES = 1_000
-_SIZES = {"bmp": sizes.read_bmp, "pcx": sizes.read_pcx, "psd": sizes.read_psd, "ppm": netpbm.read}
+_SIZES = {
+    "bmp": sizes.read_bmp,
+    "jpeg2000": sizes.read_jpeg_2000,
+    "pcx": sizes.read_pcx,
+    "ppm": netpbm.read,
+}
 """Format -> what reads its size even where Pillow refuses the rest."""
 
 
@@ -26,11 +31,10 @@ def read(window: Window, header: ImageHeader) -> None:
     """Open with Pillow; where it needs more of the file than is held, ask for it."""
     if header.format == "icns":
         memory.before_opening(window.data, header)
-    if header.format in _SIZES:
-        _SIZES[header.format](window, header)
     if header.format == "psd":
-        header.keep(_photoshop_resources(window))
-        sizes.require_decodable_psd(window)
+        _read_psd(window, header)
+    elif header.format in _SIZES:
+        _SIZES[header.format](window, header)
     if header.format == "jpeg2000" and window.is_complete:  # before Pillow may refuse the file
         _keep_boxed_blocks(window, header)
     try:
@@ -42,6 +46,15 @@ def read(window: Window, header: ImageHeader) -> None:
         if window.is_complete or refused.code is ErrorCode.UNSUPPORTED_TYPE:
             raise
         window.miss(min(window.size, 4 * window.held))
+
+
+def _read_psd(window: Window, header: ImageHeader) -> None:
+    """Size and metadata. What is wrong with one of them leaves the other."""
+    try:
+        sizes.read_psd(window, header)
+    finally:
+        header.keep(_photoshop_resources(window))
+    sizes.require_decodable_psd(window)
 
 
 def _describe(image: Image.Image, header: ImageHeader) -> None:

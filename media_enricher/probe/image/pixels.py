@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from media_enricher.models import ErrorCode
-from media_enricher.probe.image import gif, jpeg_decoder, memory, netpbm, png
+from media_enricher.probe.image import gif, jpeg_decoder, memory, netpbm, png, webp
 from media_enricher.probe.image.decoders import open_image, refusals
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.image.srgb import to_srgb
@@ -87,6 +87,8 @@ def _decode_whole(data: Buffer, header: ImageHeader, max_pixels: int) -> Image.I
     memory.before_opening(data, header)
     if header.format == "gif":
         data = gif.first_frame(data) or data
+    elif header.format == "webp" and header.is_truncated:
+        data = webp.up_to_first_picture(data) or data
     elif header.format == "ppm":
         data = netpbm.without_comments(data)
     try:

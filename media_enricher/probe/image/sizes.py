@@ -1,10 +1,11 @@
-"""Size and depth by the first bytes of formats that Pillow reads in part: BMP, PSD, PCX, OpenEXR.
+"""Size and depth by the first bytes of formats that Pillow reads in part: BMP, JPEG 2000 and more.
 
 What Pillow refuses, such as a PSD of 16 bits, has its size all the same.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 
 from media_enricher.models import ErrorCode
@@ -23,6 +24,8 @@ _PSD_DEPTHS = {1, 8}
 
 _PCX = struct.Struct("<BBBBHHHH48xxBHH")
 
+_JPEG_2000_SIZE = re.compile(rb"\0\0\0\x16ihdr(.{8})|\xff\x4f\xff\x51.{4}(.{16})", re.S)
+_JPEG_2000_START = 4096
 _EXR_START = 8
 _EXR_MAX_ATTRIBUTES = 1_000
 _EXR_MAX_NAME = 256
@@ -67,6 +70,23 @@ def require_decodable_psd(window: Window) -> None:
             ErrorCode.UNSUPPORTED_TYPE,
             f"A {kind} of {depth} bits in colour mode {mode}, which nothing here decodes.",
         )
+
+
+def read_jpeg_2000(window: Window, header: ImageHeader) -> None:
+    """Read the size in the box `ihdr` (ISO/IEC 15444-1, I.5.3.1), or in the marker SIZ (A.5.1).
+
+    It is looked for at the start alone, for Pillow reads the rest.
+    """
+    found = _JPEG_2000_SIZE.search(window.data, 0, _JPEG_2000_START)
+    if found is None:
+        return
+    if found[1]:
+        height, width = struct.unpack(">II", found[1])
+    else:
+        right, bottom, left, top = struct.unpack(">IIII", found[2])
+        width, height = right - left, bottom - top
+    if 0 < width < _MOST_SIDE and 0 < height < _MOST_SIDE:
+        header.width, header.height = width, height
 
 
 def read_pcx(window: Window, header: ImageHeader) -> None:

@@ -1,4 +1,7 @@
-"""SVG: the size that the root element states. Nothing is drawn, so there are no colours."""
+"""SVG: the size that the root element states, its title, and the RDF that editors write.
+
+Nothing is drawn, so there are no colours.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,8 @@ _TITLE = re.compile(
     rb"<(?:[\w.-]++:)?title(?:\s[^>]*+)?>([^<]{1,2000})</"
 )
 """The title is the root's first child (SVG 2, 5.7), or stands behind a description."""
+_ROOT = re.compile(rb"<(?:[\w.-]++:)?svg(?=[\s>])(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
+_RDF = re.compile(rb"<(?:[\w.-]++:)?RDF(?=[\s>])")
 _MOST = 1_000_000
 _TAIL_BYTES = 4096
 
@@ -38,6 +43,8 @@ def read(window: Window, header: ImageHeader) -> None:
     title = _TITLE.search(start)
     if title:
         header.texts["title"] = html.unescape(title[1].decode(errors="replace")).strip()
+    if rdf := _rdf(start):
+        header.keep(rdf)
     attributes = root_attributes(start)
     width, height = _pixels(attributes.get("width")), _pixels(attributes.get("height"))
     box_width, box_height = _view_box(attributes.get("viewBox"))
@@ -57,6 +64,17 @@ def _start(window: Window) -> bytes:
     if start[:2] == b"\x1f\x8b":
         return as_utf8(gunzipped(start, MAX_PROLOG))
     return max(markup_start(window), as_utf8(bytes(window.data[:_START_BYTES])), key=len)
+
+
+def _rdf(start: bytes) -> bytes | None:
+    """The RDF within `metadata` (SVG 2, 5.9), behind the root's tag, which declares its prefixes.
+
+    What follows the RDF is no part of it for who reads it: XMP's reader takes properties of nodes
+    within RDF alone.
+    """
+    root = _ROOT.search(start)
+    found = _RDF.search(start, root.end()) if root else None
+    return root[0] + start[found.start() :] if root and found else None
 
 
 def _pixels(length: str | None) -> float | None:

@@ -64,6 +64,9 @@ _LABELS = {
 }
 """Property -> what it says where it is set: a series, a still with its film, a gain map."""
 
+_AGENTS = frozenset({"{http://creativecommons.org/ns#}Agent", "{http://web.resource.org/cc/}Agent"})
+"""Nodes for people in the RDF of an SVG: their title is the value of the property."""
+
 _LISTS = frozenset({_SUBJECT, _CREATOR})
 _PROPERTIES = frozenset(
     {
@@ -137,7 +140,8 @@ class _Collector:
         self._path.append(tag)
         self._text = None  # only what stands before the first child is an element's own text
         if self._property is not None:
-            if tag in {_LI, _VALUE} and len(self._texts) <= _MAX_ITEMS:
+            is_name = tag == _TITLE and parent in _AGENTS
+            if (is_name or tag in {_LI, _VALUE}) and len(self._texts) <= _MAX_ITEMS:
                 self._collect(attributes.get(_LANGUAGE))
                 self._add(attributes.get(_RESOURCE, ""))
         elif self._node_depth is None:
