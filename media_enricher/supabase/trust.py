@@ -135,17 +135,23 @@ def _are_of_two_kinds(one: str | None, other: str | None) -> bool:
     """Whether two different etags can be of the same bytes: one at least is of several parts."""
     if one is None or other is None:
         return False
-    are_multipart = [_MULTIPART_ETAG.fullmatch(etag) is not None for etag in (one, other)]
-    are_known = [
-        is_multipart or _MD5_ETAG.fullmatch(etag) is not None
-        for is_multipart, etag in zip(are_multipart, (one, other), strict=True)
-    ]
-    return any(are_multipart) and all(are_known)
+    has_parts = any(_MULTIPART_ETAG.fullmatch(etag) for etag in (one, other))
+    return has_parts and _is_known(one) and _is_known(other)
+
+
+def _is_known(etag: str) -> bool:
+    """Whether an etag is of a kind that S3 makes."""
+    return _MD5_ETAG.fullmatch(etag) is not None or _MULTIPART_ETAG.fullmatch(etag) is not None
 
 
 def _md5_of(answer: Answer) -> str | None:
-    """The MD5 of the bytes as an etag; None if they are not the whole object, or too many."""
+    """The MD5 of the bytes as an etag; None if they are not the whole object, or too many.
+
+    None too for a response that does not come from S3, by its etag: its other headers are wrong.
+    """
     if len(answer.data) != answer.size_bytes or answer.size_bytes > _HASHED_BYTES:
+        return None
+    if answer.etag is not None and not _is_known(answer.etag):
         return None
     return f'"{hashlib.md5(answer.data, usedforsecurity=False).hexdigest()}"'
 
