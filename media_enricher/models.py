@@ -114,7 +114,10 @@ class ErrorCode(StrEnum):
 
     # The answer of Storage: permanent until the object changes.
     NOT_FOUND = "not_found"
-    """Storage has no such object, or a row without its bytes."""
+    """Storage has no such object."""
+    BYTES_MISSING = "bytes_missing"
+    """Storage lists the object and has lost its bytes, while others of its bucket can be read.
+    Upload it again, or delete it. Once it is uploaded, the same bytes or others, it is read."""
     FORBIDDEN = "forbidden"
     """Storage refuses this object to this key."""
     REJECTED = "rejected"

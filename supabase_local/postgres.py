@@ -31,6 +31,8 @@ SUPERUSER = "supabase_admin"
 DATABASE = "postgres"
 _LOGIN_ROLES = ("postgres", "authenticator", "supabase_auth_admin", "supabase_storage_admin")
 _BOOTSTRAP = Path(__file__).parent / "sql"
+_REPEATED = _BOOTSTRAP / "35_storage_updates.sql"
+"""Run at every start: it brings a folder of an older version up to date."""
 _SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",  # its path would be too long in a deep folder
@@ -113,10 +115,9 @@ class Postgres(ServerProcess):
         server = cls(process, log, port, password)
         try:
             asyncio.run(server._wait_until_ready())
-            if is_new:
-                if not bare:
-                    asyncio.run(server._bootstrap())
-                _marker(folder).touch()
+            if not bare:
+                asyncio.run(server._bootstrap() if is_new else server._update())
+            _marker(folder).touch()
         except BaseException:
             server.stop()
             raise
@@ -145,6 +146,14 @@ class Postgres(ServerProcess):
             else:
                 await connection.close()
                 return
+
+    async def _update(self) -> None:
+        connection = await asyncpg.connect(self.url(SUPERUSER))
+        try:
+            async with connection.transaction():
+                await connection.execute(_REPEATED.read_text(encoding="utf-8"))
+        finally:
+            await connection.close()
 
     async def _bootstrap(self) -> None:
         connection = await asyncpg.connect(self.url(SUPERUSER))

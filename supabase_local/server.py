@@ -35,7 +35,7 @@ from supabase_local.postgres import Postgres
 from supabase_local.postgrest import PostgREST
 from supabase_local.proxy import Proxy
 from supabase_local.storage.app import AccessLog, StorageApp
-from supabase_local.storage.blobs import BlobStore
+from supabase_local.storage.blobs import Backend, BlobStore
 from supabase_local.storage.database import Database
 from supabase_local.storage.service import Storage
 from supabase_local.storage.signing import UrlSigner
@@ -56,6 +56,7 @@ def main() -> None:
     functions = parser.add_mutually_exclusive_group()
     functions.add_argument("--functions-url", help="where /functions/v1 is passed on to")
     functions.add_argument("--edge-functions-url", help="the same, as a hosted project does it")
+    parser.add_argument("--backend", type=Backend, default=Backend.FILE)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     try:
@@ -63,7 +64,14 @@ def main() -> None:
             folder = StackFolder(arguments.folder)
             folder.make()
             with folder.held():
-                _run(folder, arguments.port, arguments.parent, _functions(arguments), stop)
+                _run(
+                    folder,
+                    arguments.port,
+                    arguments.parent,
+                    _functions(arguments),
+                    arguments.backend,
+                    stop,
+                )
     except KeyboardInterrupt:
         return
     except LocalStackError as error:
@@ -101,6 +109,7 @@ def _run(
     port: int,
     parent: int | None,
     functions: FunctionsServer | None,
+    backend: Backend,
     stop: Interruption,
 ) -> None:
     keys = folder.keys()
@@ -130,8 +139,20 @@ def _run(
         control = Control(lambda: on_free_ports(start_postgrest), keys)
         cleanup.callback(control.stop_postgrest)
         running = Running(pid=os.getpid(), url=url, database_port=postgres.port)
+        blobs = BlobStore(folder.blobs, backend)
         uvloop.run(
-            _serve(folder, keys, running, listener, postgres, control, parent, functions, stop)
+            _serve(
+                folder,
+                keys,
+                running,
+                listener,
+                postgres,
+                control,
+                blobs,
+                parent,
+                functions,
+                stop,
+            )
         )
 
 
@@ -142,6 +163,7 @@ async def _serve(
     listener: socket.socket,
     postgres: Postgres,
     control: Control,
+    blobs: BlobStore,
     parent: int | None,
     functions: FunctionsServer | None,
     stop: Interruption,
@@ -153,7 +175,6 @@ async def _serve(
         await auth.seed_users(pool, keys.users)
         database = await Database.connect(postgres.url("supabase_storage_admin"))
         cleanup.push_async_callback(database.close)
-        blobs = BlobStore(folder.blobs)
         storage = Storage(
             database=database,
             blobs=blobs,

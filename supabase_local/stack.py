@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.request import Request, urlopen
 
 import msgspec
@@ -54,6 +54,7 @@ class LocalStack(Stoppable):
         detach: bool = False,
         functions_url: str | None = None,
         edge_functions_url: str | None = None,
+        backend: Literal["file", "s3"] = "file",
     ) -> LocalStack:
         """Start a stack on a data folder, and wait until it answers.
 
@@ -66,6 +67,7 @@ class LocalStack(Stoppable):
             edge_functions_url: instead of that, of a running `EdgeFunction`. It gets requests as
                 on a hosted project: paths without `/functions/v1`, preflights too, and the caller's
                 address in `cf-connecting-ip`.
+            backend: where the real server would keep the bytes; a few answers differ.
 
         Raises:
             LocalStackError: the folder is in use, the port taken, or a server did not start.
@@ -77,6 +79,7 @@ class LocalStack(Stoppable):
         command += [] if detach else ["--parent", str(os.getpid())]
         command += ["--functions-url", functions_url] if functions_url else []
         command += ["--edge-functions-url", edge_functions_url] if edge_functions_url else []
+        command += ["--backend", backend]
         log = paths.logs / "server.log"
         start = subprocess.Popen if detach else _spawn_ours
         with children.opened(log) as output:

@@ -11,6 +11,7 @@ from media_enricher.cli.local import app as local
 from media_enricher.cli.local import without_extra
 from media_enricher.cli.migrate import migrate
 from media_enricher.cli.probe import probe
+from media_enricher.cli.project_admins import app as project_admins
 from media_enricher.cli.repair_types import repair_types
 from media_enricher.cli.runs import runs
 from media_enricher.cli.serve import serve
@@ -43,3 +44,4 @@ app.command()(setup)
 app.command()(snapshot)
 app.add_typer(changes, name="changes")
 app.add_typer(local, name="local")
+app.add_typer(project_admins, name="project-admins")

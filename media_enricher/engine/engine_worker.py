@@ -230,7 +230,7 @@ class EngineWorker:
             parts=parts,
             limit=self._range_bytes,
             size_bytes=download.size_bytes,
-            etag=download.etag,
+            etag=download.recorded_etag,
             content_type=download.content_type,
             effort=effort,
             cpu_seconds=self._options.cpu_seconds(download.length),

@@ -7,13 +7,14 @@ changes paths. Every failure is a `SupabaseError`. The caller limits concurrent 
 from __future__ import annotations
 
 import os
+import random
 import re
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import IO, Literal, Self
+from typing import IO, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -23,8 +24,13 @@ from yarl import URL
 
 from media_enricher.models import ErrorCode, StorageObject
 from media_enricher.supabase.errors import SupabaseError, error_from_response
+from media_enricher.supabase.missing_bytes import (
+    ReadableAgainError,
+    explain,
+    may_be_missing_bytes,
+)
 from media_enricher.supabase.trust import ObjectInfo, require_trusted
-from media_enricher.supabase.urls import object_url
+from media_enricher.supabase.urls import listing_url, object_url
 
 _PIECE_BYTES = 256 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
@@ -33,6 +39,13 @@ _REST_WORTH_READING_BYTES = 256 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _IDLE_SECONDS = 30.0
 _DNS_SECONDS = 300
+_PAST_CACHES = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
+_LISTED_OTHERS = 100
+_TRIED_OTHERS = 3
+"""So many other objects of a bucket are tried, to see whether any can be read."""
+
+
+_Decoded = TypeVar("_Decoded")
 
 
 class Download(msgspec.Struct, kw_only=True):
@@ -49,10 +62,17 @@ class Download(msgspec.Struct, kw_only=True):
     size_bytes: int | None
     """The size of the whole object; None if the server does not say it."""
     etag: str | None
-    """Without `W/`, with its double quotes."""
+    """As it was served: without `W/`, with its double quotes."""
+    listed_etag: str | None = None
+    """That of the listing, where it names the same bytes by another etag."""
     content_type: str | None
     answer_seconds: float
     """The time from the request to the headers of the response."""
+
+    @property
+    def recorded_etag(self) -> str | None:
+        """The etag by which planning will find that the object did not change."""
+        return self.listed_etag or self.etag
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +102,20 @@ class ObjectChangedError(SupabaseError):
         )
 
 
+class _ListedMetadata(msgspec.Struct, rename="camel"):
+    e_tag: str | None = None
+    size: int | None = None
+
+
+class _ListedObject(msgspec.Struct):
+    name: str
+    metadata: _ListedMetadata | None = None
+
+
+class _ListedObjects(msgspec.Struct):
+    objects: list[_ListedObject] = []
+
+
 class LargerThanExpectedError(Exception):
     """The object is larger than what it was to take. What was read of it is gone."""
 
@@ -108,6 +142,7 @@ class Downloader:
         self._service_key = service_key
         self._silence_seconds = silence_seconds
         self._spool_bytes = spool_bytes
+        self._read_last: StorageObject | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -153,7 +188,7 @@ class Downloader:
             ObjectChangedError: the object has another etag than `of_etag`, or ends before `start`.
             SupabaseError: there is no such object, no response, or one that is not the object.
         """
-        return await self._trusted(wanted, await self._part(wanted, start, stop, of_etag))
+        return await self._trusted(wanted, lambda: self._part(wanted, start, stop, of_etag))
 
     async def _part(
         self, wanted: StorageObject, start: int, stop: int, of_etag: str | None
@@ -186,7 +221,7 @@ class Downloader:
             SupabaseError: there is no such object, no response, an incomplete one, or one that is
                 not the object.
         """
-        return await self._trusted(wanted, await self._whole(wanted, room, most))
+        return await self._trusted(wanted, lambda: self._whole(wanted, room, most))
 
     async def _whole(self, wanted: StorageObject, room: int, most: int) -> Download:
         async with self._get(wanted) as answer:
@@ -200,28 +235,84 @@ class Downloader:
             data = await answer.read_all()
             return answer.download(data, len(data))
 
-    async def _trusted(self, wanted: StorageObject, download: Download) -> Download:
+    async def _trusted(
+        self, wanted: StorageObject, download_it: Callable[[], Awaitable[Download]]
+    ) -> Download:
+        """Download an object, and require that it is the one that was listed.
+
+        Raises:
+            ObjectChangedError: the object could not be read, and can be now.
+            SupabaseError: as `part` and `whole` say.
+        """
+        ask = _Questions(self, wanted)
         try:
-            await require_trusted(wanted, download, lambda: self._info(wanted))
+            download = await download_it()
+        except SupabaseError as failure:
+            if not may_be_missing_bytes(failure):
+                raise
+            reason = await explain(failure, ask)
+            if isinstance(reason, ReadableAgainError):
+                raise ObjectChangedError from failure
+            raise reason from failure
+        try:
+            await require_trusted(wanted, download, ask)
         except BaseException:
             download.close()
             raise
+        if download.etag is not None and download.size_bytes:
+            self._read_last = StorageObject(
+                bucket=wanted.bucket,
+                path=wanted.path,
+                etag=download.etag,
+                size_bytes=download.size_bytes,
+            )
         return download
 
-    async def _info(self, wanted: StorageObject) -> ObjectInfo:
+    async def served(self, wanted: StorageObject) -> ObjectInfo:
+        """Under which etag and size an object is downloaded now, past all caches.
+
+        Raises:
+            SupabaseError: there is no such object, or no response.
+        """
+        byte_range = "bytes=0-0" if wanted.size_bytes != 0 else None
+        async with self._get(wanted, byte_range=byte_range, headers=_PAST_CACHES) as answer:
+            size = answer.part_range[2] if answer.part_range else answer.length
+            return ObjectInfo(answer.etag, size)
+
+    async def others(self, wanted: StorageObject) -> list[StorageObject]:
+        """A few other objects of the same bucket: the one that was read last, or some at random.
+
+        Raises:
+            SupabaseError: the bucket cannot be listed.
+        """
+        last = self._read_last
+        if last is not None and last.bucket == wanted.bucket and last.path != wanted.path:
+            return [last]
+        url = URL(listing_url(self._base, wanted.bucket), encoded=True)
+        async with self._request(
+            "POST", url, {}, json={"prefix": "", "limit": _LISTED_OTHERS}
+        ) as answer:
+            listed = _decode(await answer.read_all(), _ListedObjects, "listing").objects
+        others = [
+            StorageObject(
+                bucket=wanted.bucket,
+                path=each.name,
+                etag=bare_etag(each.metadata.e_tag),
+                size_bytes=each.metadata.size,
+            )
+            for each in listed
+            if each.name != wanted.path and each.metadata and each.metadata.size
+        ]
+        return random.sample(others, min(_TRIED_OTHERS, len(others)))
+
+    async def info(self, wanted: StorageObject) -> ObjectInfo:
         """What Storage says about an object now. It comes from the database, not from the file.
 
         Raises:
             SupabaseError: there is no such object, or no valid response.
         """
         async with self._get(wanted, route="info/authenticated") as answer:
-            body = await answer.read_all()
-        try:
-            info = msgspec.json.decode(body, type=ObjectInfo)
-        except msgspec.DecodeError as error:
-            raise SupabaseError(
-                ErrorCode.UNAVAILABLE, f"the response for the object's info is not valid: {error}"
-            ) from None
+            info = _decode(await answer.read_all(), ObjectInfo, "object's info")
         return ObjectInfo(bare_etag(info.etag), info.size)
 
     @asynccontextmanager
@@ -231,19 +322,27 @@ class Downloader:
         *,
         byte_range: str | None = None,
         route: Literal["authenticated", "info/authenticated"] = "authenticated",
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[_Answer]:
         """Request an object; turn all errors of the connection into SupabaseError."""
         url = URL(object_url(self._base, wanted.bucket, wanted.path, route=route), encoded=True)
+        sent = {**(headers or {}), **({"Range": byte_range} if byte_range else {})}
+        async with self._request("GET", url, sent) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, url: URL, headers: Mapping[str, str], json: object = None
+    ) -> AsyncIterator[_Answer]:
         asked_at = time.perf_counter()
         try:
-            response = await self._session.get(
-                url,
-                headers={"Range": byte_range} if byte_range else None,
-                allow_redirects=False,
+            response = await self._session.request(
+                method, url, headers=headers, json=json, allow_redirects=False
             )
             try:
                 answer = _Answer(response, time.perf_counter() - asked_at)
-                if answer.status not in (200, 206) and not (byte_range and answer.status == 416):
+                has_range = "Range" in headers
+                if answer.status not in (200, 206) and not (has_range and answer.status == 416):
                     raise await answer.refusal()
                 yield answer
             finally:
@@ -254,6 +353,37 @@ class Downloader:
             ) from None
         except (aiohttp.ClientError, OSError) as error:
             raise SupabaseError(ErrorCode.NETWORK, f"{type(error).__name__}: {error}") from error
+
+
+class _Questions:
+    """What can be asked about one object whose download failed, or is not as it was listed."""
+
+    def __init__(self, downloader: Downloader, wanted: StorageObject) -> None:
+        self._downloader = downloader
+        self._wanted = wanted
+
+    async def info(self) -> ObjectInfo:
+        return await self._downloader.info(self._wanted)
+
+    async def served(self) -> ObjectInfo:
+        return await self._downloader.served(self._wanted)
+
+    async def is_another_served(self) -> bool:
+        """Whether another object can be downloaded. A page of a proxy has not the right etag."""
+        try:
+            for other in await self._downloader.others(self._wanted):
+                try:
+                    served = await self._downloader.served(other)
+                except SupabaseError:
+                    continue
+                if served.etag is not None and (served.etag, served.size) == (
+                    other.etag,
+                    other.size_bytes,
+                ):
+                    return True
+        except SupabaseError:
+            return False
+        return False
 
 
 class _Answer:
@@ -353,6 +483,15 @@ def _write(file: IO[bytes], piece: bytes) -> None:
             f"cannot store the object in {tempfile.gettempdir()}: {error.strerror}. "
             "Free some disk space, or set TMPDIR to a folder with enough space.",
         ) from error
+
+
+def _decode(body: bytes, kind: type[_Decoded], what: str) -> _Decoded:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise SupabaseError(
+            ErrorCode.UNAVAILABLE, f"the response for the {what} is not valid: {error}"
+        ) from None
 
 
 def bare_etag(etag: str | None) -> str | None:

@@ -60,6 +60,8 @@ class SupabaseError(Exception):
         code: the reason, as in `media_assets.error_code`.
         retry_after: seconds that the server asked us to wait; None if it did not say.
         is_overload: the server asked for less (429, 503, 544), so fewer requests at once may help.
+        status: the true HTTP status, which may be in the body; None without a response.
+        service_code: what the service calls it, such as `NoSuchKey`; empty if it does not say.
     """
 
     def __init__(
@@ -69,11 +71,15 @@ class SupabaseError(Exception):
         *,
         retry_after: float | None = None,
         is_overload: bool = False,
+        status: int | None = None,
+        service_code: str = "",
     ) -> None:
         super().__init__(message)
         self.code = code
         self.retry_after = retry_after
         self.is_overload = is_overload
+        self.status = status
+        self.service_code = service_code
 
     @property
     def is_transient(self) -> bool:
@@ -102,6 +108,8 @@ def error_from_response(
         f"{what}: {_message(true_status, payload, service_code, body)}",
         retry_after=_retry_after(headers) if code.is_transient else None,
         is_overload=is_overload and code.is_transient,
+        status=true_status,
+        service_code=service_code,
     )
 
 

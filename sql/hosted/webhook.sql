@@ -16,7 +16,16 @@
 -- It never raises, for that would break uploads: whatever goes wrong is a warning in the log.
 create or replace function media_enricher.tell_gateway() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+  was_object boolean;
+  is_object boolean;
 begin
+  -- Versions that were replaced and marks of deletions are rows of the table, and no objects.
+  was_object := tg_op <> 'INSERT' and media_enricher.is_object(to_jsonb(old));
+  is_object := tg_op <> 'DELETE' and media_enricher.is_object(to_jsonb(new));
+  if not was_object and not is_object then
+    return null;
+  end if;
   -- What Media Enricher stores itself is nothing to tell; the gateway would ignore it, at a request each.
   if media_enricher.is_own_bucket(case when tg_op = 'DELETE' then old.bucket_id else new.bucket_id end)
     and (tg_op <> 'UPDATE' or new.bucket_id = old.bucket_id)
@@ -30,12 +39,12 @@ begin
       'x-webhook-secret', media_enricher.secret('media_enricher_webhook_secret')
     ),
     body := jsonb_build_object(
-      'type', tg_op,
+      'type', case when not is_object then 'DELETE' when was_object then 'UPDATE' else 'INSERT' end,
       'table', tg_table_name,
       'schema', tg_table_schema,
-      'record', case when tg_op <> 'DELETE'
+      'record', case when is_object
         then jsonb_build_object('bucket_id', new.bucket_id, 'name', new.name) end,
-      'old_record', case when tg_op <> 'INSERT'
+      'old_record', case when was_object
         then jsonb_build_object('bucket_id', old.bucket_id, 'name', old.name) end
     ),
     timeout_milliseconds := 5000
@@ -64,7 +73,19 @@ $$;
 revoke execute on function media_enricher.tell_gateway, media_enricher.secret
   from public, anon, authenticated, service_role;
 
--- Not on every update: each download touches last_accessed_at.
-create or replace trigger media_enricher_object_changed
-  after insert or delete or update of bucket_id, name, version, metadata on storage.objects
-  for each row execute function media_enricher.tell_gateway();
+-- Not on every update: each download touches last_accessed_at. Older projects have no versions of
+-- objects, and so not all of these columns.
+do $$
+begin
+  execute format(
+    'create or replace trigger media_enricher_object_changed'
+    ' after insert or delete or update of %s on storage.objects'
+    ' for each row execute function media_enricher.tell_gateway()',
+    (
+      select string_agg(quote_ident(attname), ', ') from pg_catalog.pg_attribute
+      where attrelid = 'storage.objects'::regclass and not attisdropped and attname in
+        ('bucket_id', 'name', 'version', 'metadata', 'archived_at', 'is_delete_marker')
+    )
+  );
+end
+$$;

@@ -37,7 +37,7 @@ begin
     conditions
   ) into is_readable using jsonb_build_object(
     'id', gen_random_uuid(), 'bucket_id', p_bucket, 'name', p_name,
-    'path_tokens', string_to_array(p_name, '/')
+    'path_tokens', string_to_array(p_name, '/'), 'is_delete_marker', false, 'is_versioned', false
   );
   return is_readable;
 exception when others then
@@ -60,6 +60,9 @@ create function public.media_reads_object(p_bucket text, p_path text) returns bo
 language sql stable security invoker set search_path = '' as $$
   select exists (
     select from storage.objects o where o.bucket_id = p_bucket and o.name = p_path
+      -- As media_enricher.is_object says, which users may not call.
+      and to_jsonb(o) ->> 'archived_at' is null
+      and coalesce(to_jsonb(o) ->> 'is_delete_marker', 'false') <> 'true'
   )
 $$;
 comment on function public.media_reads_object is 'Whether the caller can see this very object.';
@@ -89,6 +92,7 @@ language sql stable security definer set search_path = '' as $$
       select from storage.objects o
       where o.bucket_id = b.id and o.name collate "C" >= f.folder || '/'
         and o.name collate "C" < f.folder || '0'
+        and media_enricher.is_object(to_jsonb(o))
     )
   )
 $$;

@@ -13,33 +13,23 @@
 -- call these functions too.
 
 -- The objects of a bucket as a SELECT of: object_id, path, owner_id (text), listed_etag (as Storage
--- wrote it), metadata. Deleted and archived versions are not objects, nor is what we stored
--- ourselves.
+-- wrote it), metadata, updated_at. What we stored ourselves is left out.
 create function media_enricher.objects_sql(p_bucket text) returns text
 language plpgsql stable set search_path = '' as $$
 declare
-  present text[] := array(
-    select attname::text from pg_catalog.pg_attribute
-    where attrelid = 'storage.objects'::regclass and attnum > 0 and not attisdropped
+  knows_owner_id boolean := exists (
+    select from pg_catalog.pg_attribute
+    where attrelid = 'storage.objects'::regclass and attname = 'owner_id' and not attisdropped
   );
-  conditions text[] := array[format('o.bucket_id = %L', p_bucket)];
 begin
-  if media_enricher.is_own_bucket(p_bucket) then
-    conditions := conditions || 'false'::text;
-  end if;
-  if 'is_delete_marker' = any (present) then
-    conditions := conditions || 'o.is_delete_marker is not true'::text;
-  end if;
-  if 'archived_at' = any (present) then
-    conditions := conditions || 'o.archived_at is null'::text;
-  end if;
   return format(
-    $q$select o.id as object_id, o.name collate "C" as path, %s as owner_id,
-      o.metadata ->> 'eTag' as listed_etag, o.metadata
-    from storage.objects o where %s$q$,
-    case when 'owner_id' = any (present) then 'coalesce(o.owner_id, o.owner::text)'
-      else 'o.owner::text' end,
-    array_to_string(conditions, ' and ')
+    $q$select o.id as object_id, o.name collate "C" as path, %1$s as owner_id,
+      o.metadata ->> 'eTag' as listed_etag, o.metadata, o.updated_at
+    from storage.objects o where o.bucket_id = %2$L and %3$s and %4$s$q$,
+    case when knows_owner_id then 'coalesce(o.owner_id, o.owner::text)' else 'o.owner::text' end,
+    p_bucket,
+    media_enricher.is_object_sql(),
+    case when media_enricher.is_own_bucket(p_bucket) then 'false' else 'true' end
   );
 end
 $$;
@@ -86,18 +76,34 @@ language sql immutable set search_path = '' as $$
   select format('nullif(left(%s ->> ''mimetype'', 200), '''')', p_metadata)
 $$;
 
+-- Whether an object was written to after its row was. By a look at the row, for its index does not
+-- have the time; is_changed_sql asks for few rows.
+create function media_enricher.is_newer_than_row(
+  p_bucket text, p_path text, p_updated_at timestamptz
+) returns boolean
+language sql stable parallel safe set search_path = '' as $$
+  select exists (
+    select from public.media_assets a
+    where a.bucket = p_bucket and a.path = p_path and p_updated_at > a.enriched_at
+  )
+$$;
+
 -- Whether an object `o` is another version than its row `a` describes, as an expression. Two things
 -- make it another: its bytes (the etag), and the content type it was uploaded with, by which a
 -- probe judges what should be in it. The size needs no comparing: an etag is a digest of the bytes,
 -- so the same etag has the same size. An etag or a type that the listing does not have tells of no
--- change. The plain comparison comes first: nearly all are equal and need no further look.
+-- change. Where an object had lost its bytes, a later upload has put them back, and the same bytes
+-- have the same etag. The plain comparison comes first: nearly all are equal and need no further look.
 create function media_enricher.is_changed_sql() returns text
 language sql immutable set search_path = '' as $$
   select format(
     '(o.listed_etag is distinct from a.etag and o.listed_etag is not null'
     ' and %s is distinct from a.etag'
     ' or o.metadata ->> ''mimetype'' is distinct from a.declared_content_type'
-    ' and %2$s is not null and %2$s is distinct from a.declared_content_type)',
+    ' and %2$s is not null and %2$s is distinct from a.declared_content_type'
+    -- By `case`, for `null and …` would call the function for every row without an error.
+    ' or case when a.error_code = ''bytes_missing'''
+    ' then media_enricher.is_newer_than_row(a.bucket, a.path, o.updated_at) else false end)',
     media_enricher.bare_etag_sql('o.listed_etag'),
     media_enricher.declared_type_sql('o.metadata'))
 $$;

@@ -1,5 +1,5 @@
 -- Supabase Storage's schema: the tables a client may read, with the real columns, indexes, grants
--- and guards. What only the real server's internals need (multipart, Iceberg, vectors) is left out.
+-- and guards, up to its migration 0062 with 35_storage_updates.sql. What only the real server's internals need (multipart, Iceberg, vectors) is left out.
 
 create schema storage authorization supabase_storage_admin;
 grant usage on schema storage to anon, authenticated, service_role;
@@ -72,21 +72,6 @@ end
 $$;
 create trigger update_objects_updated_at before update on storage.objects
   for each row execute function storage.update_updated_at_column();
-
--- Rows go away through the Storage API alone, for a row's bytes would otherwise stay behind.
-create function storage.protect_delete() returns trigger language plpgsql as $$
-begin
-  if coalesce(current_setting('storage.can_delete', true), 'false') <> 'true' then
-    raise exception 'Direct deletion from storage tables is not allowed. Use the Storage API instead.'
-      using hint = 'This prevents accidental data loss from orphaned objects.', errcode = '42501';
-  end if;
-  return null;
-end
-$$;
-create trigger protect_buckets_delete before delete on storage.buckets
-  for each statement execute function storage.protect_delete();
-create trigger protect_objects_delete before delete on storage.objects
-  for each statement execute function storage.protect_delete();
 
 -- `postgres` may make policies and triggers on these tables without owning them, and nothing else
 -- in this schema. Hosted projects do this with the supautils extension; here, membership allows it

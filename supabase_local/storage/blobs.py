@@ -1,7 +1,9 @@
 """The bytes of objects: one file per version, named by the version.
 
-An object's own name may be 1,024 bytes long, which no file name may be; and a version is written
-once and never changed, so a reader is never torn.
+A version is written once and never changed, so a reader is never torn.
+
+The real server keeps bytes in a file system (its file backend) or in S3, as hosted projects do.
+That shows in a few of its answers, and `Backend` says which of the two is followed.
 """
 
 from __future__ import annotations
@@ -10,9 +12,13 @@ import hashlib
 import os
 import shutil
 import uuid
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
+
+from supabase_local.storage import errors
+from supabase_local.storage.errors import StorageError
 
 PART_BYTES = 16 * 1024 * 1024
 """Larger objects have the ETag of a multipart upload of parts this long."""
@@ -20,11 +26,23 @@ PART_BYTES = 16 * 1024 * 1024
 _md5 = partial(hashlib.md5, usedforsecurity=False)
 
 
+_LONGEST_FILE_NAME = 255  # bytes; the same on ext4, XFS and APFS
+
+
+class Backend(StrEnum):
+    """Where the real server would keep the bytes."""
+
+    FILE = "file"
+    """Files with the names of the objects, as a self-hosted Supabase has by default."""
+    S3 = "s3"
+    """S3 or what speaks its protocol, as hosted projects have."""
+
+
 class BlobStore:
     """A folder of blobs."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, backend: Backend = Backend.FILE) -> None:
+        self._backend = backend
         self._root = f"{folder}{os.sep}"
         for number in range(256):
             (folder / f"{number:02x}").mkdir(parents=True, exist_ok=True)
@@ -32,6 +50,25 @@ class BlobStore:
     def path(self, version: str) -> str:
         """Where the bytes of a version are (a string, because every download calls this)."""
         return f"{self._root}{version[:2]}{os.sep}{version}"
+
+    def lost(self) -> StorageError:
+        """What a download answers of an object that has a row and no bytes.
+
+        The file backend does not expect that. S3 says that it has no such key, and the real server
+        passes it on.
+        """
+        return errors.no_such_key() if self._backend is Backend.S3 else errors.internal_error()
+
+    def require_storable(self, key: str) -> None:
+        """Require that the backend can store an object of this name.
+
+        Raises:
+            StorageError: InternalError; a part of the path is longer than a file's name may be.
+        """
+        if self._backend is Backend.S3:
+            return
+        if any(len(segment.encode()) > _LONGEST_FILE_NAME for segment in key.split("/")):
+            raise errors.internal_error("ENAMETOOLONG: name too long")
 
     def writer(self) -> BlobWriter:
         """Begin a new version."""

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from supabase_local.storage import errors
-from supabase_local.storage.lookups import DownloadLookup, StoredObject, stored_object
+from supabase_local.storage.lookups import IS_OBJECT, DownloadLookup, StoredObject, stored_object
 from supabase_local.tokens import Caller
 
 Row: TypeAlias = Mapping[str, Any]
@@ -21,9 +21,12 @@ Connection: TypeAlias = Any  # asyncpg ships no types
 
 _BECOME_CALLER = """
     select set_config('role', $1, true), set_config('request.jwt.claims', $2, true),
-      set_config('storage.can_delete', 'true', true)
+      set_config('storage.allow_delete_query', 'true', true)
 """
-_DOWNLOAD = "select version, metadata from storage.objects where bucket_id = $1 and name = $2"
+_DOWNLOAD = f"""
+    select version, metadata from storage.objects
+    where bucket_id = $1 and name = $2 and {IS_OBJECT}
+"""  # noqa: S608 - a constant
 
 
 class Database:

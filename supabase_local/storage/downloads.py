@@ -41,8 +41,7 @@ async def send_object(found: StoredObject, blobs: BlobStore, download: Download,
     """Answer with an object, whole or in part, or with 304.
 
     Raises:
-        StorageError: NoSuchKey when the row has lost its bytes; InvalidRange.
-        FileNotFoundError: never; a missing blob is NoSuchKey.
+        StorageError: the row has lost its bytes, as `BlobStore.lost` says; InvalidRange.
     """
     metadata = found.metadata
     headers = _common_headers(metadata)
@@ -62,7 +61,7 @@ async def send_object(found: StoredObject, blobs: BlobStore, download: Download,
     try:
         blob = os.open(blobs.path(found.version), os.O_RDONLY)
     except FileNotFoundError:
-        raise errors.no_such_key() from None
+        raise blobs.lost() from None
     try:
         size = os.fstat(blob).st_size
         status, first, length = 200, 0, size

@@ -60,6 +60,11 @@ def invalid_jwt(reason: str) -> StorageError:
     return StorageError(403, "AccessDenied", reason, error="Unauthorized")
 
 
+def internal_error(message: str = "Internal Server Error") -> StorageError:
+    """Something that the real server did not expect, which its file system did."""
+    return StorageError(500, "InternalError", message, error="Internal")
+
+
 def access_denied(reason: str) -> StorageError:
     return StorageError(403, "AccessDenied", reason, error="Unauthorized")
 

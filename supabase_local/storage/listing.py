@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from supabase_local.storage import errors
 from supabase_local.storage.database import Row
+from supabase_local.storage.lookups import IS_OBJECT
 from supabase_local.storage.requests import caller_of, json_body
 from supabase_local.storage.service import Storage
 from supabase_local.tokens import Caller
@@ -27,7 +28,7 @@ _LIST = """
     with below as (
       select substr(name, length($2) + 1) as rest, *
       from storage.objects
-      where bucket_id = $1 and name collate "C" >= $2 and starts_with(name, $2)
+      where bucket_id = $1 and name collate "C" >= $2 and starts_with(name, $2) and {is_object}
         and starts_with(lower(substr(name, length($2) + 1)), lower($3))
     ), entries as (
       select rest as entry, id, updated_at, created_at, last_accessed_at, metadata
@@ -44,7 +45,7 @@ _LIST_V2 = """
     with below as (
       select substr(name, length($2) + 1) as rest, *
       from storage.objects
-      where bucket_id = $1 and name collate "C" >= $2 and starts_with(name, $2)
+      where bucket_id = $1 and name collate "C" >= $2 and starts_with(name, $2) and {is_object}
     ), entries as (
       select name as entry, id, updated_at, created_at, last_accessed_at, metadata
       from below where not $3 or strpos(rest, '/') = 0
@@ -130,7 +131,7 @@ class _Listing:
         order = _order(body.sort_by.column, body.sort_by.direction)
         async with self._storage.database.as_caller(self._caller(request)) as connection:
             rows = await connection.fetch(
-                _LIST.format(order=order),
+                _LIST.format(is_object=IS_OBJECT, order=order),
                 request.path_params["bucket"],
                 prefix,
                 body.search or "",
@@ -149,7 +150,7 @@ class _Listing:
         after, arguments = _after(cursor)
         async with self._storage.database.as_caller(self._caller(request)) as connection:
             rows = await connection.fetch(
-                _LIST_V2.format(after=after, order=_order(column, direction)),
+                _LIST_V2.format(is_object=IS_OBJECT, after=after, order=_order(column, direction)),
                 request.path_params["bucket"],
                 body.prefix,
                 body.with_delimiter,

@@ -13,11 +13,15 @@ from typing import Any
 import asyncpg
 import msgspec
 
-_FIND = """
+IS_OBJECT = "objects.archived_at is null and not objects.is_delete_marker"
+"""A condition on `storage.objects`: older versions and marks of deletions are not objects."""
+
+_FIND = f"""
     select wanted.bucket_id, wanted.name, objects.version, objects.metadata
     from unnest($1::text[], $2::text[]) as wanted (bucket_id, name)
     join storage.objects using (bucket_id, name)
-"""
+    where {IS_OBJECT}
+"""  # noqa: S608 - a constant
 
 
 class ObjectMetadata(msgspec.Struct, rename="camel"):

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from supabase_local.storage import errors
 from supabase_local.storage.database import Row
+from supabase_local.storage.lookups import IS_OBJECT
 from supabase_local.storage.names import require_valid_key
 from supabase_local.storage.requests import caller_of, json_body
 from supabase_local.storage.service import Storage
@@ -175,7 +176,8 @@ class _Objects:
         body: SignBody = await json_body(request, SignBody)
         async with self._storage.database.as_caller(caller) as connection:
             rows = await connection.fetch(
-                "select name from storage.objects where bucket_id = $1 and name = any($2)",
+                "select name from storage.objects"  # noqa: S608 - a constant
+                f" where bucket_id = $1 and name = any($2) and {IS_OBJECT}",
                 bucket,
                 body.paths,
             )

@@ -18,6 +18,7 @@ import orjson
 from supabase_local.storage import errors
 from supabase_local.storage.blobs import BlobStore
 from supabase_local.storage.database import Connection, Database, Row, become
+from supabase_local.storage.lookups import IS_OBJECT
 from supabase_local.storage.names import require_valid_key
 from supabase_local.storage.uploads import Received
 from supabase_local.tokens import Caller
@@ -35,7 +36,7 @@ _INSERT = """
 _OVERWRITE = """
     on conflict (bucket_id, name) do update set
       version = excluded.version, metadata = excluded.metadata,
-      user_metadata = excluded.user_metadata,
+      user_metadata = excluded.user_metadata, archived_at = null, is_delete_marker = false,
 """
 _KEEP_OWNER = """
       owner = coalesce(excluded.owner, objects.owner),
@@ -44,6 +45,7 @@ _KEEP_OWNER = """
 _CHANGE_OWNER = "owner = excluded.owner, owner_id = excluded.owner_id"
 _REPLACE = """
     update storage.objects set version = $3, metadata = $4, user_metadata = $5,
+      archived_at = null, is_delete_marker = false,
       owner = coalesce($6, owner), owner_id = coalesce($7, owner_id)
     where bucket_id = $1 and name = $2
 """
@@ -91,11 +93,13 @@ class ObjectWriter:
         over.
 
         Raises:
-            StorageError: KeyAlreadyExists without `upsert`; AccessDenied.
+            StorageError: KeyAlreadyExists without `upsert`; AccessDenied; InternalError, as
+                `BlobStore.require_storable` says.
         """
         replaced: Row | None = None
         overwrite = _OVERWRITE + (_CHANGE_OWNER if is_copy else _KEEP_OWNER)
         try:
+            self._blobs.require_storable(key)
             async with self._database.as_owner() as connection:
                 if upsert:
                     replaced = await connection.fetchrow(_LOCK, bucket, key)
@@ -199,6 +203,7 @@ class ObjectWriter:
             StorageError: NoSuchKey, InvalidKey, KeyAlreadyExists, AccessDenied.
         """
         require_valid_key(target[1])
+        self._blobs.require_storable(target[1])
         await self._database.require_bucket(target[0])
         try:
             async with self._database.as_caller(caller) as connection:
@@ -242,8 +247,8 @@ class ObjectWriter:
         await self._database.require_bucket(target[0])
         async with self._database.as_caller(caller) as connection:
             original = await connection.fetchrow(
-                "select version, metadata, user_metadata from storage.objects"
-                " where bucket_id = $1 and name = $2",
+                "select version, metadata, user_metadata"  # noqa: S608 - a constant
+                f" from storage.objects where bucket_id = $1 and name = $2 and {IS_OBJECT}",
                 *source,
             )
         if original is None:
@@ -252,7 +257,7 @@ class ObjectWriter:
             version = self._blobs.copy(original["version"])
             copied = await asyncio.to_thread(self._copied, version, original, changes)
         except FileNotFoundError:
-            raise errors.no_such_key() from None
+            raise self._blobs.lost() from None
         await self.store(caller, *target, copied, upsert=upsert, is_copy=True)
         async with self._database.as_owner() as connection:
             return await fetch_object(connection, *target)
@@ -285,7 +290,10 @@ async def fetch_object(connection: Connection, bucket: str, key: str) -> Row:
         StorageError: NoSuchKey.
     """
     row: Row | None = await connection.fetchrow(
-        "select * from storage.objects where bucket_id = $1 and name = $2", bucket, key
+        "select * from storage.objects"  # noqa: S608 - a constant
+        f" where bucket_id = $1 and name = $2 and {IS_OBJECT}",
+        bucket,
+        key,
     )
     if row is None:
         raise errors.no_such_key()

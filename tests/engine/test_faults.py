@@ -300,6 +300,20 @@ def test_the_bytes_of_the_listing_under_a_wrong_etag_are_known_by_their_md5(
     assert outcome.asset.etag == one.etag
 
 
+@pytest.mark.parametrize("depth", list(Depth))
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_multipart_etag_of_the_same_bytes_leaves_that_of_the_listing(
+    quote: str, depth: Depth, pool: EnrichPool, put: Put, storage: FaultyStorage
+) -> None:
+    """With several ranges too, each of which must be of the version that the first one is of."""
+    one = put("a.jpg", jpeg_with_a_late_size(321))
+    storage.usual = plain(ETag=f"W/{quote}{'a' * 32}-2{quote}")
+    (outcome,) = pool.enrich([one], depth)
+    assert outcome.asset.width == 321
+    assert outcome.asset.etag == one.etag
+    assert outcome.attempts == 1
+
+
 def test_an_object_overwritten_since_it_was_listed_is_no_fault(
     pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:

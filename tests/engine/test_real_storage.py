@@ -94,6 +94,68 @@ def test_a_bucket_of_everything(
     assert assets["removed-since.png"].error_code is ErrorCode.NOT_FOUND
 
 
+Listing = Callable[[str], list[StorageObject]]
+
+
+@pytest.fixture
+def lose(stack: LocalStack, http: httpx.Client) -> Callable[[str, str], None]:
+    """Deletes the bytes of an object, and leaves its row."""
+
+    def lose(bucket: str, path: str) -> None:
+        version = http.get(f"/object/info/{bucket}/{path}").json()["version"]
+        (stack.folder / "blobs" / version[:2] / version).unlink()
+
+    return lose
+
+
+@pytest.mark.parametrize("depth", list(Depth))
+def test_bytes_that_are_missing_are_named(
+    depth: Depth,
+    pool: EnrichPool,
+    make_bucket: Callable[[], str],
+    put_real: Put,
+    listing: Listing,
+    lose: Callable[[str, str], None],
+) -> None:
+    """A row outlives its bytes where a backup of the database is restored without those."""
+    bucket = make_bucket()
+    for number in range(1, 8):
+        put_real(bucket, f"{number}.png", png(number))
+    for number in (1, 2, 7):
+        lose(bucket, f"{number}.png")
+    outcomes = pool.enrich(listing(bucket), depth)
+    lost = {each.asset.path for each in outcomes if each.asset.error_code}
+    assert lost == {"1.png", "2.png", "7.png"}
+    for outcome in outcomes:
+        if outcome.asset.path in lost:
+            assert outcome.asset.error_code is ErrorCode.BYTES_MISSING
+            assert not outcome.is_transient_failure
+            assert "Upload it again" in (outcome.asset.error_message or "")
+
+    (alone,) = (member for member in listing(bucket) if member.path == "1.png")
+    (again,) = pool.enrich([alone], depth)
+    assert again.asset.error_code is ErrorCode.BYTES_MISSING, "with nothing else in its batch"
+    put_real(bucket, "1.png", png(1))
+    (again,) = pool.enrich([alone], depth)
+    assert again.asset.width == 1
+
+
+def test_a_bucket_that_has_lost_all_its_bytes_may_be_an_outage(
+    pool: EnrichPool,
+    make_bucket: Callable[[], str],
+    put_real: Put,
+    listing: Listing,
+    lose: Callable[[str, str], None],
+) -> None:
+    """As a disk that is not mounted: who can tell?"""
+    bucket = make_bucket()
+    for number in range(1, 4):
+        put_real(bucket, f"{number}.png", png(number))
+        lose(bucket, f"{number}.png")
+    outcomes = pool.enrich(listing(bucket), Depth.FULL)
+    assert {outcome.asset.error_code for outcome in outcomes} == {ErrorCode.UNAVAILABLE}
+
+
 def test_a_very_large_object_is_hashed_without_holding_it(
     pool: EnrichPool, make_bucket: Callable[[], str], put_real: Put
 ) -> None:

@@ -204,7 +204,8 @@ def test_all_names_that_storage_allows_and_sizes_at_both_ends(bucket: FilledBuck
         "it's (1) & $2 = @; : + , ?.jpg",
         "a//b.jpg",
         "!exclaim*.jpg",
-        "x" * 1_020 + ".jpg",
+        "x" * 251 + ".jpg",
+        "folder/" * 145 + "12345.jpg",  # 1,024 bytes
     ]
     for i, name in enumerate(names):
         bucket.put(name, photo(i))

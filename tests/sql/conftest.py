@@ -97,7 +97,7 @@ class Objects:
         )
 
     def delete(self, *paths: str) -> None:
-        self._database.run("set storage.can_delete = 'true'")
+        self._database.run("set storage.allow_delete_query = 'true'")
         self._database.rows(
             "delete from storage.objects where bucket_id = $1 and name = any ($2)",
             self.bucket,

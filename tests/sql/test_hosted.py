@@ -13,7 +13,7 @@ import pytest
 
 from media_enricher import migrations
 from media_enricher.gateway.schemas.requests import ObjectChange
-from supabase_local.postgres import Postgres
+from supabase_local.postgres import SUPERUSER, Postgres
 from tests.sql.conftest import Database, Objects
 
 STAND_INS = """
@@ -106,6 +106,62 @@ def test_the_webhook_tells_nothing_of_what_we_store_ourselves(hosted: Database) 
     hosted.rows("update storage.objects set bucket_id = $1", media.bucket)
     (request,) = sent(hosted)
     assert request["body"]["record"] == {"bucket_id": media.bucket, "name": "moved"}
+
+
+def test_the_webhook_tells_of_versions_what_becomes_of_the_object(hosted: Database) -> None:
+    """An archived version and a mark of a deletion are rows of the table, and no objects."""
+    hosted.run(STAND_INS)
+    apply(hosted, "webhook.sql")
+    objects = Objects(hosted)
+    objects.put("a.jpg")
+    sent(hosted)
+
+    told: list[tuple[str, bool, bool]] = []
+    for change in (
+        "update storage.objects set archived_at = now()",
+        "update storage.objects set metadata = '{}'",
+        "update storage.objects set archived_at = null",
+        "update storage.objects set is_delete_marker = true",
+        "update storage.objects set archived_at = now(), is_delete_marker = false",
+        "set storage.allow_delete_query = 'true'; delete from storage.objects",
+        "insert into storage.objects (bucket_id, name, is_delete_marker)"
+        f" values ('{objects.bucket}', 'a.jpg', true)",
+    ):
+        hosted.run(change)
+        told += [
+            (body["type"], body["record"] is not None, body["old_record"] is not None)
+            for body in (request["body"] for request in sent(hosted))
+        ]
+    assert told == [("DELETE", False, True), ("INSERT", True, False), ("DELETE", False, True)]
+
+
+def test_the_webhook_is_made_on_an_older_project_too(
+    hosted: Database, fresh_postgres: Postgres
+) -> None:
+    superuser = Database(fresh_postgres.url(SUPERUSER))
+    superuser.run("alter table storage.objects drop archived_at, drop is_delete_marker")
+    superuser.close()
+    hosted.run(STAND_INS)
+    apply(hosted, "webhook.sql")
+    objects = Objects(hosted)
+
+    objects.put("a.jpg")
+    objects.delete("a.jpg")
+
+    assert [request["body"]["type"] for request in sent(hosted)] == ["INSERT", "DELETE"]
+
+
+@pytest.mark.parametrize("gone", ["is_object(jsonb)", "is_own_bucket(text)"])
+def test_the_webhook_breaks_no_upload_where_the_migrations_are_older(
+    hosted: Database, gone: str
+) -> None:
+    hosted.run(STAND_INS)
+    apply(hosted, "webhook.sql")
+    hosted.run(f"drop function media_enricher.{gone} cascade")
+
+    Objects(hosted).put("a.jpg")
+
+    assert hosted.column("select name from storage.objects") == ["a.jpg"]
 
 
 def test_the_webhook_never_breaks_an_upload(hosted: Database) -> None:

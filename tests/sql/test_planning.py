@@ -240,35 +240,6 @@ def test_placeholders_of_empty_folders_are_no_media(objects: Objects, pipeline: 
     assert pipeline.count() == (1, 1000)
 
 
-def test_older_and_newer_storage_servers(
-    superuser: Database, objects: Objects, pipeline: Pipeline
-) -> None:
-    objects.put("a.jpg", "deleted.jpg", "archived.jpg", owner=ADA)
-    pipeline.record(found("archived.jpg"))
-    superuser.run("begin; lock storage.objects")
-    try:
-        newer = Pipeline(superuser, objects)
-        superuser.run(
-            """
-            alter table storage.objects add is_delete_marker boolean, add archived_at timestamptz;
-            update storage.objects set is_delete_marker = true where name = 'deleted.jpg';
-            update storage.objects set archived_at = now() where name = 'archived.jpg';
-            """
-        )
-        assert newer.paths() == ["a.jpg"]
-        assert newer.mark_gone() == 1
-        assert newer.record(found("a.jpg"), found("deleted.jpg")) == ["deleted.jpg"]
-        superuser.rows(
-            "update storage.objects set owner = $2::uuid where bucket_id = $1",
-            *(objects.bucket, ADA),
-        )
-        superuser.run("alter table storage.objects drop owner_id, drop user_metadata")
-        assert newer.paths() == []
-        assert str(newer.asset("a.jpg")["user_id"]) == ADA
-    finally:
-        superuser.run("rollback")
-
-
 @pytest.mark.parametrize(("mode", "depth"), [("newest", "full"), ("missing", "deep")])
 def test_an_unknown_mode_or_depth_is_refused(pipeline: Pipeline, mode: str, depth: str) -> None:
     with pytest.raises(asyncpg.PostgresError, match="must be"):

@@ -171,7 +171,7 @@ def test_objects_of_a_bucket_that_is_no_more_are_forgotten_at_once(database: Dat
     kept, lost = (RequestedObjects(database, Objects(database).bucket) for _ in range(2))
     for requested in (kept, lost):
         requested.ask("a.jpg", "b.jpg")
-    database.run("set storage.can_delete = 'true'")
+    database.run("set storage.allow_delete_query = 'true'")
     database.rows("delete from storage.buckets where id = $1", lost.place[0])
     assert purge(database) == 2
     assert (kept.pending(), len(kept.page()), len(lost.page())) == ([], 2, 0)

@@ -11,6 +11,7 @@ import pytest
 from postgrest.exceptions import APIError
 from supabase import Client
 
+from media_enricher import project_admins
 from media_enricher.models import AssetStatus, Depth, MediaAsset
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.runs import RunTable
@@ -166,6 +167,22 @@ def test_a_tenant_written_into_user_metadata_opens_nothing(
         assert seen(sign_in("ben"), media) == {"b.jpg"}
     finally:
         asyncio.run(forge("{}"))
+
+
+def test_an_admin_of_the_whole_project_sees_all_where_that_is_turned_on(
+    migrated_stack: LocalStack, media: str, sign_in: SignIn
+) -> None:
+    admin, ben = sign_in("admin"), sign_in("ben")
+    assert seen(admin, media) == set()
+    project_admins.turn_on(migrated_stack.database_url)
+    try:
+        assert seen(admin, media) == {"a.jpg", "b.jpg", "own.jpg", "nobody.jpg"}
+        facets: Any = admin.rpc("media_facets", {"bucket": media}).execute().data
+        assert sum(row["objects"] for row in facets if row["facet"] == "status") == 4
+        assert seen(ben, media) == {"b.jpg"}
+    finally:
+        project_admins.turn_off(migrated_stack.database_url)
+    assert seen(admin, media) == set()
 
 
 @pytest.mark.parametrize("table", ["media_assets", "media_enrich_runs"])

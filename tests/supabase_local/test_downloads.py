@@ -7,6 +7,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supabase_local import LocalStack
-from supabase_local.storage.downloads import requested_range
+from supabase_local.storage.blobs import Backend, BlobStore
+from supabase_local.storage.downloads import Download, requested_range, send_object
 from supabase_local.storage.errors import StorageError
+from supabase_local.storage.lookups import ObjectMetadata, StoredObject
 from tests.conftest import Put
 from tests.waiting import wait_for
 
@@ -146,16 +149,37 @@ def test_what_is_missing_is_400_with_the_truth_in_the_body(
     assert bucket.json()["code"] == "NoSuchBucket"
 
 
-def test_a_row_without_its_bytes_is_no_such_key(
+def test_a_row_without_its_bytes_is_an_internal_error(
     stack: LocalStack, http: httpx.Client, alphabet: str
 ) -> None:
+    """As on the real server with files. Its info and HEAD come from the row, and say nothing."""
     _, _, _, bucket, key = alphabet.split("/")
     version = http.get(f"/object/info/{bucket}/{key}").json()["version"]
     (stack.folder / "blobs" / version[:2] / version).unlink()
 
     answer = http.get(alphabet)
 
-    assert (answer.status_code, answer.json()["code"]) == (400, "NoSuchKey")
+    assert answer.status_code == 500
+    assert answer.json() == {
+        "statusCode": "500",
+        "error": "Internal",
+        "message": "Internal Server Error",
+        "code": "InternalError",
+    }
+    assert http.get(f"/object/info/{bucket}/{key}").json()["size"] == 26
+    assert http.head(alphabet).status_code == 200
+
+
+def test_a_row_without_its_bytes_in_s3_is_no_such_key(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path, Backend.S3)
+    moment = ObjectMetadata(last_modified="2026-11-28T12:00:00.000Z")
+
+    with pytest.raises(StorageError) as lost:
+        asyncio.run(
+            send_object(StoredObject("no-such-version", moment), store, Download("GET", {}), None)
+        )
+
+    assert (lost.value.http_status, lost.value.code) == (400, "NoSuchKey")
 
 
 def test_a_bad_token_is_told_only_where_one_is_needed(stack: LocalStack, alphabet: str) -> None:

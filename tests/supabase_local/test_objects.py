@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from supabase import Client
 
 from supabase_local import LocalStack
+from supabase_local.storage.blobs import Backend, BlobStore
 from tests.conftest import Put
 
 ALLOWED = string.ascii_letters + string.digits + "_/!.*'() &$=@;:+,?-"
@@ -30,7 +31,7 @@ ALLOWED = string.ascii_letters + string.digits + "_/!.*'() &$=@;:+,?-"
         "/leading",
         "trailing/",
         " spaces ",
-        "x" * 1024,
+        "x" * 255 + "/" + "y" * 255,
         "folder/" * 146 + "yz",
         "50+50=100?&$@;:,.jpg",
     ],
@@ -88,6 +89,30 @@ def test_an_overwrite_with_the_same_bytes_changes_the_version_but_not_the_etag(
     assert after["etag"] == before["etag"] != changed["etag"]
     assert after["version"] != before["version"]
     assert after["id"] == before["id"] == changed["id"]
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "folder/" + "x" * 256 + "/a.txt", "x" * 1024])
+def test_a_part_of_a_path_that_no_file_can_have_as_its_name(
+    stack: LocalStack, http: httpx.Client, make_bucket: Callable[[], str], put: Put, key: str
+) -> None:
+    """As the real server answers with files. S3 takes them."""
+    bucket = make_bucket()
+    put(bucket, "a.txt", b"first")
+    before = set((stack.folder / "blobs").rglob("*"))
+
+    transfer = {"bucketId": bucket, "sourceKey": "a.txt", "destinationKey": key}
+    for answer in (
+        http.post(f"/object/{bucket}/{key}", content=b"second"),
+        http.post("/object/move", json=transfer),
+        http.post("/object/copy", json=transfer),
+    ):
+        assert answer.status_code == 500
+        assert answer.json()["code"] == "InternalError"
+        assert "name too long" in answer.json()["message"]
+    listed = http.post(f"/object/list-v2/{bucket}", json={"prefix": ""}).json()["objects"]
+    assert [entry["name"] for entry in listed] == ["a.txt"]
+    assert set((stack.folder / "blobs").rglob("*")) == before
+    BlobStore(stack.folder / "blobs", Backend.S3).require_storable(key)
 
 
 def test_without_upsert_an_object_is_not_replaced(
