@@ -58,7 +58,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
             workers=settings.engine_workers,
             downloads_per_worker=settings.downloads_per_engine_worker,
             memory_bytes=settings.memory_mb * MIB,
-            max_whole_bytes=settings.max_whole_mb * MIB,
+            max_whole_bytes=settings.max_whole_bytes,
             silence_seconds=settings.request_timeout_seconds,
             probe=ProbeOptions(
                 max_pixels=settings.max_pixels,
