@@ -15,12 +15,14 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 
 from media_enricher.engine.allowance import extent_of
 from media_enricher.engine.options import EngineOptions
 from media_enricher.engine.outcomes import outcome_of_failure, outcome_received
+from media_enricher.engine.rate_limit import SharedMoment
 from media_enricher.engine.requests import EnrichRequest, PoolClosed, WorkItem
 from media_enricher.engine.worker_process import WorkerProcess
 from media_enricher.models import Depth, ErrorCode, Outcome, StorageObject
@@ -61,6 +63,9 @@ class WorkerPool:
         self._queue: deque[WorkItem] = deque()
         self._not_begun: dict[EnrichRequest, deque[WorkItem]] = {}
         self._workers: list[WorkerProcess] = []
+        self._shared_moment: SharedMoment | None = None
+        if options.max_bytes_per_second is not None:
+            self._shared_moment = SharedMoment.create(time.monotonic())
         self._false_starts = 0
         self._closing = False
         self._end: Exception | None = None
@@ -121,12 +126,14 @@ class WorkerPool:
             request.fail(end)
         while self._workers:
             self._workers.pop().reap()
+        if self._shared_moment is not None:
+            self._shared_moment.close()
         self._selector.close()
         self._wakeup.close()
         self._waker.close()
 
     def _start_worker(self) -> None:
-        worker = WorkerProcess(self._options)
+        worker = WorkerProcess(self._options, self._shared_moment)
         self._workers.append(worker)
         self._selector.register(worker.control, worker.events, worker)
 

@@ -126,7 +126,8 @@ class Settings(FromEnvironment):
         default=None,
         gt=0,
         description="The maximum rate of a run's downloads, all its engine workers together, in "
-        "megabits (1,000,000 bits) per second. Each shard of a sharded run has this rate. "
+        "megabits (1,000,000 bits) per second. Each shard of a sharded run has this rate. With a "
+        "task runner other than `threads`, each engine worker has an equal share of it. "
         "Default: no maximum.",
     )
     suggest_header_above_gb: float = Field(
