@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 _MOMENT = struct.Struct("=d")
-CATCH_UP_SECONDS = 1.0
+CATCH_UP_SECONDS = 0.5
 """What a stall of the machine cost may be made up for: what that many seconds read at most."""
 
 
