@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -198,7 +199,7 @@ class AdminPage:
         """The part of the page that shows one run in full."""
         return self.page.locator("#run")
 
-    def expect_status(self, status: str) -> None:
+    def expect_status(self, status: str | re.Pattern[str]) -> None:
         """The chosen run comes to a status, while one watches."""
         expect(self.run.locator("[data-part=status]")).to_have_text(status, timeout=60_000)
 

@@ -56,9 +56,7 @@ class Storage:
 def renditions(storage: Storage, *, is_wanted: bool = True) -> Renditions:
     client = storage.client()
     in_thread = SupabaseThreads(patience_seconds=0)
-    return Renditions(
-        lambda name: Bucket(client, name), in_thread, seconds=60, is_wanted=is_wanted
-    )
+    return Renditions(lambda name: Bucket(client, name), in_thread, seconds=60, is_wanted=is_wanted)
 
 
 def picture(path: str, **columns: Any) -> dict[str, Any]:
@@ -139,9 +137,7 @@ def test_an_outage_decides_nothing() -> None:
 def test_what_is_gone_has_none() -> None:
     storage = Storage()
     storage.missing = {"photos/gone.jpg"}
-    found = asyncio.run(
-        renditions(storage).urls("photos", [picture("a.jpg"), picture("gone.jpg")])
-    )
+    found = asyncio.run(renditions(storage).urls("photos", [picture("a.jpg"), picture("gone.jpg")]))
     assert list(found) == ["a.jpg"]
 
 
