@@ -43,7 +43,8 @@ class Counts:
         total: objects that the run has to process. It grows if more objects turn up.
         succeeded: objects that were enriched.
         failed: objects that could not be enriched.
-        skipped: objects of a type that has no probe, and objects that were deleted meanwhile.
+        skipped: objects of a type that has no probe, and objects that were deleted meanwhile. For
+            people they are "unsupported" and "gone".
         bytes_read: bytes downloaded from Storage.
     """
 
@@ -96,7 +97,7 @@ class Counts:
 
     def _reasons_to_skip(self) -> dict[str, int]:
         """The skipped objects by reason."""
-        return {"skipped": self.skipped}
+        return {"unsupported": self.skipped}
 
 
 class RunStats(Counts):
@@ -174,7 +175,7 @@ class RunStats(Counts):
     def _reasons_to_skip(self) -> dict[str, int]:
         known = {"unsupported": self.unsupported, "gone": self.gone}
         before = max(0, self.skipped - sum(known.values()))
-        return {**known, "skipped before a retry": before}
+        return {**known, "unsupported before a retry": before}
 
     def failure_reason(
         self, *, threshold: float, minimum: int, seen_so_far: Callable[[], int] = lambda: 0

@@ -89,7 +89,7 @@ def test_a_retried_run_goes_on_counting() -> None:
     stats.add([outcome("a"), outcome("b")])
     assert stats.counters()["processed_files"] == stats.counters()["total_files"] == 10
     assert stats.counters()["succeeded"] == 7
-    assert stats.summary().startswith("7 enriched, 1 failed, 2 skipped before a retry of 10")
+    assert stats.summary().startswith("7 enriched, 1 failed, 2 unsupported before a retry of 10")
 
 
 @pytest.mark.parametrize(

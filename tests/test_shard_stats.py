@@ -29,7 +29,7 @@ def test_figures_are_those_of_all_shards_however_often_they_are_added_up() -> No
         "skipped": 1,
         "bytes_read": 30,
     }
-    assert stats.summary().startswith("5 enriched, 1 failed, 1 skipped of 12 in ")
+    assert stats.summary().startswith("5 enriched, 1 failed, 1 unsupported of 12 in ")
 
 
 def test_the_plan_stands_until_the_shards_have_made_theirs() -> None:

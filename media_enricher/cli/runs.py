@@ -146,7 +146,7 @@ def _details(run: EnrichRun, failures: list[FailureReason]) -> Table:
         + (f", at most {run.max_files:,} objects" if run.max_files is not None else ""),
         "started": _started(run),
         "done": f"{run.processed_files:,} of {run.total_files:,}: {run.succeeded:,} enriched, "
-        f"{run.failed:,} failed, {run.skipped:,} skipped",
+        f"{run.failed:,} failed, {run.skipped:,} unsupported",
         "speed": f"{_rate(run)} objects/s, {duration(_seconds(run))}{_time_left(run)}",
         "error": f"[red]{escape(run.error)}[/]" if run.error else None,
         "failures": _reasons(failures),

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 
 from media_enricher.gateway.auth import WEBHOOK, Authenticator, Caller, is_same_secret
 from media_enricher.gateway.errors import ApiError, retry_later
+from media_enricher.gateway.renditions import Renditions
 from media_enricher.gateway.signing_keys import SigningKeys
 from media_enricher.gateway.storage_access import StorageAccess
 from media_enricher.gateway.unauthenticated_limiter import UnauthenticatedLimiter
@@ -89,6 +90,12 @@ class Dependencies:
                 silence_seconds=enricher.dead_after_seconds,
             ),
             self.deployments,
+        )
+        self.renditions = Renditions(
+            self.bucket,
+            self.in_thread,
+            seconds=settings.picture_seconds,
+            is_wanted=settings.image_transformation,
         )
         self._client = client
         self._in_counting_thread = SupabaseThreads(COUNTS_AT_ONCE, patience_seconds=COUNT_SECONDS)

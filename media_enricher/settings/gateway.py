@@ -104,6 +104,12 @@ class GatewaySettings(FromEnvironment):
     picture_seconds: int = Field(
         default=600, ge=1, description="How long signed URLs of pictures are valid, in seconds."
     )
+    image_transformation: bool = Field(
+        default=True,
+        description="Whether the admin page shows smaller pictures that Supabase Storage makes, if "
+        "the project has image transformation, which is billed by the picture. Without it, the "
+        "page loads only pictures of up to 1 MB and shows the placeholders of larger ones.",
+    )
     prefect_ui_url: BareUrl | None = Field(
         default=None,
         description="The public URL of the Prefect UI. Default: the URL of the Prefect API without "

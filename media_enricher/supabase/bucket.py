@@ -21,8 +21,10 @@ from media_enricher.supabase.urls import (
     folder_url,
     listing_url,
     moving_url,
+    object_signing_url,
     object_url,
     objects_url,
+    rendition_url,
     signing_url,
 )
 
@@ -164,6 +166,37 @@ class Bucket:
         _, _, token = entry["signedURL"].rpartition("?token=")
         url = object_url(self._base, self.name, entry["path"], route="sign")
         return f"{url}?token={token}"
+
+    def sign_rendition(self, path: str, seconds: int, *, side: int) -> str | None:
+        """A URL with which anyone can see a smaller picture of an object for a while.
+
+        Storage makes the picture when it is asked for (image transformation, which hosted projects
+        have from the Pro plan on).
+
+        Args:
+            path: of a picture.
+            seconds: how long the URL is valid.
+            side: the longer side of the smaller picture, in pixels, at most.
+
+        Returns:
+            None if the project has no image transformation: Storage then signs the whole object.
+        """
+        answer = self._storage.request(
+            "POST",
+            object_signing_url(self._base, self.name, path),
+            json={
+                "expiresIn": seconds,
+                "transform": {"width": side, "height": side, "resize": "contain"},
+            },
+        )
+        address, _, token = answer.json()["signedURL"].rpartition("?token=")
+        if not address.startswith("/render/image/sign/"):
+            return None
+        return f"{rendition_url(self._base, self.name, path)}?token={token}"
+
+    def fetch_signed(self, url: str) -> str:
+        """Download what a signed URL leads to, and return its content type."""
+        return str(self._storage.request("GET", url).headers.get("content-type", ""))
 
     def oldest(self, folder: str, limit: int) -> dict[str, datetime]:
         """The oldest objects of one folder, without its subfolders.

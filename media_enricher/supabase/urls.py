@@ -66,6 +66,16 @@ def signing_url(base: str, bucket: str) -> str:
     return f"{base}/storage/v1/object/sign/{quote(bucket, safe='')}"
 
 
+def object_signing_url(base: str, bucket: str, path: str) -> str:
+    """The URL that signs a URL of one object, also of a smaller picture of it."""
+    return f"{signing_url(base, bucket)}/{quote_path(path)}"
+
+
+def rendition_url(base: str, bucket: str, path: str) -> str:
+    """The URL of a smaller picture of an object, to which a signed token belongs."""
+    return f"{base}/storage/v1/render/image/sign/{quote(bucket, safe='')}/{quote_path(path)}"
+
+
 def quote_path(path: str) -> str:
     """An object's name as the path of a URL: only `/` and unreserved characters stand as they are.
 

@@ -71,7 +71,7 @@ def test_a_running_run_shows_its_pace_and_what_is_left() -> None:
 
     shown = runs(run_id).stdout
 
-    assert "250 of 1,000: 240 enriched, 7 failed, 3 skipped" in shown
+    assert "250 of 1,000: 240 enriched, 7 failed, 3 unsupported" in shown
     assert re.search(r"2\.[45] objects/s, 1 min 4\d s so far, about 5 min( \d+ s)? left", shown)
 
 

@@ -15,6 +15,8 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string | null} bucket
  * @property {string | null} prefix
  * @property {number | null} max_files
+ * @property {number | null} [max_bytes]
+ * @property {string | null} [stopped_by] `max_bytes`, if the budget ended the run.
  * @property {string | null} mode
  * @property {string | null} depth
  * @property {string | null} trigger
@@ -74,7 +76,8 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string[] | null} tags
  * @property {string[] | null} labels
  * @property {string[] | null} warnings
- * @property {string | null} picture_url
+ * @property {string | null} picture_url The object itself.
+ * @property {string | null} [preview_url] A smaller picture, if the project's Storage makes them.
  */
 
 /** @typedef {{ facet: string, value: string, objects: number, size_bytes: number, counted_at: string | null }} Total */
@@ -98,6 +101,7 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @typedef {object} AssetDetails
  * @property {Record<string, any>} asset Every column of its row.
  * @property {string | null} picture_url
+ * @property {string | null} preview_url
  * @property {AssetRun[]} runs
  * @property {FoundAsset[]} similar
  */

@@ -4,23 +4,36 @@
 import { counted, duration, size } from "./format.js";
 
 /**
- * The answer to a dry run. What the gateway can't estimate is absent or null.
- * @typedef {object} Estimate
+ * What a run reads from Storage (egress) and takes. What is not known is absent or null.
+ * @typedef {object} Cost
+ * @property {number | null} [estimated_read_bytes]
+ * @property {number | null} [estimated_seconds]
+ */
+
+/**
+ * The answer to a dry run.
+ * @typedef {object} Counted
  * @property {number} objects
  * @property {number} size_bytes Of the objects, as they are stored.
- * @property {number | null} [egress_bytes] What the run would read of them.
- * @property {number | null} [seconds]
- * @property {string | null} [suggested_depth] `header`, if `full` would read very much.
+ * @property {(Cost & { message: string }) | null} [suggestion] What depth `header` would cost, if
+ *   `full` would read very much.
  */
+
+/** @typedef {Cost & Counted} Estimate */
 
 /**
  * `905 MB of 14 GB, in about 3 min`.
  * @param {Estimate} estimate
  */
-export function costOf({ size_bytes: stored, egress_bytes: read, seconds }) {
-  const bytes =
-    read === undefined || read === null || read === stored ? size(stored) : `${size(read)} of ${size(stored)}`;
-  return seconds === undefined || seconds === null ? bytes : `${bytes}, in about ${duration(seconds)}`;
+export function costOf({ size_bytes: stored, ...cost }) {
+  const read = cost.estimated_read_bytes ?? stored;
+  const bytes = read === stored ? size(stored) : `${size(read)} of ${size(stored)}`;
+  return bytes + timeOf(cost);
+}
+
+/** @param {Cost} cost */
+function timeOf({ estimated_seconds: seconds }) {
+  return seconds === undefined || seconds === null ? "" : `, in about ${duration(seconds)}`;
 }
 
 /**
@@ -29,5 +42,6 @@ export function costOf({ size_bytes: stored, egress_bytes: read, seconds }) {
  */
 export function sentenceOf(estimate) {
   if (!estimate.objects) return "Nothing to do: no objects are pending.";
-  return `${counted(estimate.objects, "object")}. A run reads ${costOf(estimate)}.`;
+  const cost = `${counted(estimate.objects, "object")}. A run reads ${costOf(estimate)}.`;
+  return estimate.suggestion ? `${cost} ${estimate.suggestion.message}` : cost;
 }

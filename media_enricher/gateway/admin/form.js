@@ -108,10 +108,10 @@ export class StartForm {
   async _affordableDepth(request) {
     if (request.depth !== "full" || request.max_bytes) return request.depth;
     const estimate = await this.api.count(request).catch(() => null); // the start says what is wrong
-    if (estimate?.suggested_depth !== "header") return request.depth;
+    if (!estimate?.suggestion) return request.depth;
     return chosen(
       `Read ${costOf(estimate)}?`,
-      "Header depth reads only the start of each object: type, dimensions and capture data, but no placeholder, colours or hashes. A later run can read the rest.",
+      `${estimate.suggestion.message} ${DEPTHS.header}`,
       [
         { label: "Use header depth", value: "header", look: "primary" },
         { label: "Read everything", value: "full" },

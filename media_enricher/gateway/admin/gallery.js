@@ -13,8 +13,10 @@ import { toast } from "./toasts.js";
 /** @typedef {import("./api.js").Run} Run */
 
 const PAGE = 24;
+const LARGEST_ORIGINAL_BYTES = 1e6;
 const PLACEHOLDER_SIDE = 32;
 const FRAME_SHAPE = 4 / 3;
+const ACTIVE_MS = 3000; // a run's numbers move every second, its results need not
 export const ADDRESSES_GOOD_FOR_MS = 5 * 60 * 1000;
 
 export class Gallery {
@@ -33,6 +35,7 @@ export class Gallery {
     this.next = null;
     this.pages = 1;
     this.loads = 0;
+    this.loadedAt = 0;
     this.isActive = false;
     this.isOpen = true;
     this.state = "";
@@ -54,7 +57,8 @@ export class Gallery {
   async refresh(run) {
     this.isActive = isActive(run);
     const state = `${run.status} ${run.processed_files}`;
-    if (state === this.state || (this.isActive && this.pages > 1)) return;
+    if (state === this.state || (this.isActive && this._mayWait())) return;
+    this.loadedAt = Date.now();
     try {
       await this._load();
     } catch (error) {
@@ -63,6 +67,10 @@ export class Gallery {
       setTextOrHide(this.parts.nothing, error.message);
     }
     this.state = state;
+  }
+
+  _mayWait() {
+    return this.pages > 1 || Date.now() - this.loadedAt < ACTIVE_MS;
   }
 
   async _restart() {
@@ -153,7 +161,7 @@ export function card(onOutdated) {
   return {
     node: nodes[0],
     update: (/** @type {Asset} */ asset) => {
-      const { picture_url: _, ...found } = asset;
+      const { picture_url: _, preview_url: __, ...found } = asset;
       const isSame = drawn === JSON.stringify(found);
       if (isSame && (parts.picture.classList.contains("loaded") || !isOutdated())) return;
       drawn = JSON.stringify(found);
@@ -166,12 +174,22 @@ export function card(onOutdated) {
 }
 
 /**
+ * A card never loads a large original: the placeholder stands for it.
+ * @param {Asset} asset
+ */
+function pictureOf({ preview_url: preview, picture_url: original, size_bytes: bytes }) {
+  if (preview) return preview;
+  return bytes !== null && bytes <= LARGEST_ORIGINAL_BYTES ? original : null;
+}
+
+/**
  * Reserves the picture's space, and fills it with the placeholder until the picture has loaded.
  * @param {import("./dom.js").Parts} parts
  * @param {Asset} asset
  */
 function drawPicture(parts, asset) {
-  const { blurhash, kind, picture_url: url } = asset;
+  const { blurhash, kind } = asset;
+  const url = pictureOf(asset);
   const width = asset.width ?? asset.page_width_points;
   const height = asset.height ?? asset.page_height_points;
   const shape = width && height ? width / height : kind === "audio" ? 1 : FRAME_SHAPE;
@@ -189,13 +207,26 @@ function drawPicture(parts, asset) {
   }
   const isPicture = Boolean(url && width && kind === "image");
   parts.image.hidden = !isPicture;
-  setTextOrHide(parts.absent, isPicture || blurhash || hasIcon ? "" : "No picture");
+  const isLarge = Boolean(asset.picture_url && !url && width && kind === "image");
+  setTextOrHide(parts.absent, absence(isPicture || hasIcon, isLarge, Boolean(blurhash)));
   if (!isPicture) return;
   parts.image.alt = asset.description ?? asset.title ?? nameOf(asset.path);
   parts.image.width = width;
   parts.image.height = height;
   parts.image.dataset.type = asset.content_type ?? "";
   parts.image.src = url;
+}
+
+/**
+ * What is said in place of a picture.
+ * @param {boolean} isShown
+ * @param {boolean} isLarge
+ * @param {boolean} hasPlaceholder
+ */
+function absence(isShown, isLarge, hasPlaceholder) {
+  if (isShown) return "";
+  if (isLarge) return hasPlaceholder ? "Placeholder of a large picture" : "Large picture";
+  return hasPlaceholder ? "" : "No picture";
 }
 
 /**

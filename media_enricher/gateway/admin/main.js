@@ -206,7 +206,7 @@ class Page {
     this.runs.show(runs);
     this.newestId = runs[0]?.id ?? "";
     if (!this.chosen && currentView().name === "home") this._chooseRun(this.newestId);
-    await this._lookAtChosen();
+    await this._lookAtChosen(runs);
     await this.library.refresh(currentView());
     setTextOrHide(byId("trouble"), "");
     const chosen = this.chosen?.run;
@@ -214,10 +214,12 @@ class Page {
     return isAnyActive ? SECONDS_WHILE_ACTIVE : SECONDS_ELSE;
   }
 
-  async _lookAtChosen() {
+  /** @param {Run[]} listed */
+  async _lookAtChosen(listed) {
     const view = this.chosen;
     try {
-      await view?.refresh(this.runs.cancelling.has(view.id));
+      const run = listed.find(({ id }) => id === view?.id);
+      await view?.refresh(this.runs.cancelling.has(view.id), run);
     } catch (error) {
       if (!(error instanceof ApiError) || error.isPassing || error.status === 429) throw error;
       if (view === this.chosen) view?.showMissing(error.message);

@@ -41,18 +41,30 @@ export class RunView {
     byId("run-hint").hidden = true;
   }
 
-  /** @param {boolean} isCancelling */
-  async refresh(isCancelling) {
+  /**
+   * @param {boolean} isCancelling
+   * @param {Run | undefined} listed The run as the list has just read it, if it is in the list.
+   */
+  async refresh(isCancelling, listed) {
     if (this.isMissing) return;
-    if (!this.run || isActive(this.run)) {
-      const first = !this.run;
-      this.run = await this.api.run(this.id);
-      if (this.isLeft) return;
-      if (first) byId("run-view").replaceChildren(...this.nodes);
-    }
+    const isFirst = !this.run;
+    if (this._needsDetails(listed)) this.run = await this.api.run(this.id);
+    else this.run = /** @type {Run} */ ({ ...this.run, ...listed });
+    if (this.isLeft) return;
+    if (isFirst) byId("run-view").replaceChildren(...this.nodes);
     this._show(this.run, isCancelling);
     await this.gallery.refresh(this.run);
     if (this.gallery.isOpen) await this._refreshSnapshot(this.run);
+  }
+
+  /**
+   * The list has all but the reasons of failures, and not every run.
+   * @param {Run | undefined} listed
+   */
+  _needsDetails(listed) {
+    if (!this.run) return true;
+    if (!listed) return isActive(this.run);
+    return listed.failed !== this.run.failed || listed.status !== this.run.status;
   }
 
   /** Stops requests in progress from overwriting the next view. */
@@ -133,6 +145,8 @@ function facts(run, reader) {
     ["Objects", run.mode],
     ["Depth", run.depth],
     ["Limit", run.max_files === null ? null : count(run.max_files)],
+    ["Read at most", run.max_bytes ? size(run.max_bytes) : null],
+    ["Stopped by", run.stopped_by === "max_bytes" ? "the most bytes to read" : null],
     ["Requested by", [requester, run.trigger].filter(Boolean).join(", by ")],
     ["Started", date(run.started_at)],
     ["Finished", run.finished_at && date(run.finished_at)],

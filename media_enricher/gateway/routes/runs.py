@@ -204,8 +204,16 @@ async def assets(
     urls = await deps.in_thread(
         lambda: deps.bucket(found.bucket).sign(paths, deps.settings.picture_seconds)
     )
+    previews = await deps.renditions.urls(found.bucket, rows)
     return Assets(
-        assets=[Asset(**row, picture_url=urls.get(row["path"])) for row in rows],
+        assets=[
+            Asset(
+                **row,
+                picture_url=urls.get(row["path"]),
+                preview_url=previews.get(row["path"]),
+            )
+            for row in rows
+        ],
         next=paths[-1] if len(rows) == query.limit else None,
     )
 

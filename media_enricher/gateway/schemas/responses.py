@@ -162,11 +162,15 @@ class Asset(BaseModel):
     labels: list[str] | None = None
     warnings: list[str] | None = None
     picture_url: str | None = Field(default=None, description="Signed; expires after some minutes.")
+    preview_url: str | None = Field(
+        default=None,
+        description="A smaller picture, if the project has image transformation. Signed, too.",
+    )
 
     @classmethod
     def columns(cls) -> list[str]:
         """The columns of `media_assets` that it shows."""
-        return [name for name in cls.model_fields if name != "picture_url"]
+        return [name for name in cls.model_fields if name not in {"picture_url", "preview_url"}]
 
 
 class Assets(BaseModel):
@@ -237,6 +241,9 @@ class AssetDetails(BaseModel):
 
     asset: dict[str, Any] = Field(description="Its row of `media_assets`.")
     picture_url: str | None = Field(description="Signed; expires after some minutes.")
+    preview_url: str | None = Field(
+        description="A smaller picture, if the project has image transformation. Signed, too."
+    )
     runs: list[AssetRun] = Field(description="The newest first, up to 20.")
     similar: list[FoundAsset] = Field(
         description="Those that look like it, the most similar first."
