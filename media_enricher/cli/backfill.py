@@ -209,7 +209,8 @@ def _show(bar: Progress, shown: TaskID, run_id: str) -> None:
             description="enriching",
             completed=run.processed_files,
             total=run.total_files or None,
-            counts=f"{run.succeeded:,} enriched, {run.failed:,} failed, {run.skipped:,} unsupported",
+            counts=f"{run.succeeded:,} enriched, {run.failed:,} failed, "
+            f"{run.skipped:,} unsupported",
         )
 
 

@@ -275,6 +275,9 @@ class AssetDetails(BaseModel):
 
     asset: dict[str, Any] = Field(description="Its row of `media_assets`.")
     picture_url: str | None = Field(description="Signed; expires after some minutes.")
+    preview_url: str | None = Field(
+        description="A smaller picture, if the project has image transformation. Signed, too."
+    )
     runs: list[AssetRun] = Field(description="The newest first, up to 20.")
     similar: list[FoundAsset] = Field(
         description="Those that look like it, the most similar first."
