@@ -26,7 +26,7 @@ IMAGE_EXTRAS := metrics heif jxl pdf video
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-sweep fuzz trust lock dist release clean
+.PHONY: help setup demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-sweep bench-dashboard fuzz trust lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -90,6 +90,9 @@ bench-hostile: setup ## Measure what hostile files cost the photographs beside t
 
 bench-sweep: setup ## Measure a sweep that finds nothing to do for 1,000,000 objects
 	@$(BIN)/python -m tests.bench.sweep $(ARGS)
+
+bench-dashboard: setup ## Measure the dashboard and searches over 1,000,000 assets
+	@$(BIN)/python -m tests.bench.dashboard $(ARGS)
 
 fuzz: setup ## Probe mutated files of every format, for a minute: ARGS="--seconds 600" or "--seed N --only mp4"
 	@$(BIN)/python -m tests.fuzz $(ARGS)

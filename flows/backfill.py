@@ -19,6 +19,7 @@ from media_enricher.orchestration.interruption import interruptible
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.task_runners import task_runner
 from media_enricher.parameters import BucketName, Limit
+from tasks.count_missing import count_missing
 from tasks.enrich import Enrichment
 from tasks.plan import known_cuts, pending_objects, plan
 from tasks.report import Progress, report
@@ -78,4 +79,6 @@ def backfill(
                 progress.move()
             progress.show()
         report(run, reused=enrichment.reused)
+        if not (after or until):  # else it is a shard, and the sharded run counts
+            count_missing(bucket)
     return final.state()

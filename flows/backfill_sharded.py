@@ -19,6 +19,7 @@ from media_enricher.orchestration.heartbeat import heartbeat
 from media_enricher.orchestration.interruption import interruptible
 from media_enricher.orchestration.sharded_run import ShardedRun
 from media_enricher.parameters import BucketName, Shards
+from tasks.count_missing import count_missing
 from tasks.plan import plan, split
 from tasks.report import Progress, report_shards
 
@@ -69,6 +70,7 @@ def backfill_sharded(
                 progress.move()
             progress.show()
         report_shards(run)
+        count_missing(bucket)
     return final.state()
 
 

@@ -42,7 +42,7 @@ def sweep_bucket(bucket: str) -> list[str]:
     assets, whole_bucket = resources.asset_table(), Selection(bucket=bucket)
     with ThreadPoolExecutor() as executor:  # each query reads the whole bucket
         marked = executor.submit(assets.mark_gone, whole_bucket)
-        counted = executor.submit(assets.count_pending, whole_bucket, limit=1)
+        counted = executor.submit(assets.count_missing, bucket)
     sentences = []
     if gone := marked.result():
         sentences.append(

@@ -23,7 +23,11 @@ SHARING = {
         "tests/setup/test_sweep.py",
         "tests/supabase_js/",
     ),
-    "slow_site": ("tests/browser/test_admin_page.py", "tests/browser/test_prefect_ui.py"),
+    "slow_site": (
+        "tests/browser/test_admin_page.py",
+        "tests/browser/test_dashboard.py",
+        "tests/browser/test_prefect_ui.py",
+    ),
 }
 """Where each fixture is used that takes half a minute to start: files, or folders."""
 

@@ -20,7 +20,7 @@ from media_enricher.gateway.error_mapping import BACKEND_ERRORS, to_api_error
 from media_enricher.gateway.errors import ApiError
 from media_enricher.gateway.middleware import BodyLimit, ResponseHeaders
 from media_enricher.gateway.request_fields import validation_error
-from media_enricher.gateway.routes import admin, health, runs, trigger
+from media_enricher.gateway.routes import admin, assets, health, runs, trigger
 from media_enricher.settings import gateway_settings, settings, supabase_settings
 
 _logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def create_app() -> FastAPI:
             Exception: _answer_bug,
         },
     )
-    for router in (trigger.router, runs.router, health.router, admin.router):
+    for router in (trigger.router, runs.router, assets.router, health.router, admin.router):
         app.include_router(router)
         app.include_router(router, prefix=FUNCTIONS, include_in_schema=False)
     return app

@@ -25,6 +25,7 @@ from media_enricher.settings import GatewaySettings, Settings, SupabaseSettings
 from media_enricher.supabase.assets import AssetTable
 from media_enricher.supabase.bucket import Bucket, buckets
 from media_enricher.supabase.client import connect
+from media_enricher.supabase.library import AssetLibrary
 from media_enricher.supabase.own_buckets import OwnBuckets, configured_buckets, refusal
 from media_enricher.supabase.reading import UserReading
 from media_enricher.supabase.requests import RunRequests
@@ -64,6 +65,7 @@ class Dependencies:
         self.in_thread = SupabaseThreads(patience_seconds=ANSWER_SECONDS)
         self.runs = RunTable(client)
         self.assets = AssetTable(client)
+        self.library = AssetLibrary(client)
         self._own_buckets = OwnBuckets(client, configured_buckets(enricher))
         self.deployments = {
             flow: enricher.deployment(flow) for flow in (FlowName.BACKFILL, FlowName.ENRICH_OBJECT)

@@ -47,6 +47,8 @@ class ApiErrorCode(StrEnum):
     """There is no such route."""
     UNKNOWN_BUCKET = "unknown_bucket", 404
     """There is no such bucket. Names of buckets are case-sensitive."""
+    UNKNOWN_ASSET = "unknown_asset", 404
+    """There is no such asset, or it is not the caller's to see."""
     UNKNOWN_RUN = "unknown_run", 404
     """There is no such run that the caller may see."""
     METHOD_NOT_ALLOWED = "method_not_allowed", 405

@@ -153,6 +153,27 @@ def may_see_objects(run: EnrichRun, caller: Caller) -> bool:
     return caller.is_admin and run.tenant_id == caller.tenant_id
 
 
+def require_may_see_assets(caller: Caller) -> str | None:
+    """Keep all assets together for admins: those of a tenant see their tenant's.
+
+    Returns:
+        The tenant whose assets the caller may see; None for everybody's.
+
+    Raises:
+        ApiError: 403 `not_admin`.
+    """
+    if may_see_all(caller):
+        return None
+    if caller.is_admin and caller.tenant_id is not None:
+        return caller.tenant_id
+    raise ApiError(
+        403,
+        "not_admin",
+        "Only admins may see the assets of others. Read your own rows of media_assets with "
+        "supabase-js.",
+    )
+
+
 def columns(run: EnrichRun, view: View) -> dict[str, Any]:
     """A run's columns, as far as a view shows them; times as they are."""
     row = msgspec.structs.asdict(run)

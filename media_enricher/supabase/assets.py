@@ -40,6 +40,21 @@ class AssetTable:
         (counted,) = self._call("media_count_pending", _selection(selection) | {"p_limit": limit})
         return msgspec.convert(counted, PendingCount)
 
+    def count_missing(self, bucket: str) -> PendingCount:
+        """What a run in mode missing would process at full depth, stored for the dashboard, too."""
+        parameters = _selection(Selection(bucket=bucket))
+        (counted,) = self._call(
+            "media_count_missing",
+            {
+                name: parameters[name]
+                for name in (
+                    *("p_bucket", "p_depth", "p_enricher_version"),
+                    *("p_transient_codes", "p_max_attempts"),
+                )
+            },
+        )
+        return msgspec.convert(counted, PendingCount)
+
     def pending_pages(
         self, selection: Selection, *, limit: int | None = None
     ) -> Iterator[list[StorageObject]]:

@@ -1,4 +1,4 @@
--- Searching what is known, for frontends: look-alikes, and counts.
+-- Searching what is known, for frontends: by words and filters, look-alikes, and counts.
 
 -- The media that look like one of them: those whose perceptual hashes differ in at most
 -- max_distance of 64 bits (0 to 15), the most similar first. The caller finds the rows that row
@@ -85,3 +85,253 @@ $$;
 
 comment on function public.media_facets is
   'Objects and bytes by kind, format, status, label and warning, of those that the caller may see.';
+
+-- The name of a colour, one of twelve: black, white, gray, brown, red, orange, yellow, green, cyan,
+-- blue, purple, pink. By hue and lightness (HSL), with little chroma as a gray. Null for anything
+-- but #rrggbb.
+create function public.media_color_name(hex text) returns text
+language plpgsql immutable parallel safe set search_path = '' as $$
+declare
+  red integer;
+  green integer;
+  blue integer;
+  lightest integer;
+  darkest integer;
+  chroma integer;
+  hue double precision; -- degrees
+begin
+  if hex is null or hex !~ '^#[0-9a-fA-F]{6}$' then
+    return null;
+  end if;
+  red := ('x' || substr(hex, 2, 2))::bit(8)::integer;
+  green := ('x' || substr(hex, 4, 2))::bit(8)::integer;
+  blue := ('x' || substr(hex, 6, 2))::bit(8)::integer;
+  lightest := greatest(red, green, blue);
+  darkest := least(red, green, blue);
+  chroma := lightest - darkest;
+  if lightest < 40 then
+    return 'black';
+  elsif chroma < 26 then
+    return case when lightest < 60 then 'black' when darkest > 215 then 'white' else 'gray' end;
+  end if;
+  hue := case lightest
+    when red then 60.0 * (green - blue) / chroma
+    when green then 60.0 * (blue - red) / chroma + 120
+    else 60.0 * (red - green) / chroma + 240
+  end;
+  if hue < 0 then
+    hue := hue + 360;
+  end if;
+  return case
+    when hue < 15 or hue >= 345 then
+      case when lightest + darkest > 370 then 'pink' else 'red' end
+    when hue < 45 then case when lightest + darkest < 250 then 'brown' else 'orange' end
+    when hue < 70 then 'yellow'
+    when hue < 165 then 'green'
+    when hue < 195 then 'cyan'
+    when hue < 255 then 'blue'
+    when hue < 320 then 'purple'
+    else 'pink'
+  end;
+end
+$$;
+comment on function public.media_color_name is
+  'The name of a colour, #rrggbb: one of twelve, as media_search filters by.';
+
+-- The words of a text, as the index holds them and as a search asks for them. All punctuation of
+-- ASCII is a space, or Postgres would take `a/b.jpg` for one word.
+create function public.media_search_words(given text) returns tsvector
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return to_tsvector('simple',
+    translate(given, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32)));
+end
+$$;
+comment on function public.media_search_words is 'The words of a text, as media_search knows them.';
+
+-- All that a search can find an asset by: the words of its path, title and tags, and its filters as
+-- terms such as kind/image, which no word can be. Of a title and of tags only as much as an index
+-- needs to know, for a file may claim a title of any length.
+create function public.media_search_terms(
+  path text, title text, tags text[], kind text, labels text[], warnings text[],
+  dominant_color text, is_located boolean, lacks_alt_text boolean
+) returns tsvector
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return to_tsvector('simple', translate(
+      concat_ws(' ', path, left(title, 1000), left(array_to_string(tags[:100], ' '), 5000)),
+      '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32)
+    )) || array_to_tsvector(array_remove(
+      array[
+        'kind/' || kind,
+        'color/' || public.media_color_name(dominant_color),
+        case when is_located then 'location/present' end,
+        case when lacks_alt_text then 'alt_text/absent' end
+      ]
+        -- Joined and split again: a subquery would take as long as all of the rest. Never too
+        -- long for a term, which has at most 2,046 bytes.
+        || string_to_array(
+          'label/' || nullif(left(array_to_string(labels, E'\nlabel/'), 500), ''), E'\n')
+        || string_to_array(
+          'warning/' || nullif(left(array_to_string(warnings, E'\nwarning/'), 500), ''), E'\n'),
+      null
+    ));
+end
+$$;
+comment on function public.media_search_terms is
+  'What media_search finds an asset by: words, and filters. It is what the index holds.';
+
+-- One index for the words and for the filters, in any combination. For roles that row level
+-- security does not bind: under it only what is leakproof can use an index.
+create index media_assets_search_idx on public.media_assets using gin (
+  public.media_search_terms(
+    path, title, tags, kind, labels, warnings, dominant_color,
+    (has_location or latitude is not null) is true,
+    status = 'enriched' and kind = 'image' and coalesce(alt_text, '') = ''
+  )
+) where gone_at is null;
+
+-- Contents that are there more than once in a bucket, for media_search: those after a content.
+create function public.media_copied_contents(
+  p_bucket text, p_tenant_id uuid, p_after_bucket text, p_after_sha256 text, p_limit integer
+) returns table (bucket text, tenant_id uuid, sha256 text)
+language sql stable security definer set search_path = '' as $$
+  select c.bucket, nullif(c.tenant, '')::uuid, c.sha256
+  from media_enricher.contents c
+  where c.objects > 1
+    and (p_bucket is null or c.bucket = p_bucket)
+    and (p_tenant_id is null or c.tenant = p_tenant_id::text)
+    and (c.bucket, c.sha256) >= (coalesce(p_after_bucket, ''), coalesce(p_after_sha256, ''))
+  order by c.bucket, c.sha256
+  limit p_limit
+$$;
+comment on function public.media_copied_contents is
+  'Contents of which there are several objects in a bucket and a tenant, in their order.';
+
+-- Media by words and filters, of those that the caller may see, in the order of bucket and path.
+-- Every argument narrows; one that is null does not. What is gone is never found.
+--
+-- Words match beginnings of words in paths, titles and tags, in upper or lower case, and all must
+-- match. `after` is the id of the last asset of the page before.
+--
+-- What finds the rows depends on the caller. service_role asks the index on media_search_terms: for
+-- all that match, up to 20,000. Where more match, the next page is found soon enough by reading on
+-- in the order of paths. Postgres can't choose between the two, for it guesses that one in 200 rows
+-- has a word, whichever it is. Under row level security that index is of no use, for its operator is not leakproof: there the
+-- indexes on user and tenant find the rows that the caller may see, and each is compared.
+create function public.media_search(
+  words text default null, bucket text default null, kind text default null,
+  status text default null, label text default null, warning text default null,
+  color text default null, is_located boolean default null, lacks_alt_text boolean default null,
+  is_copied boolean default null, tenant_id uuid default null, after uuid default null,
+  max_results integer default 24
+) returns setof public.media_assets
+language plpgsql stable
+set search_path = '' set statement_timeout = '8s'
+set enable_seqscan = 'on' set enable_indexscan = 'on' as $$
+#variable_conflict use_variable
+declare
+  most constant integer := 20000;
+  terms constant text := 'public.media_search_terms(a.path, a.title, a.tags, a.kind, a.labels,'
+    ' a.warnings, a.dominant_color, (a.has_location or a.latitude is not null) is true,'
+    || $t$ a.status = 'enriched' and a.kind = 'image' and coalesce(a.alt_text, '') = '')$t$;
+  has_index constant boolean := not row_security_active('public.media_assets');
+  asked text[] := '{}'; -- terms, as a tsquery has them
+  conditions text[] := array['a.gone_at is null'];
+  sources text := 'public.media_assets a';
+  last public.media_assets; -- the asset of `after`
+  sorting constant text := case when is_copied then 'a.bucket, a.sha256, a.path'
+    else 'a.bucket, a.path' end;
+  matches integer;
+  page uuid[]; -- of the matches, those to return
+begin
+  if max_results is null or max_results not between 1 and 1000 then
+    raise exception 'max_results is %: it must be 1 to 1000', max_results using errcode = '22023';
+  end if;
+  if after is not null then
+    select a.* into last from public.media_assets a where a.id = after;
+    if last.id is null then
+      return; -- there is no such asset, or not for this caller
+    end if;
+  end if;
+
+  asked := array(
+    select quote_literal(w) || ':*' from unnest(tsvector_to_array(
+      public.media_search_words(left(words, 200)))) w limit 10
+  );
+  if words ~ '\S' and asked = '{}' then
+    return; -- nothing that could be in an index
+  end if;
+  if has_index then
+    asked := asked || array(
+      -- A tsquery has its own quotes, in which a backslash escapes.
+      select format('''%s''', replace(replace(t, '\', '\\'), '''', '''''')) from unnest(array[
+        'kind/' || kind, 'color/' || color, 'label/' || label, 'warning/' || warning,
+        case when is_located then 'location/present' end,
+        case when lacks_alt_text then 'alt_text/absent' end
+      ]) t where t is not null
+    );
+  else
+    conditions := conditions || array_remove(array[
+      'a.kind = ' || quote_literal(kind),
+      'public.media_color_name(a.dominant_color) = ' || quote_literal(color),
+      'a.labels @> array[' || quote_literal(label) || ']',
+      'a.warnings @> array[' || quote_literal(warning) || ']',
+      case when is_located then '(a.has_location or a.latitude is not null)' end,
+      case when lacks_alt_text
+        then $c$a.status = 'enriched' and a.kind = 'image' and coalesce(a.alt_text, '') = ''$c$ end
+    ], null);
+  end if;
+  if asked <> '{}' then
+    conditions := conditions || format('%s @@ %L::tsquery', terms, array_to_string(asked, ' & '));
+  end if;
+  conditions := conditions || array_remove(array[
+    'a.bucket = ' || quote_literal(bucket),
+    'a.status = ' || quote_literal(status),
+    'a.tenant_id = ' || quote_literal(tenant_id),
+    case when not is_located then '(a.has_location or a.latitude is not null) is not true' end,
+    case when not lacks_alt_text then $c$a.alt_text <> ''$c$ end
+  ], null);
+
+  if is_copied and has_index then
+    sources := sources || format(
+      ' join public.media_copied_contents(%L, %L, %L, %L, %L) c on c.bucket = a.bucket'
+      ' and c.sha256 = a.sha256 and c.tenant_id is not distinct from a.tenant_id',
+      bucket, tenant_id, last.bucket, last.sha256,
+      -- Each has two objects at the least. Where filters hide some, all may be needed.
+      case when asked = '{}' and status is null then max_results end);
+  elsif is_copied then
+    conditions := conditions || array[
+      'exists (select from public.media_assets b where b.sha256 = a.sha256'
+      ' and b.bucket = a.bucket and b.tenant_id is not distinct from a.tenant_id'
+      ' and b.id <> a.id and b.gone_at is null)'
+    ];
+  end if;
+  if last.id is not null and is_copied then
+    conditions := conditions || format('(a.bucket, a.sha256, a.path) > (%L, %L, %L)',
+      last.bucket, last.sha256, last.path);
+  elsif last.id is not null then
+    conditions := conditions || format('(a.bucket, a.path) > (%L, %L)', last.bucket, last.path);
+  end if;
+
+  if has_index and asked <> '{}' then
+    perform set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true);
+    execute format(
+      'select count(*), (array_agg(a.id order by %s))[:%s] from'
+      ' (select a.id, a.bucket, a.sha256, a.path from %s where %s limit %s) a',
+      sorting, max_results, sources, array_to_string(conditions, ' and '), most + 1
+    ) into matches, page;
+    perform set_config('enable_seqscan', 'on', true), set_config('enable_indexscan', 'on', true);
+    if matches <= most then
+      return query execute format(
+        'select a.* from public.media_assets a where a.id = any ($1) order by %s', sorting
+      ) using page;
+      return;
+    end if;
+  end if;
+  return query execute format('select a.* from %s where %s order by %s limit %s',
+    sources, array_to_string(conditions, ' and '), sorting, max_results);
+end
+$$;
+comment on function public.media_search is
+  'Media by words and filters, of those that the caller may see, in the order of bucket and path.';

@@ -27,6 +27,18 @@ create policy "users read their own media and their tenant's"
     or tenant_id = (select public.media_caller_tenant_id())
   );
 
+-- media_totals: a tenant's share, for its users, as with the rows that it counts; the totals of
+-- whole buckets, which count everybody's, for the service role alone. A user's own media outside
+-- of a tenant have no total: media_facets counts them. Only triggers write.
+
+alter table public.media_totals enable row level security;
+revoke all on public.media_totals from public, anon, authenticated, service_role;
+grant select on public.media_totals to authenticated, service_role;
+
+create policy "users read the totals of their tenant"
+  on public.media_totals for select to authenticated
+  using (tenant_id = (select public.media_caller_tenant_id()));
+
 -- media_enrich_runs: signed-in users follow the runs of their tenant and those of no tenant. A
 -- row's columns can't differ by reader, so what is granted is what any of them may know: that a run
 -- exists, which run it is a part of, and how it is getting on, not what it looks at, for whom, or
@@ -61,6 +73,10 @@ revoke all on all tables in schema media_enricher from public, anon, authenticat
 alter table media_enricher.own_buckets enable row level security;
 create policy "nobody, but through the functions"
   on media_enricher.own_buckets for select using (false);
+
+alter table media_enricher.contents enable row level security;
+create policy "nobody, but through the functions"
+  on media_enricher.contents for select using (false);
 
 alter table media_enricher.batch_cuts enable row level security;
 create policy "nobody, but through the functions"
@@ -112,8 +128,24 @@ to authenticated, service_role;
 
 -- Functions that frontends call.
 
-revoke execute on function public.media_facets, public.similar_media from public, anon;
-grant execute on function public.media_facets, public.similar_media to authenticated, service_role;
+-- Also those that the query of media_search calls, with the caller's rights.
+
+revoke execute on function
+  public.media_color_name,
+  public.media_facets,
+  public.media_search,
+  public.media_search_terms,
+  public.media_search_words,
+  public.similar_media
+from public, anon;
+grant execute on function
+  public.media_color_name,
+  public.media_facets,
+  public.media_search,
+  public.media_search_terms,
+  public.media_search_words,
+  public.similar_media
+to authenticated, service_role;
 
 -- Functions that the gateway calls as the user who asks.
 
@@ -133,9 +165,13 @@ to authenticated, service_role;
 -- Functions for the gateway and the flows alone.
 
 revoke execute on function
+  public.media_asset_runs,
+  public.media_copied_contents,
+  public.media_count_missing,
   public.media_count_pending,
   public.media_count_unauthenticated,
   public.media_cuts,
+  public.media_dashboard,
   public.media_end_silent_run,
   public.media_finish_requests,
   public.media_forget_parts,
@@ -151,6 +187,7 @@ revoke execute on function
   public.media_record_assets,
   public.media_record_part,
   public.media_record_run,
+  public.media_recount,
   public.media_release_request,
   public.media_request_run,
   public.media_requested_objects,
@@ -165,9 +202,13 @@ revoke execute on function
   public.media_was_told
 from public, anon, authenticated;
 grant execute on function
+  public.media_asset_runs,
+  public.media_copied_contents,
+  public.media_count_missing,
   public.media_count_pending,
   public.media_count_unauthenticated,
   public.media_cuts,
+  public.media_dashboard,
   public.media_end_silent_run,
   public.media_finish_requests,
   public.media_forget_parts,
@@ -183,6 +224,7 @@ grant execute on function
   public.media_record_assets,
   public.media_record_part,
   public.media_record_run,
+  public.media_recount,
   public.media_release_request,
   public.media_request_run,
   public.media_requested_objects,

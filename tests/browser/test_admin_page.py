@@ -542,17 +542,17 @@ def test_nothing_is_cut_off_or_inaccessible(
     for name, viewport in (("wide", {"width": 1440, "height": 900}), ("phone", PHONE)):
         window = open_window(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
         window.open()
-        _inspect(window, f"sign-in-{name}-{scheme}")
+        inspect(window, f"sign-in-{name}-{scheme}")
         window.sign_in(window.stack.users.admin)
         expect(window.page.locator(".run-item").first).to_be_visible()
-        _inspect(window, f"form-{name}-{scheme}")
+        inspect(window, f"form-{name}-{scheme}")
         tops = window.page.evaluate(
             "['runs', 'start'].map(id => document.getElementById(id).getBoundingClientRect().top)"
         )
         assert tops[0] <= tops[1], "the form comes before the runs"
         window.open(f"#/runs/{finished_run}")
         expect(_card(window, "christophe-henner.jpg")).to_be_visible()
-        _inspect(window, f"run-{name}-{scheme}")
+        inspect(window, f"run-{name}-{scheme}")
 
 
 def test_blurhashes_are_drawn_as_the_reference_decodes_them(admin_page: AdminPage) -> None:
@@ -641,7 +641,7 @@ def _spoil(page: Page, *tokens: str) -> None:
     )
 
 
-def _inspect(window: AdminPage, name: str) -> None:
+def inspect(window: AdminPage, name: str) -> None:
     window.screenshot(name)
     overflow = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert overflow <= 0, f"{name} scrolls sideways by {overflow} pixels"

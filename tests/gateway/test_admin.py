@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urljoin
 
 import httpx
 import pytest
 
+from media_enricher.gateway.routes import admin
 from tests.gateway.conftest import Gateway
 
 
@@ -48,3 +50,9 @@ def test_its_configuration_holds_no_secret(gateway: Gateway) -> None:
         "publishable_key": gateway.stack.anon_key,
         "default_bucket": "",
     }
+
+
+def test_the_whole_page_stays_small() -> None:
+    """It is loaded as it is written: nothing packs it."""
+    folder = Path(admin.__file__).parents[1] / "admin"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 150_000

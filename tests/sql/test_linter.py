@@ -101,6 +101,7 @@ def test_every_column_that_a_policy_compares_leads_an_index(database: Database) 
         ("media_assets", "owner_id"),
         ("media_assets", "tenant_id"),
         ("media_enrich_runs", "tenant_id"),
+        ("media_totals", "tenant_id"),
     }
     leading = database.rows(
         """
@@ -152,6 +153,8 @@ def test_the_api_roles_have_what_they_need_and_no_more(database: Database) -> No
     everything = {"SELECT", "INSERT", "UPDATE", "DELETE"}
     expected = {
         ("authenticated", "public.media_assets", "SELECT"),
+        ("authenticated", "public.media_totals", "SELECT"),
+        ("service_role", "public.media_totals", "SELECT"),
         *(("service_role", "public.media_assets", each) for each in everything),
         *(("service_role", "public.media_enrich_runs", each) for each in everything),
         ("service_role", "audit.enricher_invocations", "SELECT"),

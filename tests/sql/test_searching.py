@@ -1,4 +1,4 @@
-"""What frontends ask of all media at once: look-alikes, and counts by facet."""
+"""What frontends ask of all media at once: by words and filters, look-alikes, counts by facet."""
 
 from __future__ import annotations
 
@@ -157,3 +157,178 @@ def test_facets_count_objects_and_bytes(database: Database, bucket: str) -> None
     everything = database.rows("select * from public.media_facets($1)", bucket)
     assert {row["value"]: row["objects"] for row in everything}["png"] == 1
     assert database.rows("select * from public.media_facets('no-such-bucket')") == []
+
+
+def search(database: Database, bucket: str | None, **asked: Any) -> list[str]:
+    """The paths that a search finds, in its order."""
+    given = {"bucket": bucket, **asked}
+    arguments = ", ".join(f"{name} => ${at}" for at, name in enumerate(given, 1))
+    return database.column(f"select path from public.media_search({arguments})", *given.values())
+
+
+@pytest.fixture
+def library(database: Database, bucket: str) -> str:
+    """A bucket with one asset of each sort."""
+    add(database, bucket, "holidays/IMG_0012.jpg", kind="image", dominant_color="#1040d0",
+        labels=["square", "it's \\ odd"], has_location=True,
+        title="Sunset over Ötztal")  # fmt: skip
+    add(database, bucket, "holidays/walk.mp4", kind="video", tags=["sea-side", "Sun"],
+        dominant_color="#20a020", alt_text="a walk")  # fmt: skip
+    add(database, bucket, "papers/plan.pdf", kind="document", warnings=["damaged"])
+    add(database, bucket, "papers/plan_copy.pdf", kind="document", status="failed",
+        error_code="corrupt", latitude=1.0)  # fmt: skip
+    database.rows(
+        "update public.media_assets set gone_at = now() where id = $1",
+        add(database, bucket, "holidays/gone.jpg", kind="image"),
+    )
+    return bucket
+
+
+SEARCHES = [
+    ({}, "0012 walk plan copy"),
+    ({"words": "holi"}, "0012 walk"),
+    ({"words": "img_0012.jp"}, "0012"),
+    ({"words": "ÖTZ sunset"}, "0012"),
+    ({"words": "sun"}, "0012 walk"),
+    ({"words": "side SEA"}, "walk"),
+    ({"words": "set"}, ""),  # in the middle of a word
+    ({"words": "plan copy"}, "copy"),
+    ({"words": "  "}, "0012 walk plan copy"),
+    ({"words": "--"}, ""),
+    ({"words": "it's & ! ( \\"}, ""),
+    ({"kind": "document"}, "plan copy"),
+    ({"kind": "document", "words": "copy"}, "copy"),
+    ({"status": "failed"}, "copy"),
+    ({"label": "square"}, "0012"),
+    ({"label": "it's \\ odd"}, "0012"),
+    ({"label": "no'such"}, ""),
+    ({"warning": "damaged"}, "plan"),
+    ({"color": "blue"}, "0012"),
+    ({"color": "green", "kind": "video"}, "walk"),
+    ({"is_located": True}, "0012 copy"),
+    ({"is_located": False}, "walk plan"),
+    ({"lacks_alt_text": True}, "0012"),
+    ({"lacks_alt_text": False}, "walk"),
+    ({"is_copied": True}, ""),
+]
+
+
+@pytest.mark.parametrize("by_index", [True, False])
+@pytest.mark.parametrize(("asked", "expected"), SEARCHES)
+def test_a_search_finds_what_has_all_words_and_filters(
+    database: Database, library: str, asked: dict[str, Any], expected: str, by_index: bool
+) -> None:
+    """By the index, as the gateway; and under row level security, as a user who owns it all."""
+    if not by_index:
+        owner = uuid4()
+        database.rows(
+            "update public.media_assets set user_id = $2 where bucket = $1", library, owner
+        )
+        database.run(f"""begin; set local request.jwt.claims = '{{"sub": "{owner}"}}'""")
+        database.run("set local role authenticated")
+    try:
+        found = search(database, library, **asked)
+    finally:
+        if not by_index:
+            database.run("rollback")
+    assert len(found) == len(expected.split())
+    assert all(word in path for word, path in zip(expected.split(), found, strict=True))
+
+
+@pytest.mark.parametrize("is_copied", [None, True])
+def test_a_search_goes_on_after_the_last_one_of_a_page(
+    database: Database, bucket: str, is_copied: bool | None
+) -> None:
+    ids = {}
+    for number in range(9):
+        path = f"{number}.jpg"
+        ids[path] = add(database, bucket, path, sha256=f"{(number % 4) // 2:064x}", size_bytes=10)
+    pages: list[list[str]] = []
+    while not pages or pages[-1]:
+        after = ids[pages[-1][-1]] if pages else None
+        pages.append(search(database, bucket, max_results=2, after=after, is_copied=is_copied))
+    found = [path for page in pages for path in page]
+    assert sorted(found) == sorted(ids)
+    assert [len(page) for page in pages] == [2, 2, 2, 2, 1, 0]
+    if is_copied:  # those of the same bytes stand together
+        assert found == [f"{number}.jpg" for number in (0, 1, 4, 5, 8, 2, 3, 6, 7)]
+
+
+def test_copies_are_told_apart_by_tenant(database: Database, bucket: str) -> None:
+    for path in ("a", "b"):
+        for tenant in (UUID(int=1), UUID(int=2), None):
+            add(database, bucket, f"{path}{tenant}", tenant_id=tenant, sha256="a" * 64)
+    add(database, bucket, "once", sha256="b" * 64)
+    assert len(search(database, bucket, is_copied=True)) == 6
+    assert len(search(database, bucket, is_copied=True, tenant_id=UUID(int=1))) == 2
+
+
+def test_a_search_names_what_makes_no_sense_and_finds_nothing_after_what_is_not_there(
+    database: Database, library: str
+) -> None:
+    with pytest.raises(asyncpg.InvalidParameterValueError, match="max_results is 0"):
+        search(database, library, max_results=0)
+    assert search(database, library, after=uuid4()) == []
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"title": "word " * 100_000},
+        {"title": "x" * 5000},
+        {"title": ""},
+        {"tags": ["y" * 255] * 500},
+        {"labels": ["", "z" * 2000]},
+        {"labels": [], "warnings": []},
+        {"dominant_color": "no hex!"[:7]},
+        {"title": "\U0001f305 \u65e5\u672c \x7f \\ ' \" &|!:*<->"},
+    ],
+)
+def test_whatever_a_file_claims_can_be_recorded(
+    database: Database, bucket: str, columns: dict[str, Any]
+) -> None:
+    add(database, bucket, "a.jpg", **columns)
+    assert search(database, bucket, words="a jp") == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shades"),
+    {
+        "black": ["#000000", "#101820", "#303030"],
+        "white": ["#ffffff", "#f5f5dc"],
+        "gray": ["#808080", "#c0c0c0"],
+        "brown": ["#8b4513", "#5c4033"],
+        "red": ["#ff0000", "#8b0000", "#FF0000"],
+        "orange": ["#ffa500"],
+        "yellow": ["#ffff00", "#ffd700"],
+        "green": ["#00ff00", "#006400"],
+        "cyan": ["#00ffff", "#008080"],
+        "blue": ["#0000ff", "#123456"],
+        "purple": ["#800080", "#8a2be2"],
+        "pink": ["#ffc0cb", "#ff69b4"],
+        None: ["red", "", "#fff", "#gggggg", None],
+    }.items(),
+)
+def test_colors_have_names(database: Database, name: str | None, shades: list[str | None]) -> None:
+    named = database.column("select public.media_color_name(c) from unnest($1::text[]) c", shades)
+    assert named == [name] * len(shades)
+
+
+def test_a_search_can_ask_the_index(database: Database, library: str) -> None:
+    """The index holds the very expression that a search asks for; else it could not be used."""
+    database.run("begin; set local enable_seqscan = off; set local enable_indexscan = off")
+    try:
+        for asked in ({"words": "walk"}, {"kind": "video"}, {"is_located": True}):
+            before = _index_scans(database)
+            assert search(database, None, **asked)
+            assert _index_scans(database) > before
+    finally:
+        database.run("rollback")
+
+
+def _index_scans(database: Database) -> int:
+    scans = database.value(
+        "select pg_stat_get_xact_numscans('public.media_assets_search_idx'::regclass)"
+    )
+    assert isinstance(scans, int)
+    return scans

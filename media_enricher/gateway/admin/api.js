@@ -80,6 +80,32 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @property {string | null} [preview_url] A smaller picture, if the project's Storage makes them.
  */
 
+/** @typedef {{ facet: string, value: string, objects: number, size_bytes: number, counted_at: string | null }} Total */
+/** @typedef {{ bucket: string, is_public: boolean, totals: Total[] }} BucketTotals */
+/** @typedef {Asset & { id: string, bucket: string }} FoundAsset */
+/** @typedef {{ path: string, size_bytes: number | null, declared_content_type: string | null }} MissingObject */
+
+/**
+ * @typedef {object} AssetRun
+ * @property {string} id
+ * @property {string} flow
+ * @property {string} mode
+ * @property {string | null} started_at
+ * @property {string | null} finished_at
+ * @property {boolean} is_last
+ * @property {string | null} outcome
+ * @property {string | null} error_code
+ */
+
+/**
+ * @typedef {object} AssetDetails
+ * @property {Record<string, any>} asset Every column of its row.
+ * @property {string | null} picture_url
+ * @property {string | null} [preview_url]
+ * @property {AssetRun[]} runs
+ * @property {FoundAsset[]} similar
+ */
+
 /**
  * @typedef {object} RunRequest
  * @property {string} bucket
@@ -206,9 +232,47 @@ export class Api {
     return this._get(`runs/${encodeURIComponent(id)}/snapshot`);
   }
 
+  /** @returns {Promise<{ buckets: BucketTotals[] }>} */
+  dashboard() {
+    return this._get("dashboard");
+  }
+
+  /**
+   * @param {Record<string, string | number | boolean | undefined>} filters
+   * @returns {Promise<{ assets: FoundAsset[], next: string | null }>}
+   */
+  search(filters) {
+    return this._get("assets", filters);
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<AssetDetails>}
+   */
+  asset(id) {
+    return this._get(`assets/${encodeURIComponent(id)}`);
+  }
+
+  /**
+   * @param {{ bucket: string, after: string, limit: number }} page
+   * @returns {Promise<{ objects: MissingObject[], next: string | null }>}
+   */
+  missing(page) {
+    return this._get("missing", page);
+  }
+
+  /**
+   * @param {string} bucket
+   * @param {string} path
+   * @returns {Promise<{ run_id: string }>}
+   */
+  enrich(bucket, path) {
+    return this._post("enrich", { bucket, path });
+  }
+
   /**
    * @param {string} path
-   * @param {Record<string, string | number | undefined>} [query]
+   * @param {Record<string, string | number | boolean | undefined>} [query]
    */
   _get(path, query = {}) {
     const url = new URL(path, BASE);

@@ -146,7 +146,7 @@ export class Gallery {
  * and used only if the previous one has expired.
  * @param {() => void} onOutdated
  */
-function card(onOutdated) {
+export function card(onOutdated) {
   const { nodes, parts } = stamp("asset");
   let drawn = "";
   let addressedAt = 0;

@@ -6,6 +6,7 @@ import { confirmed } from "./confirmation.js";
 import { byId, setTextOrHide } from "./dom.js";
 import { StartForm } from "./form.js";
 import { counted } from "./format.js";
+import { Library } from "./library.js";
 import { Polling } from "./polling.js";
 import { isActive, placeOf } from "./progress.js";
 import { retryFailures } from "./retry.js";
@@ -28,6 +29,7 @@ class Page {
     this.defaultBucket = config.default_bucket;
     this.session = new Session(config.supabase_url, config.publishable_key, () => this._reopen());
     this.api = new Api(this.session);
+    this.library = new Library(this.api);
     this.polling = new Polling(
       () => this._look(),
       (error, seconds) => this._showTrouble(error, seconds),
@@ -122,6 +124,7 @@ class Page {
     this.polling.stop();
     this.runs.clear();
     this._leaveChosen();
+    this.library.leave();
     byId("account").hidden = true;
     this._showSignIn(sentence);
   }
@@ -155,6 +158,7 @@ class Page {
     this._choose(view);
     if (view.name === "run") byId("run-title").focus();
     else if (view.name === "home") this.runs.focus(before);
+    else if (view.name === "asset") byId("asset-title").focus();
     this.polling.now();
   }
 
@@ -168,6 +172,7 @@ class Page {
       const { views } = /** @type {HTMLElement} */ (section).dataset;
       section.toggleAttribute("hidden", !views?.split(" ").includes(view.name));
     }
+    this.library.choose(view);
     this._chooseRun(view.name === "home" ? this.newestId : view.name === "run" ? view.id : "");
   }
 
@@ -202,6 +207,7 @@ class Page {
     this.newestId = runs[0]?.id ?? "";
     if (!this.chosen && currentView().name === "home") this._chooseRun(this.newestId);
     await this._lookAtChosen(runs);
+    await this.library.refresh(currentView());
     setTextOrHide(byId("trouble"), "");
     const chosen = this.chosen?.run;
     const isAnyActive = runs.some(isActive) || (chosen && isActive(chosen));

@@ -5,12 +5,31 @@ The fields of requests to start runs come in the query or in a JSON body: see `r
 
 from __future__ import annotations
 
-from typing import Literal
+from enum import StrEnum
+from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from media_enricher.models import AssetStatus, Depth, Mode, RunStatus
+from media_enricher.models import AssetStatus, Depth, Kind, Mode, RunStatus
 from media_enricher.parameters import BucketName, Limit, Path, Prefix
+
+
+class ColorName(StrEnum):
+    """What `media_color_name` in `sql/schemas/88_searching.sql` calls colours."""
+
+    BLACK = "black"
+    WHITE = "white"
+    GRAY = "gray"
+    BROWN = "brown"
+    RED = "red"
+    ORANGE = "orange"
+    YELLOW = "yellow"
+    GREEN = "green"
+    CYAN = "cyan"
+    BLUE = "blue"
+    PURPLE = "purple"
+    PINK = "pink"
 
 
 class _Request(BaseModel):
@@ -68,6 +87,50 @@ class AssetsQuery(_Request):
     )
     limit: int = Field(default=24, ge=1, le=100, description="How many, in the order of paths.")
     status: AssetStatus | None = Field(default=None, description="Only those that ended so.")
+
+
+class AssetSearch(_Request):
+    """`GET /assets`: which assets to find. Every filter narrows; one that is left out does not."""
+
+    bucket: BucketName | None = Field(default=None, description="Only those in this bucket.")
+    words: str | None = Field(
+        default=None,
+        max_length=200,
+        description="Beginnings of words in the path, the title or the tags. All must match.",
+    )
+    kind: Kind | None = None
+    status: AssetStatus | None = Field(default=None, description="Only those that ended so.")
+    label: str | None = Field(default=None, max_length=100, description="Only those with it.")
+    warning: str | None = Field(default=None, max_length=100, description="Only those with it.")
+    color: ColorName | None = Field(default=None, description="The name of the dominant colour.")
+    is_located: bool | None = Field(
+        default=None, description="Whether the file says where it was taken."
+    )
+    lacks_alt_text: bool | None = Field(
+        default=None, description="true: enriched images without an alternative text."
+    )
+    is_copied: bool | None = Field(
+        default=None,
+        description="true: those whose bytes are there more than once in the bucket, copies "
+        "together.",
+    )
+    after: UUID | None = Field(default=None, description="The `next` of the page before this one.")
+    limit: int = Field(default=24, ge=1, le=100, description="How many, by bucket and path.")
+
+    def filters(self) -> dict[str, Any]:
+        """The arguments of `media_search`."""
+        given = self.model_dump(mode="json", exclude={"limit"})
+        return given | {"max_results": self.limit}
+
+
+class MissingQuery(_Request):
+    """`GET /missing`: which objects to list that a run in mode missing would work on."""
+
+    bucket: BucketName = Field(description="The Storage bucket.")
+    after: str = Field(
+        default="", max_length=1024, description="The `next` of the page before this one."
+    )
+    limit: int = Field(default=24, ge=1, le=100, description="How many, in the order of paths.")
 
 
 class ObjectRecord(BaseModel):

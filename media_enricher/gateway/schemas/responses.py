@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -177,6 +177,91 @@ class Assets(BaseModel):
     """A page of the objects that a run processed, in the order of their paths."""
 
     assets: list[Asset]
+    next: str | None = Field(description="The `after` of the next page; null at the end.")
+
+
+class Total(BaseModel):
+    """How many assets there are of a sort."""
+
+    facet: str = Field(
+        description="status, kind, label, warning; location, alt_text, copy; or pending."
+    )
+    value: str
+    objects: int
+    size_bytes: int
+    counted_at: datetime | None = Field(description="Null where it is always exact.")
+
+
+class BucketTotals(BaseModel):
+    """A bucket, and what is known of its objects."""
+
+    bucket: str
+    is_public: bool
+    totals: list[Total]
+
+
+class Dashboard(BaseModel):
+    """All buckets; for a tenant's admin, the tenant's share of each."""
+
+    buckets: list[BucketTotals]
+
+
+class FoundAsset(Asset):
+    """An asset of any bucket, and a signed URL of its picture."""
+
+    id: str
+    bucket: str
+
+
+class FoundAssets(BaseModel):
+    """A page of a search, in the order of buckets and paths."""
+
+    assets: list[FoundAsset]
+    next: str | None = Field(description="The `after` of the next page; null at the end.")
+
+
+class AssetRun(BaseModel):
+    """A run that is known to have tried an asset, or may have."""
+
+    id: str
+    flow: FlowName
+    mode: Mode
+    status: RunStatus
+    started_at: datetime | None
+    finished_at: datetime | None
+    is_last: bool = Field(description="It wrote the asset's row.")
+    outcome: str | None = Field(
+        description="How the object ended in it; null where only its snapshot says."
+    )
+    error_code: str | None
+
+
+class AssetDetails(BaseModel):
+    """All that is known of one asset."""
+
+    asset: dict[str, Any] = Field(description="Its row of `media_assets`.")
+    picture_url: str | None = Field(description="Signed; expires after some minutes.")
+    preview_url: str | None = Field(
+        description="A smaller picture, if the project has image transformation. Signed, too."
+    )
+    runs: list[AssetRun] = Field(description="The newest first, up to 20.")
+    similar: list[FoundAsset] = Field(
+        description="Those that look like it, the most similar first."
+    )
+
+
+class MissingObject(BaseModel):
+    """An object that a run in mode missing would work on."""
+
+    path: str
+    size_bytes: int | None
+    declared_content_type: str | None
+
+
+class MissingObjects(BaseModel):
+    """A page of them, in the order of their paths."""
+
+    objects: list[MissingObject]
     next: str | None = Field(description="The `after` of the next page; null at the end.")
 
 

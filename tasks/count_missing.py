@@ -1,0 +1,20 @@
+"""After the last step: count what is still missing from the bucket, for the dashboard."""
+
+from __future__ import annotations
+
+from prefect import get_run_logger, task
+
+from media_enricher.orchestration import resources
+from media_enricher.supabase.errors import SupabaseError
+
+
+@task(name="count-missing", task_run_name="count missing in {bucket}", persist_result=False)
+def count_missing(bucket: str) -> None:
+    """Store how many objects of a bucket are pending, so that the dashboard need not count them.
+
+    The sweep counts them again. So a failure is logged, and the run ends as it would have.
+    """
+    try:
+        resources.asset_table().count_missing(bucket)
+    except SupabaseError as error:
+        get_run_logger().warning("Could not count what is missing from %s: %s", bucket, error)
