@@ -25,14 +25,20 @@ def assert_unavailable(answer: httpx.Response, retry_after: int = 2) -> None:
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://no-such-gateway.invalid"])
-def test_a_gateway_that_is_away(start_function: Callable[..., EdgeFunction], address: str) -> None:
+def test_a_gateway_that_is_away(
+    start_function: Callable[..., EdgeFunction], deno_cache: Path, address: str
+) -> None:
     with start_function(MEDIA_ENRICHER_URL=address) as function:
         http = Client(function).http
         for options in ({}, {"json": {"bucket": "a"}}, {"content": b"x" * 2_000_000}):
-            answer = http.post("/media-enricher/backfill", headers={"origin": ORIGIN}, **options)
+            route = "/media-enricher/backfill?bucket=of-the-caller"
+            answer = http.post(route, headers={"origin": ORIGIN}, **options)
             assert_unavailable(answer)
         preflight = {"origin": ORIGIN, "access-control-request-method": "POST"}
         assert http.options("/media-enricher/backfill", headers=preflight).status_code == 200
+    log = (deno_cache / "function.log").read_text().rpartition("--- started")[2]
+    assert log.count("The gateway cannot be reached: Error: ") == 3
+    assert "of-the-caller" not in log
 
 
 def test_a_gateway_that_hangs(start_function: Callable[..., EdgeFunction]) -> None:
