@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from supabase_local.edge_function import EdgeFunction
+from supabase_local.ports import HOST, free_port
 from tests.edge_function.conftest import ORIGIN, Client, FakeGateway
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
@@ -24,11 +25,11 @@ def assert_unavailable(answer: httpx.Response, retry_after: int = 2) -> None:
     assert answer.headers["access-control-allow-origin"] == ORIGIN
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://no-such-gateway.invalid"])
+@pytest.mark.parametrize("host", [HOST, "no-such-gateway.invalid"])
 def test_a_gateway_that_is_away(
-    start_function: Callable[..., EdgeFunction], deno_cache: Path, address: str
+    start_function: Callable[..., EdgeFunction], deno_cache: Path, host: str
 ) -> None:
-    with start_function(MEDIA_ENRICHER_URL=address) as function:
+    with start_function(MEDIA_ENRICHER_URL=f"http://{host}:{free_port()}") as function:
         http = Client(function).http
         for options in ({}, {"json": {"bucket": "a"}}, {"content": b"x" * 2_000_000}):
             route = "/media-enricher/backfill?bucket=of-the-caller"
