@@ -46,11 +46,17 @@ async function forward(request: Request, target: string, settings: Settings): Pr
       console.error(`The gateway did not answer within ${settings.seconds} s.`);
       return unavailable(`The gateway did not answer within ${settings.seconds} s.`);
     }
-    console.error(`The gateway cannot be reached: ${error}`);
+    console.error(`The gateway cannot be reached: ${reasonOf(error)}`);
     return unavailable("The gateway cannot be reached.");
   } finally {
     limit.stop();
   }
+}
+
+/** Why `fetch` failed, without the URL: a query is the caller's, and no matter of the log's. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  return String(cause).replace(/ for url \([^)]*\)/, "");
 }
 
 async function passOn(answer: Response, limit: SilenceLimit): Promise<Response> {
