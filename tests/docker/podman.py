@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import docker
 
 from supabase_local import children
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 SOCKET_GROUP = 4_242
@@ -131,9 +131,9 @@ class Podman:
             environment=self.configuration,
         )
         try:
-            while not self.socket.exists():
-                assert service.poll() is None, (self._folder / "service.log").read_text()
-                time.sleep(0.05)
+            log = self._folder / "service.log"
+            wait_for(lambda: self.socket.exists() or service.poll() is not None, log.read_text)
+            assert service.poll() is None, log.read_text()
             os.chown(self.socket, 0, SOCKET_GROUP)
             self.socket.chmod(0o660)
             client = docker.DockerClient(base_url=f"unix://{self.socket}", timeout=60)

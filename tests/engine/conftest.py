@@ -60,7 +60,7 @@ def make_pool(needs_processes: None, storage: FaultyStorage) -> Iterator[MakePoo
             "service_key": "sb_secret_of_the_tests",
             "workers": 1,
             "probe": probe,
-            "silence_seconds": 5.0,
+            "silence_seconds": 60.0,
         }
         pools.append(EnrichPool(EngineOptions(**(defaults | options)), idle_seconds=idle_seconds))
         return pools[-1]

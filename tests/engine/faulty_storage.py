@@ -121,11 +121,11 @@ def misleading(*, body: bytes | None = None, etag: str | None = None, half: bool
     return answer
 
 
-def silent(seconds: float) -> Answer:
-    """Nothing at all, for a while."""
+def silent() -> Answer:
+    """Nothing at all, for longer than anybody waits."""
 
     async def answer(request: web.Request, data: bytes) -> web.StreamResponse:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(3600)
         return await plain()(request, data)
 
     return answer
@@ -172,7 +172,7 @@ class FaultyStorage:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -196,6 +196,13 @@ class FaultyStorage:
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
+
+    async def _stop(self) -> None:
+        await self._runner.cleanup()
+        answers_held_back = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in answers_held_back:
+            task.cancel()
+        await asyncio.gather(*answers_held_back, return_exceptions=True)
 
     async def _info(self, request: web.Request) -> web.StreamResponse:
         data = self.objects[request.match_info["path"]]

@@ -122,10 +122,10 @@ def test_a_missing_object_keeps_the_etag_it_was_listed_with(make_pool: MakePool)
 
 
 def test_close_frees_callers_at_once(make_pool: MakePool, put: Put, storage: FaultyStorage) -> None:
-    pool = make_pool(workers=WORKERS, silence_seconds=60.0)
+    pool = make_pool(workers=WORKERS)
     pool.enrich([put("warm.png", png(1))], Depth.FULL)
     stuck = put("stuck.png", png(2))
-    storage.usual = silent(60)
+    storage.usual = silent()
     freed: list[float] = []
 
     def call() -> None:
@@ -136,8 +136,7 @@ def test_close_frees_callers_at_once(make_pool: MakePool, put: Put, storage: Fau
     callers = [threading.Thread(target=call) for _ in range(4)]
     for caller in callers:
         caller.start()
-    while len(storage.requests_for("b/stuck.png")) < 4:
-        time.sleep(0.01)
+    wait_for(lambda: len(storage.requests_for("b/stuck.png")) == 4)
     closed = time.monotonic()
     pool.close()
     for caller in callers:
@@ -239,7 +238,7 @@ def half(storage: FaultyStorage, put: Put) -> Iterator[Half]:
 def test_what_arrives_while_nobody_waits_is_kept_for_the_next_to_ask(
     make_pool: MakePool, half: Half, put: Put
 ) -> None:
-    pool = make_pool(workers=WORKERS, silence_seconds=60.0)
+    pool = make_pool(workers=WORKERS)
     half.read_the_ready(pool)
     half.released.set()
     # Released before these are asked for: when they have arrived, so have most of those.
@@ -255,7 +254,7 @@ def test_what_arrives_while_nobody_waits_is_kept_for_the_next_to_ask(
 def test_an_outcome_that_comes_meanwhile_is_for_whoever_asks_now(
     make_pool: MakePool, half: Half, put: Put, storage: FaultyStorage
 ) -> None:
-    pool = make_pool(workers=WORKERS, silence_seconds=60.0)
+    pool = make_pool(workers=WORKERS)
     half.read_the_ready(pool)
     new = put("new.png", png(99))
     with ThreadPoolExecutor(1) as callers:
@@ -270,7 +269,7 @@ def test_an_outcome_that_comes_meanwhile_is_for_whoever_asks_now(
 def test_close_frees_who_waits_for_what_an_earlier_call_left(
     make_pool: MakePool, half: Half, put: Put, storage: FaultyStorage
 ) -> None:
-    pool = make_pool(workers=WORKERS, silence_seconds=60.0)
+    pool = make_pool(workers=WORKERS)
     half.read_the_ready(pool)
     new = put("new.png", png(99))
     storage.next_answers["b/new.png"] = [held(half.released)]

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from prefect import get_client
 
 import tasks.enrich
 from flows.backfill import backfill
@@ -27,6 +29,7 @@ from media_enricher.settings import settings
 from tests.engine.faulty_storage import FaultyStorage, refuse
 from tests.flows.conftest import FilledBucket, photo
 from tests.flows.test_backfill import run
+from tests.waiting import wait_for
 
 OUTAGE = refuse(500, {"statusCode": "500", "error": "internal", "message": "out of order"})
 
@@ -166,19 +169,26 @@ def test_what_was_read_is_written_though_planning_fails_after_it(
     assert filled.latest_run()["processed_files"] == len(filled.rows())
 
 
+def state_of(bucket: FilledBucket) -> str | None:
+    """The state of the bucket's latest flow run, as Prefect calls it."""
+    if not bucket.runs():
+        return None
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(bucket.latest_run()["id"]).state_name
+
+
 def test_a_flow_run_that_prefect_retries_goes_on_in_its_row(bucket: FilledBucket) -> None:
     bucket.fill(30)
     bucket.block_writes()
 
     def mend() -> None:
-        bucket.wait_for_downloads(30)
-        time.sleep(3)
+        wait_for(lambda: state_of(bucket) == "AwaitingRetry", "the first try does not fail")
         bucket.allow_writes()
 
-    mending = threading.Thread(target=mend)
-    mending.start()
-    state = run(bucket, backfill.with_options(retries=1, retry_delay_seconds=8))
-    mending.join()
+    with ThreadPoolExecutor(1) as mender:
+        mended = mender.submit(copy_context().run, mend)  # which knows the tests' Prefect server
+        state = run(bucket, backfill.with_options(retries=1, retry_delay_seconds=8))
+        mended.result()
     assert state.is_completed(), state.message
     assert sum(bucket.downloads().values()) == 30
     record = bucket.latest_run()

@@ -152,7 +152,9 @@ def test_a_wrong_password_is_refused(stack: LocalStack) -> None:
             client.auth.sign_in_with_password({"email": email, "password": "wrong"})
 
 
-@pytest.fixture
+# Made once: PostgREST reads the schema a moment after each change. Dropped and made again, a table
+# could be known from before, be forgotten then, and only later be known again.
+@pytest.fixture(scope="module")
 def notes(stack: LocalStack) -> Iterator[None]:
     """A table that users may read their own rows of; made as a migration would."""
     run_sql(
