@@ -478,8 +478,9 @@ class _Answer:
     async def _piece(self) -> bytes:
         """The next bytes of the body, as they arrive; none at its end."""
         piece = await self._response.content.readany()
-        self._counted += len(piece)
-        await self._received(len(piece))
+        if piece:
+            self._counted += len(piece)
+            await self._received(len(piece))
         return piece
 
     async def as_part(

@@ -36,7 +36,11 @@ class RunStarted(BaseModel):
     bucket: str
     prefix: str
     limit: int | None
-    max_bytes: int | None = None
+    max_bytes: int | None = Field(
+        default=None,
+        description="The budget of the run, if it has one.",
+        exclude_if=lambda value: value is None,
+    )
     mode: Mode
     depth: Depth
     status_url: str = Field(description="Where to GET the run's progress.")
