@@ -71,6 +71,72 @@ language sql immutable set search_path = '' as $$
     media_enricher.declared_type_sql('o.metadata'))
 $$;
 
+create or replace function media_enricher.pending_sql(
+  p_bucket text, p_prefix text, p_mode text, p_depth text, p_enricher_version integer,
+  p_transient_codes text[], p_max_attempts integer, p_after text default null,
+  p_until text default null
+) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  is_changed text := media_enricher.is_changed_sql();
+  is_wanted text;
+begin
+  if p_depth is null or p_depth not in ('header', 'full') then
+    raise exception 'depth is %, and must be header or full', coalesce(quote_literal(p_depth), 'null')
+      using errcode = '22023';
+  end if;
+  is_wanted := case p_mode
+    when 'missing' then concat_ws(' or ',
+      'a.path is null',
+      'a.gone_at is not null',
+      is_changed,
+      case when p_depth = 'full' then $c$(a.depth = 'header' and a.status <> 'failed')$c$ end,
+      format('(a.status = ''failed'' and a.attempts < %L and a.error_code = any (%L))',
+        p_max_attempts, p_transient_codes),
+      'a.object_id is distinct from o.object_id',
+      media_enricher.is_owner_changed_sql())
+    when 'failed' then $c$a.status = 'failed'$c$
+    when 'stale' then format('a.enricher_version < %L', p_enricher_version)
+    when 'all' then 'true'
+  end;
+  if is_wanted is null then
+    raise exception 'mode is %, and must be missing, failed, stale or all',
+      coalesce(quote_literal(p_mode), 'null') using errcode = '22023';
+  end if;
+  return format(
+    $q$select o.path, %1$s as etag,
+      -- A number of Storage's, but still data: one that is no size is unknown, and no error.
+      case when jsonb_typeof(o.metadata -> 'size') = 'number' then
+        case when (o.metadata ->> 'size')::numeric between 0 and 9223372036854775807
+          then (o.metadata ->> 'size')::numeric::bigint end
+      end as size_bytes,
+      %8$s as declared_content_type,
+      a.etag as previous_etag,
+      -- Of bytes that were lost the tries go on, for by them the task cache tells the looks apart.
+      case when a.path is null or %2$s and a.error_code is distinct from 'bytes_missing'
+        then 0 else a.attempts end as attempts
+    from (%3$s and %4$s) o
+    left join (
+      select * from public.media_assets where bucket = %5$L and %6$s
+    ) a on a.path = o.path
+    -- Supabase Studio keeps empty folders by a placeholder, which is no media. Looked at last, for
+    -- it is the dearest test and few objects come this far.
+    where case when %7$s
+      then o.path <> '.emptyFolderPlaceholder' and right(o.path, 24) <> '/.emptyFolderPlaceholder'
+      else false
+    end$q$,
+    media_enricher.bare_etag_sql('o.listed_etag'),
+    is_changed,
+    media_enricher.objects_sql(p_bucket),
+    media_enricher.path_sql('o.name collate "C"', p_prefix, p_after, p_until),
+    p_bucket,
+    media_enricher.path_sql('path', p_prefix, p_after, p_until),
+    is_wanted,
+    media_enricher.declared_type_sql('o.metadata')
+  );
+end
+$$;
+
 create or replace function public.media_reads_name(p_bucket text, p_name text) returns boolean
 language plpgsql stable security invoker set search_path = '' as $$
 declare

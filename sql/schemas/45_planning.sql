@@ -162,7 +162,9 @@ begin
       end as size_bytes,
       %8$s as declared_content_type,
       a.etag as previous_etag,
-      case when a.path is null or %2$s then 0 else a.attempts end as attempts
+      -- Of bytes that were lost the tries go on, for by them the task cache tells the looks apart.
+      case when a.path is null or %2$s and a.error_code is distinct from 'bytes_missing'
+        then 0 else a.attempts end as attempts
     from (%3$s and %4$s) o
     left join (
       select * from public.media_assets where bucket = %5$L and %6$s

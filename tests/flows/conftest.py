@@ -168,6 +168,14 @@ class FilledBucket:
         """Delete an object through Storage."""
         assert resources.supabase().storage.from_(self.name).remove([path])
 
+    def lose(self, path: str) -> None:
+        """Delete an object's bytes, and leave its row."""
+        (row,) = self.query(
+            "select version from storage.objects where bucket_id = $1 and name = $2",
+            *(self.name, path),
+        )
+        BlobStore(StackFolder(self.stack.folder).blobs).remove(row["version"])
+
     def block_writes(self) -> None:
         """Let the database refuse the pipeline's rows, as after a botched migration."""
         self._on_recording("revoke execute on function {} from service_role")

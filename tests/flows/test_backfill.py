@@ -230,6 +230,26 @@ def test_objects_deleted_since_are_marked_gone(bucket: FilledBucket) -> None:
     assert rows["photos/00001.jpg"]["gone_at"] is None
 
 
+def test_bytes_that_are_missing_are_looked_for_once_and_read_when_they_are_back(
+    bucket: FilledBucket,
+) -> None:
+    bucket.fill(12)
+    lost = "photos/00007.jpg"
+    bucket.lose(lost)
+    run(bucket)
+    row = bucket.rows()[lost]
+    assert (row["status"], row["error_code"], row["attempts"]) == ("failed", "bytes_missing", 1)
+    assert "Upload it again" in row["error_message"]
+
+    bucket.downloads()
+    run(bucket)
+    assert bucket.downloads() == {}, "nothing is left to do, and it is not tried again"
+    bucket.put(lost, photo(7))
+    run(bucket)
+    row = bucket.rows()[lost]
+    assert (row["status"], row["width"], row["attempts"]) == ("enriched", 64, 2)
+
+
 def test_what_was_read_before_writing_failed_is_not_read_again(bucket: FilledBucket) -> None:
     bucket.fill(60)
     bucket.block_writes()
