@@ -103,8 +103,8 @@ def read(
 
 
 def _merged(several: Iterable[Values]) -> Values:
-    merged = Values()
-    for values in several:
+    merged, *others = [*several] or [Values()]
+    for values in others:
         merged.fill_from(values)
     if merged.description and is_default_description(merged.description):
         merged.description = None
