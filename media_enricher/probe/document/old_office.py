@@ -22,7 +22,16 @@ _SET_START = 48
 """Bytes of the head of a stream with one set or two, and of the place of the first."""
 _MAX_PROPERTIES = 200
 _MAX_TEXT = 64 * 1024
-_CODE_PAGES = {1200: "utf-16-le", 10000: "mac_roman", 65001: "utf-8"}
+_CODE_PAGES = {
+    **{number: f"cp{number}" for number in (437, 850, 852, 866, 874, 932, 936, 949, 950)},
+    **{number: f"cp{number}" for number in range(1250, 1259)},
+    1200: "utf-16-le",
+    10000: "mac_roman",
+    65001: "utf-8",
+}
+"""Windows' number -> Python's name."""
+ENCODINGS = tuple(_CODE_PAGES.values())
+"""To be loaded before a process may open no more files."""
 _FIB = struct.Struct("<10xH")
 _IS_ENCRYPTED = 0x0100
 """A flag of Word's file information block (MS-DOC, 2.5.2)."""
@@ -88,12 +97,7 @@ def _properties(stream: bytes) -> dict[int, str | int]:
 def _encoding(code_page: str | int | None) -> str:
     """Python's name of a code page of Windows; Latin-1 where it knows none."""
     number = code_page & 0xFFFF if isinstance(code_page, int) else 1252
-    name = _CODE_PAGES.get(number, f"cp{number}")
-    try:
-        "".encode(name)
-    except LookupError:
-        return "latin-1"
-    return name
+    return _CODE_PAGES.get(number, "latin-1")
 
 
 def _value(content: bytes, at: int | None, encoding: str) -> str | int | None:
