@@ -160,10 +160,13 @@ def test_a_stream_that_says_it_is_huge_is_not_decoded_to_look_for_damage() -> No
 def test_tiles_that_say_they_are_huge_are_not_decoded_to_look_for_damage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(
-        jpeg_decoder, "is_warned_of", lambda data, header: bool(asked.append(len(data)))
-    )
+    asked: list[bytes] = []
+
+    def is_warned_of(data: bytes, _: object) -> bool:
+        asked.append(data)
+        return False
+
+    monkeypatch.setattr(jpeg_decoder, "is_warned_of", is_warned_of)
     data = saved(photograph(64, 64), "tiff", compression="jpeg")
     full(data)
     assert len(asked) == 1
