@@ -16,7 +16,15 @@ from urllib.parse import quote
 import asyncpg
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Response,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from media_enricher.demo.photographs import demo_photographs
 from media_enricher.dev.environment import DevEnvironment
@@ -38,8 +46,8 @@ CHOSEN = (
     "broken/empty",
     "broken/upload",
 )
-WIDE = {"width": 1280, "height": 860}
-PHONE = {"width": 360, "height": 780}
+WIDE: ViewportSize = {"width": 1280, "height": 860}
+PHONE: ViewportSize = {"width": 360, "height": 780}
 
 expect.set_options(timeout=30_000)  # two cores, shared with all the servers
 

@@ -330,7 +330,7 @@ def test_the_form_says_what_a_run_costs_and_offers_less(admin_page: AdminPage) -
     }
 
     def answer(route: Route) -> None:
-        asked.append(route.request.post_data_json)
+        asked.append(route.request.post_data_json or {})
         if asked[-1].get("dry_run"):
             route.fulfill(json=costly)
         else:
