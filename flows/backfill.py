@@ -18,10 +18,11 @@ from media_enricher.orchestration.heartbeat import heartbeat
 from media_enricher.orchestration.interruption import interruptible
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.task_runners import task_runner
-from media_enricher.parameters import BucketName, Limit
+from media_enricher.parameters import BucketName, Limit, MaxBytes
 from tasks.count_missing import count_missing
 from tasks.enrich import Enrichment
 from tasks.plan import known_cuts, pending_objects, plan
+from tasks.preview import preview
 from tasks.report import Progress, report
 from tasks.write import write
 
@@ -39,6 +40,7 @@ def backfill(
     limit: Limit | None = None,
     mode: Mode = Mode.MISSING,
     depth: Depth = Depth.FULL,
+    max_bytes: MaxBytes | None = None,
     dry_run: bool = False,
     after: str = "",
     until: str = "",
@@ -57,7 +59,9 @@ def backfill(
             version. all: every object.
         depth: header: read only the start of each object, decode no pixels. full: read each object
             whole, once.
-        dry_run: Count the pending objects and change nothing.
+        max_bytes: The maximum number of bytes to read from Storage in this run; a later run with
+            mode missing goes on from there. Empty: no maximum.
+        dry_run: Say how many objects are pending and what reading them would cost. Change nothing.
         after: Only objects whose path comes after this one (exclusive), in byte order.
         until: Only objects up to this path (inclusive), in byte order. Empty: no upper bound.
     """
@@ -65,16 +69,16 @@ def backfill(
         bucket=bucket, prefix=prefix, mode=mode, depth=depth, after=after, until=until
     )
     if dry_run:
-        count = plan(selection, limit=limit, dry_run=True)
-        return Completed(message=f"Dry run: {count.summary()}")
+        return Completed(message=preview(selection, limit=limit, max_bytes=max_bytes))
 
-    run = Run(str(runtime.flow_run.id), selection, limit)
+    run = Run(str(runtime.flow_run.id), selection, limit, max_bytes)
     with FinalState(run) as final:
         with heartbeat(run.id), Enrichment(mode) as enrichment, interruptible():
-            run.expect(plan(selection, limit=run.limit, dry_run=False).objects)
+            run.expect(plan(selection, limit=run.limit).objects)
             progress = Progress(run.stats)
-            pending = pending_objects(selection, limit=run.limit)
-            for outcomes in enrichment.map(batches(pending, depth, known_cuts(selection))):
+            pending = pending_objects(selection, limit=run.limit, budget=run.budget)
+            cut = batches(pending, depth, known_cuts(selection))
+            for outcomes in enrichment.map(cut, run.budget):
                 write(run, quote(outcomes))
                 progress.move()
             progress.show()

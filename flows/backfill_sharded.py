@@ -18,9 +18,10 @@ from media_enricher.orchestration.final_state import FinalState
 from media_enricher.orchestration.heartbeat import heartbeat
 from media_enricher.orchestration.interruption import interruptible
 from media_enricher.orchestration.sharded_run import ShardedRun
-from media_enricher.parameters import BucketName, Shards
+from media_enricher.parameters import BucketName, MaxBytes, Shards
 from tasks.count_missing import count_missing
 from tasks.plan import plan, split
+from tasks.preview import preview
 from tasks.report import Progress, report_shards
 
 
@@ -36,6 +37,7 @@ def backfill_sharded(
     shards: Shards = 4,
     mode: Mode = Mode.MISSING,
     depth: Depth = Depth.FULL,
+    max_bytes: MaxBytes | None = None,
     dry_run: bool = False,
 ) -> State[Any]:
     """Process a very large bucket with several runs of `backfill` at once.
@@ -53,15 +55,18 @@ def backfill_sharded(
             version. all: every object.
         depth: header: read only the start of each object, decode no pixels. full: read each object
             whole, once.
-        dry_run: Count the pending objects and change nothing.
+        max_bytes: The maximum number of bytes that all shards together read from Storage; a later
+            run with mode missing goes on from there. Empty: no maximum.
+        dry_run: Say how many objects are pending and what reading them would cost. Change nothing.
     """
     selection = Selection(bucket=bucket, prefix=prefix, mode=mode, depth=depth)
     if dry_run:
-        count = plan(selection, limit=None, dry_run=True)
-        return Completed(message=f"Dry run: {count.summary()}")
+        return Completed(message=preview(selection, limit=None, max_bytes=max_bytes))
 
     this = _this_run()
-    run = ShardedRun(str(this.id), selection, _inherited(this), attempt=this.run_count)
+    run = ShardedRun(
+        str(this.id), selection, _inherited(this), attempt=this.run_count, max_bytes=max_bytes
+    )
     with FinalState(run) as final:
         with heartbeat(run.id), run, interruptible():
             start_shards(run, shards)
@@ -77,7 +82,7 @@ def backfill_sharded(
 def start_shards(run: ShardedRun, shards: int) -> None:
     """Start at most so many shards, counting those that an earlier attempt at the run started."""
     if rest := run.resume():
-        run.stats.expect(plan(rest, limit=None, dry_run=False).objects)
+        run.stats.expect(plan(rest, limit=None).objects)
         run.start(rest, split(rest, max(1, shards - len(run.shards))))
 
 

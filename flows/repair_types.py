@@ -11,7 +11,6 @@ from prefect.states import Completed
 
 from media_enricher.orchestration.final_state import FinalState
 from media_enricher.orchestration.interruption import interruptible
-from media_enricher.orchestration.own_buckets import refuse_own_bucket
 from media_enricher.orchestration.type_repair_run import TypeRepairRun
 from media_enricher.parameters import BucketName, Limit, Prefix
 from tasks.plan import require_bucket
@@ -36,7 +35,6 @@ def repair_types(
         limit: The maximum number of objects to repair. Empty: all.
         dry_run: Count what is to be repaired and change nothing.
     """
-    refuse_own_bucket(bucket)
     require_bucket(bucket)
     run = TypeRepairRun(bucket, prefix, limit)
     if dry_run:

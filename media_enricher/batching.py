@@ -41,6 +41,9 @@ class Batch(msgspec.Struct):
         failed: what a member ended in that could not be read for now, by path.
         rounds: how often those that could not be read have been read again.
         is_rest: it is what another has left.
+        allowance: the bytes that may be read of it; None for any number. It is no part of what a
+            result is cached by: a batch has the same result with any allowance that reads it all.
+        given_up: what members ended in when they were read before, by path: they are read again.
     """
 
     depth: Depth
@@ -50,6 +53,8 @@ class Batch(msgspec.Struct):
     failed: dict[str, Outcome] = msgspec.field(default_factory=dict)
     rounds: int = 0
     is_rest: bool = False
+    allowance: int | None = None
+    given_up: dict[str, Outcome] = msgspec.field(default_factory=dict)
 
     def __str__(self) -> str:
         """For people, in logs and Prefect's UI: `photos/00001.jpg +311`."""
@@ -59,8 +64,28 @@ class Batch(msgspec.Struct):
         """The members that did not fail for now, in order."""
         return [member for member in self.objects if member.path not in self.failed]
 
+    def begin_again(self) -> None:
+        """Have the members that failed for now read again."""
+        self.given_up |= self.failed
+        self.failed = {}
+        self.rounds += 1
+
+    def include_given_up(self, outcomes: Iterable[Outcome]) -> None:
+        """Add to outcomes the bytes that earlier rounds read of the same members."""
+        for outcome in outcomes:
+            if earlier := self.given_up.pop(outcome.asset.path, None):
+                outcome.bytes_read += earlier.bytes_read
+
+    def subtract(self, outcomes: Iterable[Outcome]) -> None:
+        """Take what was read for these outcomes from the allowance."""
+        if self.allowance is not None:
+            self.allowance -= sum(outcome.bytes_read for outcome in outcomes)
+
     def rest(self, done: Collection[str], failed: Iterable[Outcome], rounds: int) -> Batch | None:
-        """What is left of the batch once the members of these paths are done; None for nothing."""
+        """What is left of the batch once the members of these paths are done; None for nothing.
+
+        It has the allowance of the batch: the caller subtracts what was read.
+        """
         left = [member for member in self.objects if member.path not in done]
         if not left:
             return None
@@ -72,6 +97,8 @@ class Batch(msgspec.Struct):
             failed={outcome.asset.path: outcome for outcome in failed},
             rounds=rounds,
             is_rest=True,
+            allowance=self.allowance,
+            given_up=self.given_up,
         )
 
     def mismatch(self, looked: Looked) -> str | None:
@@ -109,11 +136,13 @@ class Looked(msgspec.Struct):
         done: the outcomes that stand.
         failed: those of members that could not be read for now.
         rounds: how often such were read again.
+        is_cut_short: the allowance had no room for the other members.
     """
 
     done: list[Outcome]
     failed: list[Outcome]
     rounds: int
+    is_cut_short: bool = False
 
 
 def batches(

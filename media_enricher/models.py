@@ -21,6 +21,10 @@ ENRICHER_VERSION = 2
 what the mode `stale` selects, and cached results of it are no longer used."""
 
 
+MOST_RANGE_BYTES = 15 * 1024 * 1024
+"""The most that is read of an object in parts; with what a server sends too much, 16 MB."""
+
+
 class Mode(StrEnum):
     """Which objects of a bucket a run works on."""
 
@@ -79,6 +83,13 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"
     HTTP = "http"
     EVENT = "event"
+
+
+class StoppedBy(StrEnum):
+    """What kept a run from objects that are still pending: it was asked to, and is no failure."""
+
+    MAX_BYTES = "max_bytes"
+    """Its budget had no room for them."""
 
 
 class FlowName(StrEnum):
@@ -172,10 +183,23 @@ class PendingCount(msgspec.Struct, frozen=True):
 
     objects: int
     size_bytes: int
+    full_bytes: int = 0
+    """Of `size_bytes`, what depth `full` reads: of large objects only parts are read."""
+    header_bytes: int = 0
+    """Of `size_bytes`, what depth `header` reads."""
 
     def summary(self) -> str:
         """For people: `1,003 objects to enrich, 905.2 MiB`."""
         return f"{self.objects:,} objects to enrich, {self.size_bytes / 2**20:,.1f} MiB"
+
+
+class RunPace(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last runs of a depth did together."""
+
+    depth: Depth
+    objects: int
+    bytes_read: int
+    seconds: float
 
 
 class StorageObject(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -358,6 +382,8 @@ class EnrichRun(msgspec.Struct, kw_only=True):
     bucket: str
     prefix: str = ""
     max_files: int | None = None
+    max_bytes: int | None = None
+    """The bytes that the run may read; None for any number."""
     mode: Mode = Mode.MISSING
     depth: Depth = Depth.FULL
     trigger: Trigger = Trigger.MANUAL
@@ -374,6 +400,8 @@ class EnrichRun(msgspec.Struct, kw_only=True):
     skipped: int = 0
     """Unsupported types, and objects that went away before they were read."""
     bytes_read: int = 0
+    stopped_by: StoppedBy | None = None
+    """What kept a completed run from objects that it was to process."""
     snapshot_path: str | None = None
     error: str | None = None
     started_at: datetime | None = None

@@ -14,4 +14,5 @@ BucketName = Annotated[
 Path = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_NO_CONTROL)]
 Prefix = Annotated[str, StringConstraints(max_length=1024, pattern=_NO_CONTROL)]
 Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
+MaxBytes = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Shards = Annotated[int, Field(ge=1, le=100)]

@@ -98,6 +98,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     bucket: str | None = None
     prefix: str = ""
     max_files: int | None = None
+    max_bytes: int | None = None
     mode: str = Mode.MISSING
     """A `Mode`; in a refused request, whatever was sent."""
     depth: str = Depth.FULL
@@ -148,6 +149,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     bucket: str
     prefix: str
     max_files: int | None
+    max_bytes: int | None = None
     mode: Mode
     depth: Depth
     trigger: Trigger
@@ -165,6 +167,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
         }
         if self.flow is FlowName.BACKFILL:
             parameters |= {"limit": self.max_files, "mode": self.mode.value}
+            if self.max_bytes is not None:  # a deployment of a version before does not know it
+                parameters["max_bytes"] = self.max_bytes
         return parameters
 
     def labels(self) -> dict[str, str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
-from itertools import islice
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
@@ -22,9 +22,11 @@ from prefect.tasks import exponential_backoff
 
 from media_enricher.batching import Batch, Looked
 from media_enricher.engine import sandbox
+from media_enricher.engine.allowance import Allowance
 from media_enricher.models import ENRICHER_VERSION, Mode, Outcome
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.batch_cuts import Cuts
+from media_enricher.orchestration.run_budget import RunBudget
 from media_enricher.orchestration.task_cache import TaskCache
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from process_control.processes import kill_workers
@@ -69,12 +71,16 @@ class BatchIncompleteError(Exception):
         return type(self), (self.outcomes,)
 
 
+class AllowanceUsedUpError(Exception):
+    """A batch's allowance has no room for any of its objects. It fails the task run, uncached."""
+
+
 def batch_cache_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """Hash all that the result of a batch depends on, and nothing else.
 
     That is the project, each object with its version (etag, size, declared type) and attempt, the
-    depth, the enricher's version and the options that change what is found. The run is left out, so
-    that a repeated run finds the result.
+    depth, the enricher's version and the options that change what is found. The run and its budget
+    are left out, so that a repeated run finds the result.
     """
     batch: Batch = parameters["batch"]
     material = (
@@ -111,27 +117,45 @@ def enrich(batch: Batch) -> str:
     """Enrich the objects of one batch, and return a `Looked` as JSON.
 
     Returns once all objects are done, or `GRACE_SECONDS` after the first of them, so that objects
-    that are done do not wait for slow ones. The others are another batch, for another task run.
+    that are done do not wait for slow ones. The others are another batch, for another task run, as
+    are those that the batch's allowance has no room for.
 
     It is JSON, because Prefect stores a string as it is, but searches any other value for futures.
 
     Raises:
         BatchIncompleteError: all objects failed for now. Prefect waits, and the retry reads them
             again.
+        AllowanceUsedUpError: nothing could be read within the allowance.
         PoolClosed: the run is being stopped.
     """
-    untried = batch.untried()
-    outcomes = resources.engine().enrich(untried, batch.depth, grace_seconds=GRACE_SECONDS)
+    allowance = _allowance(batch)
+    outcomes = resources.engine().enrich(
+        batch.untried(), batch.depth, grace_seconds=GRACE_SECONDS, allowance=allowance
+    )
+    is_cut_short = allowance is not None and allowance.has_refused
+    batch.include_given_up(outcomes)
     _log(batch, outcomes)
     done = [outcome for outcome in outcomes if not outcome.is_transient_failure]
     failed = batch.failed | {
         outcome.asset.path: outcome for outcome in outcomes if outcome.is_transient_failure
     }
     if not done:
-        batch.failed.clear()  # Prefect calls the retry with the same batch
-        batch.rounds += 1
+        failed = batch.given_up | failed  # those that there was no room to read again stay failed
+        if not failed:
+            raise AllowanceUsedUpError
+        batch.failed = failed
+        batch.begin_again()  # Prefect calls the retry with the same batch
         raise BatchIncompleteError(list(failed.values()))
-    return msgspec.json.encode(Looked(done, list(failed.values()), batch.rounds)).decode()
+    looked = Looked(done, list(failed.values()), batch.rounds, is_cut_short)
+    return msgspec.json.encode(looked).decode()
+
+
+def _allowance(batch: Batch) -> Allowance | None:
+    """What may be read of a batch, less what was read of members that failed for now."""
+    if batch.allowance is None:
+        return None
+    unsettled = [*batch.failed.values(), *batch.given_up.values()]
+    return Allowance(batch.allowance - sum(outcome.bytes_read for outcome in unsettled))
 
 
 def _log(batch: Batch, outcomes: list[Outcome]) -> None:
@@ -180,6 +204,8 @@ class Enrichment:
         self._finished: SimpleQueue[PrefectFuture[str]] = SimpleQueue()
         self._refreshes = mode in (Mode.FAILED, Mode.ALL)
         self._submitted: dict[PrefectFuture[str], Batch] = {}
+        self._waiting: deque[Batch] = deque()
+        self._budget: RunBudget | None = None
         self._cuts = Cuts()
         self._unread_in_a_row = 0
         self._last_error: str | None = None
@@ -211,14 +237,19 @@ class Enrichment:
         finally:
             resources.close_engine()
 
-    def map(self, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
+    def map(
+        self, batches: Iterator[Batch], budget: RunBudget | None = None
+    ) -> Iterator[list[Outcome]]:
         """Enrich batches as they come, and yield the outcomes of those that finished meanwhile.
+
+        Ends with the batches, or before them when the budget has no room for the next object.
 
         Raises:
             OutageError: the last `OUTAGE_OBJECTS` objects could not be read. Their outcomes were
                 yielded.
             Exception: whatever made a task run fail, other than objects that could not be read.
         """
+        self._budget = budget
         self._submit_from(batches)
         while self._submitted:
             outcomes = self._next_outcomes()
@@ -237,9 +268,18 @@ class Enrichment:
                     f"({self._last_error}). Start the run again once Storage answers."
                 )
 
-    def _submit_from(self, batches: Iterable[Batch]) -> None:
-        for batch in islice(batches, max(0, self._window - len(self._submitted))):
-            self._submit(batch)  # one by one: the first is in work while the next are planned
+    def _submit_from(self, batches: Iterator[Batch]) -> None:
+        """Submit one by one, so that the first is in work while the next are planned."""
+        while len(self._submitted) < self._window and (batch := self._next_batch(batches)):
+            self._submit(batch)
+
+    def _next_batch(self, batches: Iterator[Batch]) -> Batch | None:
+        """The batch to submit next; None if there is no more, or no room in the budget now."""
+        batch = self._waiting.popleft() if self._waiting else next(batches, None)
+        if batch is None or self._budget is None or self._budget.lend(batch):
+            return batch
+        self._waiting.appendleft(batch)  # what is in work may give back some of what it was lent
+        return None
 
     @lru_cache  # noqa: B019 - there is one per process, which ends with its run
     def _task(self, retries: int, refresh: bool) -> Task[[Batch], str]:
@@ -274,14 +314,11 @@ class Enrichment:
         future = self._finished.get()
         batch = self._submitted.pop(future)
         result: str | BaseException = future.result(raise_on_failure=False)
+        if isinstance(result, AllowanceUsedUpError):
+            self._take_back(batch, [], rest=batch)
+            return []
         if isinstance(result, BatchIncompleteError):
-            self._cuts.follow(batch, None)
-            # The rest of a batch does not count: Storage did answer for the other objects, and its
-            # failures come together, after what was read. They are no sign of an outage.
-            if not batch.is_rest:
-                self._unread_in_a_row += len(result.outcomes)
-                self._last_error = result.outcomes[-1].asset.error_message
-            return result.outcomes
+            return self._unread(batch, result.outcomes)
         if isinstance(result, BaseException):
             raise result
         looked = _looked.decode(result)
@@ -302,13 +339,38 @@ class Enrichment:
                 outcome.bytes_read = 0
                 outcome.download_seconds = outcome.probe_seconds = 0.0
             looked.failed, looked.rounds = [], 0  # failures of an earlier run
+            looked.is_cut_short = False  # by its budget
         else:
             self._unread_in_a_row = 0
+        if looked.is_cut_short:  # the budget may end here: then nobody would read them again
+            looked.done, looked.failed = looked.done + looked.failed, []
         rest = batch.rest(
             {outcome.asset.path for outcome in looked.done}, looked.failed, looked.rounds
         )
-        if rest is not None:
+        if rest is None or looked.is_cut_short:
+            self._take_back(batch, looked.done, rest)
+        else:
+            rest.subtract(looked.done)
             self._submit(rest)
         if not self._refreshes:  # else no cached result is looked up
             self._cuts.follow(batch, rest)
         return looked.done
+
+    def _unread(self, batch: Batch, outcomes: list[Outcome]) -> list[Outcome]:
+        """Settle a batch of which nothing could be read, retries included."""
+        rest = batch.rest({outcome.asset.path for outcome in outcomes}, [], rounds=0)
+        self._take_back(batch, outcomes, rest)
+        self._cuts.follow(batch, rest)
+        # The rest of a batch does not count: Storage did answer for the other objects, and its
+        # failures come together, after what was read. They are no sign of an outage.
+        if not batch.is_rest:
+            self._unread_in_a_row += len(outcomes)
+            self._last_error = outcomes[-1].asset.error_message
+        return outcomes
+
+    def _take_back(self, batch: Batch, outcomes: list[Outcome], rest: Batch | None) -> None:
+        """Settle what a batch was lent. Its rest waits for its turn, if there is one."""
+        if self._budget is not None:
+            self._budget.take_back(batch, sum(outcome.bytes_read for outcome in outcomes))
+        if rest is not None:
+            self._waiting.append(rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from prefect import get_run_logger, task
 
@@ -10,6 +11,7 @@ from media_enricher.metrics import Stage
 from media_enricher.models import PendingCount, Selection, Share, StorageObject
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.own_buckets import refuse_own_bucket
+from media_enricher.orchestration.run_budget import RunBudget
 
 
 class UnknownBucketError(Exception):
@@ -17,12 +19,14 @@ class UnknownBucketError(Exception):
 
 
 def require_bucket(bucket: str) -> None:
-    """Refuse a bucket that does not exist; it would otherwise look like an empty one.
+    """Make sure that runs may work on a bucket.
 
     Raises:
-        UnknownBucketError: there is no such bucket.
+        OwnBucketError: the bucket is one that runs write to.
+        UnknownBucketError: there is no such bucket; it would otherwise look like an empty one.
         SupabaseError: Storage did not respond.
     """
+    refuse_own_bucket(bucket)
     if not resources.bucket(bucket).exists():
         raise UnknownBucketError(
             f"there is no bucket {bucket!r} in this project; "
@@ -31,13 +35,12 @@ def require_bucket(bucket: str) -> None:
 
 
 @task(name="plan", task_run_name="plan", persist_result=False)
-def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCount:
+def plan(selection: Selection, *, limit: int | None) -> PendingCount:
     """Mark deleted objects as gone, then count the pending objects of a selection.
 
     Args:
         selection: bucket, prefix, mode and depth.
         limit: the most objects to count, or None for all of them.
-        dry_run: count only; write nothing.
 
     Raises:
         OwnBucketError: the bucket is one that runs write to.
@@ -45,11 +48,10 @@ def plan(selection: Selection, *, limit: int | None, dry_run: bool) -> PendingCo
         SupabaseError: the database did not respond.
     """
     logger = get_run_logger()
-    refuse_own_bucket(selection.bucket)
     require_bucket(selection.bucket)
     assets = resources.asset_table()
     with resources.metrics().timed(selection.bucket, Stage.PLAN):
-        gone = 0 if dry_run else assets.mark_gone(selection)
+        gone = assets.mark_gone(selection)
         pending = assets.count_pending(selection, limit=limit)
     if gone:
         logger.info("marked %s assets as gone: their objects were deleted", f"{gone:,}")
@@ -67,8 +69,19 @@ def split(selection: Selection, shards: int) -> list[Share]:
     return resources.asset_table().split_pending(selection, shards)
 
 
-def pending_objects(selection: Selection, *, limit: int | None) -> Iterator[StorageObject]:
-    """Yield the pending objects in the byte order of their paths; fetch pages as needed."""
+def pending_objects(
+    selection: Selection, *, limit: int | None, budget: RunBudget | None = None
+) -> Iterator[StorageObject]:
+    """Yield the pending objects in the byte order of their paths; fetch pages as needed.
+
+    Objects that the whole budget has no room for are left out, and do not count towards the limit.
+    """
+    if budget is None:
+        return _listed(selection, limit)
+    return islice(budget.affordable(_listed(selection, None), selection.depth), limit)
+
+
+def _listed(selection: Selection, limit: int | None) -> Iterator[StorageObject]:
     logger = get_run_logger()
     pages = resources.asset_table().pending_pages(selection, limit=limit)
     timed = resources.metrics().timed_each(selection.bucket, Stage.PLAN, pages)

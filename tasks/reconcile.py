@@ -20,6 +20,8 @@ from media_enricher.supabase.runs import RunTable
 
 STARTING = timedelta(minutes=10)
 """How long a pending run may be silent: its worker may first have to pull an image."""
+STARTING_A_PROCESS = timedelta(minutes=2)
+"""The same in a pool of type process, which pulls nothing. Uploads wait behind a lost run."""
 
 
 class Ending(NamedTuple):
@@ -67,25 +69,41 @@ def reconcile() -> list[str]:
 def _ending(prefect: SyncPrefectClient, runs: RunTable, run: EnrichRun) -> Ending | None:
     """How a silent run ended; None if it is waiting, or may still be alive."""
     try:
-        state = prefect.read_flow_run(UUID(run.id)).state
+        flow_run = prefect.read_flow_run(UUID(run.id))
     except ObjectNotFound:
         return Ending(RunStatus.CRASHED, "Prefect has no flow run with this id")
+    state = flow_run.state
     if state is None or state.type in (StateType.SCHEDULED, StateType.PAUSED):
         return None
     if state.is_final():
         message = None if state.is_completed() else state.message
         return Ending(RunStatus(state.type.value.lower()), message, state.timestamp)
-    return _give_up(prefect, runs, run, state)
+    patience = timedelta(seconds=settings().dead_after_seconds)
+    if state.is_pending():
+        patience = max(patience, _starts_within(prefect, flow_run.work_pool_name))
+    return _give_up(prefect, runs, run, state, patience)
+
+
+def _starts_within(prefect: SyncPrefectClient, pool: str | None) -> timedelta:
+    """How long a worker of the pool may take until a run that it took has begun."""
+    if pool is None:
+        return STARTING
+    try:
+        is_process = prefect.read_work_pool(pool).type == "process"
+    except ObjectNotFound:
+        return STARTING
+    return STARTING_A_PROCESS if is_process else STARTING
 
 
 def _give_up(
-    prefect: SyncPrefectClient, runs: RunTable, run: EnrichRun, state: State[Any]
+    prefect: SyncPrefectClient,
+    runs: RunTable,
+    run: EnrichRun,
+    state: State[Any],
+    patience: timedelta,
 ) -> Ending | None:
     """End a run in Prefect that is silent there too; None if it may be alive after all."""
     last_sign = max(state.timestamp, run.heartbeat_at or state.timestamp)
-    patience = timedelta(seconds=settings().dead_after_seconds)
-    if state.is_pending():
-        patience = max(patience, STARTING)
     if datetime.now(UTC) - last_sign < patience:
         return None
     now = runs.get(run.id)

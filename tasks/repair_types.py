@@ -10,6 +10,7 @@ from typing import NamedTuple
 from prefect import get_run_logger, task
 
 from media_enricher.declared_types import WRITABLE
+from media_enricher.models import ErrorCode
 from media_enricher.orchestration.type_repair_run import TypeRepairRun
 from media_enricher.repair_stats import Repair
 from media_enricher.supabase.errors import SupabaseError
@@ -115,7 +116,12 @@ def _repair(run: TypeRepairRun, repair: Repair) -> _Done:
 def _verify(run: TypeRepairRun, repair: Repair) -> None:
     """Look at a repaired object as a browser does: what its row says is not what counts."""
     path = repair.mistyped.path
-    served = run.bucket.served_type(path) or "no content type"
+    try:
+        served = run.bucket.served_type(path) or "no content type"
+    except SupabaseError as error:
+        if error.code is ErrorCode.NOT_FOUND:  # deleted meanwhile: the next one is looked at
+            return
+        raise
     if served.partition(";")[0].strip().lower() != repair.to_type:
         raise RepairsRefusedError(
             f"Storage still serves {path!r} as {served}, though it was copied as "

@@ -14,6 +14,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from media_enricher.models import StoppedBy
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.sharded_run import ShardedRun
@@ -53,8 +54,14 @@ class Progress:
 
 @task(name="report", task_run_name="report", persist_result=False)
 def report(run: Run, *, reused: int) -> None:
-    """Create the summary artifact of a finished run, and a table of its failures, if any."""
+    """Create the summary artifact of a finished run, and a table of its failures, if any.
+
+    Raises:
+        SupabaseError: the run table did not accept that the budget stopped the run.
+    """
     stats = run.stats
+    if run.budget and run.budget.has_held_back:
+        resources.run_table().record(run.id, stopped_by=StoppedBy.MAX_BYTES)
     create_markdown_artifact(
         key="media-enricher-summary",
         description="Summary of the run",
@@ -75,6 +82,8 @@ def report_shards(run: ShardedRun) -> None:
     Raises:
         SupabaseError: the database did not respond.
     """
+    if run.is_stopped_by_budget:
+        resources.run_table().record(run.id, stopped_by=StoppedBy.MAX_BYTES)
     create_markdown_artifact(
         key="media-enricher-summary",
         description="Summary of the run and its shards",
@@ -102,7 +111,7 @@ def _summary_of_shards(run: ShardedRun) -> str:
     lines = [
         f"# {selection.bucket}/{selection.prefix}",
         "",
-        f"**{stats.summary()}** (mode `{selection.mode}`, depth `{selection.depth}`)",
+        f"**{run.summary()}** (mode `{selection.mode}`, depth `{selection.depth}`)",
         "",
         f"- {stats.per_second:,.1f} objects/s, {stats.bytes_read / 2**20:,.1f} MiB read",
     ]
@@ -145,7 +154,7 @@ def _summary(run: Run, reused: int) -> str:
     lines = [
         f"# {selection.bucket}/{selection.prefix}",
         "",
-        f"**{stats.summary()}** (mode `{selection.mode}`, depth `{selection.depth}`)",
+        f"**{run.summary()}** (mode `{selection.mode}`, depth `{selection.depth}`)",
         "",
         f"- {stats.per_second:,.1f} objects/s, "
         f"{stats.bytes_read / 2**20:,.1f} MiB read, "

@@ -66,8 +66,17 @@ def backfill(
     ] = None,
     mode: Annotated[Mode, typer.Option(help="Which objects to process.")] = Mode.MISSING,
     depth: Annotated[Depth, typer.Option(help="How much of each object to read.")] = Depth.FULL,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(min=1, help="The maximum number of bytes to read from Storage in this run."),
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count the pending objects and change nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Say how many objects are pending and what reading them would cost. Change "
+            "nothing.",
+        ),
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the log of the flow.")] = False,
 ) -> None:
@@ -83,6 +92,7 @@ def backfill(
             "limit": limit,
             "mode": mode,
             "depth": depth,
+            "max_bytes": max_bytes,
             "dry_run": dry_run,
         },
         verbose=verbose,
@@ -199,7 +209,8 @@ def _show(bar: Progress, shown: TaskID, run_id: str) -> None:
             description="enriching",
             completed=run.processed_files,
             total=run.total_files or None,
-            counts=f"{run.succeeded:,} enriched, {run.failed:,} failed, {run.skipped:,} unsupported",
+            counts=f"{run.succeeded:,} enriched, {run.failed:,} failed, "
+            f"{run.skipped:,} unsupported",
         )
 
 

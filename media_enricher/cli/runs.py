@@ -143,11 +143,14 @@ def _details(run: EnrichRun, failures: list[FailureReason]) -> Table:
         "shard of": run.parent_run_id,
         "bucket": escape(f"{run.bucket}/{run.prefix}"),
         "selection": f"mode {run.mode}, depth {run.depth}"
-        + (f", at most {run.max_files:,} objects" if run.max_files is not None else ""),
+        + (f", at most {run.max_files:,} objects" if run.max_files is not None else "")
+        + (f", at most {run.max_bytes:,} bytes" if run.max_bytes is not None else ""),
         "started": _started(run),
         "done": f"{run.processed_files:,} of {run.total_files:,}: {run.succeeded:,} enriched, "
         f"{run.failed:,} failed, {run.skipped:,} unsupported",
         "speed": f"{_rate(run)} objects/s, {duration(_seconds(run))}{_time_left(run)}",
+        "stopped by": run.stopped_by
+        and f"{run.stopped_by}, {run.bytes_read:,} bytes read; objects are still pending",
         "error": f"[red]{escape(run.error)}[/]" if run.error else None,
         "failures": _reasons(failures),
         "snapshot": _snapshot(run),

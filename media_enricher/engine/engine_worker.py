@@ -21,6 +21,7 @@ from media_enricher.engine.fork_server import ForkServer
 from media_enricher.engine.messages import Assignment, Effort, ProbeRequest, encode
 from media_enricher.engine.options import MIB, EngineOptions
 from media_enricher.engine.outcomes import outcome_of_failure
+from media_enricher.engine.rate_limit import RateLimit
 from media_enricher.models import Depth, ErrorCode, StorageObject
 from media_enricher.probe import MOST_RANGE_BYTES, first_range
 from media_enricher.probe.parts import Parts
@@ -30,6 +31,7 @@ from media_enricher.supabase.downloads import (
     Downloader,
     LargerThanExpectedError,
     ObjectChangedError,
+    Received,
 )
 from media_enricher.supabase.errors import SupabaseError
 
@@ -47,14 +49,22 @@ class Deliver(Protocol):
 class EngineWorker:
     """Enriches what it is assigned. For one event loop, whose thread calls all its methods."""
 
-    def __init__(self, options: EngineOptions, fork_server: ForkServer, deliver: Deliver) -> None:
+    def __init__(
+        self,
+        options: EngineOptions,
+        fork_server: ForkServer,
+        deliver: Deliver,
+        rate_limit: RateLimit | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             options: how to work.
             fork_server: what its decoders are forked from.
             deliver: called on the loop's thread with each outcome.
+            rate_limit: of this worker's downloads, together with those of others.
         """
+        self._rate_limit = rate_limit
         self._options = options
         self._deliver = deliver
         self._assigned: asyncio.Queue[Assignment] = asyncio.Queue()
@@ -133,7 +143,10 @@ class EngineWorker:
         try:
             download = await self._limited(
                 lambda: self._downloader.whole(
-                    source, room=room, most=self._options.max_whole_bytes
+                    source,
+                    room=room,
+                    most=self._options.max_whole_bytes,
+                    received=self._counting(effort),
                 ),
                 effort,
             )
@@ -183,9 +196,25 @@ class EngineWorker:
         self, source: StorageObject, wanted: ByteRange, effort: Effort, of_etag: str | None = None
     ) -> Download:
         return await self._limited(
-            lambda: self._downloader.part(source, wanted.start, wanted.stop, of_etag=of_etag),
+            lambda: self._downloader.part(
+                source,
+                wanted.start,
+                wanted.stop,
+                of_etag=of_etag,
+                received=self._counting(effort),
+            ),
             effort,
         )
+
+    def _counting(self, effort: Effort) -> Received:
+        """Count what arrives for an object, and keep to the rate limit."""
+
+        async def received(count: int) -> None:
+            effort.bytes_read += count
+            if self._rate_limit is not None:
+                await self._rate_limit.received(count)
+
+        return received
 
     async def _limited(
         self, request: Callable[[], Awaitable[Download]], effort: Effort
@@ -205,7 +234,6 @@ class EngineWorker:
                 if not tries_left:
                     raise
             else:
-                effort.bytes_read += download.length
                 self._limiter.answered(download.answer_seconds)
                 return download
             finally:

@@ -27,6 +27,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
         memory_bytes: bytes of objects that all workers together hold between download and outcome.
         spool_bytes: an object above this size goes through a temporary file, not through memory.
         max_whole_bytes: of a larger object only parts are read, in full depth too.
+        max_bytes_per_second: the limit for the downloads of all workers together; None for none.
         silence_seconds: the longest wait for a connection, or for the next bytes of an answer.
         probe_seconds: a probe that takes longer counts as crashed, however little processor time
             it had.
@@ -44,6 +45,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 256 * MIB
     spool_bytes: int = 32 * MIB
     max_whole_bytes: int = 256 * MIB
+    max_bytes_per_second: float | None = None
     silence_seconds: float = 30.0
     probe_seconds: float = 60.0
     probe_cpu_seconds: float = 4.0
@@ -58,7 +60,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
             workers=settings.engine_workers,
             downloads_per_worker=settings.downloads_per_engine_worker,
             memory_bytes=settings.memory_mb * MIB,
-            max_whole_bytes=settings.max_whole_mb * MIB,
+            max_whole_bytes=settings.max_whole_bytes,
+            max_bytes_per_second=settings.max_bytes_per_second,
             silence_seconds=settings.request_timeout_seconds,
             probe=ProbeOptions(
                 max_pixels=settings.max_pixels,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from media_enricher.engine.allowance import Allowance
 from media_enricher.engine.options import EngineOptions
 from media_enricher.engine.requests import Caller, EnrichRequest, PoolClosed
 from media_enricher.engine.worker_pool import WorkerPool
@@ -67,13 +68,22 @@ class EnrichPool:
         self._started()
 
     def enrich(
-        self, objects: Sequence[StorageObject], depth: Depth, *, grace_seconds: float | None = None
+        self,
+        objects: Sequence[StorageObject],
+        depth: Depth,
+        *,
+        grace_seconds: float | None = None,
+        allowance: Allowance | None = None,
     ) -> list[Outcome]:
         """Download and probe objects. Many threads may call.
 
         Blocks until all are done. With `grace_seconds`, blocks only that long after the first
         outcome that is not a transient failure. Objects that are not done by then stay in work, and
         a later call that asks for the same objects gets their outcomes.
+
+        With an `allowance`, objects are begun in their order for as long as it has room. The others
+        have no outcome, and its `has_refused` is set. Objects that an earlier call left in work
+        are under the allowance of that call.
 
         Returns:
             One outcome for each object that is done, in their order. The outcome of an object that
@@ -87,7 +97,7 @@ class EnrichPool:
         try:
             if not objects:
                 return []
-            return self._wait_for(workers, objects, depth, grace_seconds)
+            return self._wait_for(workers, objects, depth, grace_seconds, allowance)
         finally:
             self._end_call()
 
@@ -97,11 +107,12 @@ class EnrichPool:
         objects: Sequence[StorageObject],
         depth: Depth,
         grace_seconds: float | None,
+        allowance: Allowance | None,
     ) -> list[Outcome]:
         caller = Caller(len(objects))
         places = self._take_unfinished(objects, depth)
         new = [at for at in range(len(objects)) if at not in places]
-        request = EnrichRequest([objects[at] for at in new], depth, caller, new)
+        request = EnrichRequest([objects[at] for at in new], depth, caller, new, allowance)
         for at, (earlier_request, index) in places.items():
             earlier_request.send_to(caller, index, at)
         places |= {at: (request, index) for index, at in enumerate(new)}
@@ -114,10 +125,12 @@ class EnrichPool:
             raise
         with self._lock:
             for at, outcome in enumerate(outcomes):
-                if outcome is None:
+                if outcome is None and at not in caller.refused:
                     its_request, index = places[at]
                     its_request.store(index)
                     self._unfinished[objects[at], depth] = places[at]
+        if allowance is not None and caller.refused:
+            allowance.has_refused = True
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _take_unfinished(self, objects: Sequence[StorageObject], depth: Depth) -> dict[int, _Place]:

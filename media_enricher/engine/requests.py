@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from itertools import count
 
+from media_enricher.engine.allowance import Allowance
 from media_enricher.models import Depth, Outcome, StorageObject
 
 
@@ -14,10 +15,15 @@ class PoolClosed(Exception):  # noqa: N818 - it is no error: someone asked the p
 
 
 class Caller:
-    """A caller of `EnrichPool.enrich`. It waits in its own thread for outcomes of other threads."""
+    """A caller of `EnrichPool.enrich`. It waits in its own thread for outcomes of other threads.
+
+    Attributes:
+        refused: the positions of objects that the allowance has no room for.
+    """
 
     def __init__(self, objects: int) -> None:
         """`objects` is how many outcomes it waits for."""
+        self.refused: set[int] = set()
         self._outcomes: list[Outcome | None] = [None] * objects
         self._left = objects
         self._has_something = False
@@ -34,6 +40,14 @@ class Caller:
             if is_first or not self._left:
                 self._changed.notify()
 
+    def refuse(self, position: int) -> None:
+        """Note that an object will get no outcome, because the allowance has no room for it."""
+        with self._changed:
+            self.refused.add(position)
+            self._left -= 1
+            if not self._left:
+                self._changed.notify()
+
     def fail(self, error: Exception) -> None:
         """Raise an error in the caller's thread, unless all outcomes are there."""
         with self._changed:
@@ -45,7 +59,7 @@ class Caller:
         """Block until every object has its outcome, and return them in the order asked.
 
         With `grace_seconds`, wait only that long after the first outcome that is not a transient
-        failure. The objects that are still in work then have None.
+        failure. The objects that are still in work then have None, as have those in `refused`.
 
         Raises:
             PoolClosed: or whatever else `fail` was given.
@@ -73,11 +87,17 @@ class EnrichRequest:
         depth: Depth,
         caller: Caller,
         positions: Sequence[int],
+        allowance: Allowance | None = None,
     ) -> None:
-        """The outcomes are for this caller, at these positions of what it asked for."""
+        """The outcomes are for this caller, at these positions of what it asked for.
+
+        The allowance is for the thread that hands the objects out.
+        """
         self.objects = objects
         self.depth = depth
+        self.allowance = allowance
         self.is_abandoned = False
+        self._refused: set[int] = set()
         self._outcomes: list[Outcome | None] = [None] * len(objects)
         self._receivers = {index: (caller, at) for index, at in enumerate(positions)}
         self._left = len(objects)
@@ -92,11 +112,13 @@ class EnrichRequest:
     def send_to(self, caller: Caller, index: int, position: int) -> None:
         """Send the outcome of one object to a caller, as the `position`th that it asked for."""
         with self._lock:
-            outcome = self._outcomes[index]
-            if outcome is None and self._error is None:
+            outcome, is_refused = self._outcomes[index], index in self._refused
+            if outcome is None and not is_refused and self._error is None:
                 self._receivers[index] = (caller, position)
                 return
-        if outcome is not None:
+        if is_refused:
+            caller.refuse(position)
+        elif outcome is not None:
             caller.take(position, outcome)
         elif self._error is not None:
             caller.fail(self._error)
@@ -117,6 +139,16 @@ class EnrichRequest:
         if receiver is not None:
             caller, position = receiver
             caller.take(position, outcome)
+
+    def refuse(self, index: int) -> None:
+        """Note that one object is not begun, because the allowance has no room for it."""
+        with self._lock:
+            self._refused.add(index)
+            self._left -= 1
+            receiver = self._receivers.pop(index, None)
+        if receiver is not None:
+            caller, position = receiver
+            caller.refuse(position)
 
     def fail(self, error: Exception) -> None:
         """Raise an error in all callers that wait."""
@@ -140,9 +172,10 @@ class WorkItem:
         number: names this try of it; never 0.
         cost: seconds of a worker's time, roughly: to share the work out evenly.
         deaths: workers that died while they held this object.
+        reserved: bytes of the request's allowance that are reserved for it.
     """
 
-    __slots__ = ("cost", "deaths", "index", "number", "request")
+    __slots__ = ("cost", "deaths", "index", "number", "request", "reserved")
 
     def __init__(self, request: EnrichRequest, index: int, cost: float) -> None:
         self.number = next(_item_numbers)
@@ -150,6 +183,7 @@ class WorkItem:
         self.index = index
         self.cost = cost
         self.deaths = 0
+        self.reserved = 0
 
     @property
     def object(self) -> StorageObject:

@@ -1,7 +1,8 @@
 """The program of an engine worker: `python -m media_enricher.engine.worker_main CONTROL PARENT`.
 
-The arguments are the file descriptor of the control socket and the parent's process id. Keep the
-imports few: each worker pays for them, in start-up time and memory.
+The arguments are the file descriptor of the control socket and the parent's process id; and, if
+downloads are limited, the descriptor of what the workers of a run share for that. Keep the imports
+few: each worker pays for them, in start-up time and memory.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from media_enricher.engine.garbage import collect_seldom
 from media_enricher.engine.loops import new_event_loop
 from media_enricher.engine.messages import Finished, FrameReader, decode_assignments, frame
 from media_enricher.engine.options import EngineOptions
+from media_enricher.engine.rate_limit import RateLimit, SharedMoment
 from process_control.parent_death import die_with_parent
 
 _REPORT_AT = 64
@@ -54,7 +56,9 @@ class Reporter:
         self._finished.clear()
 
 
-async def serve(control: socket.socket, fork_server: ForkServer) -> None:
+async def serve(
+    control: socket.socket, fork_server: ForkServer, shared_moment: int | None = None
+) -> None:
     """Work on what the parent assigns until it closes the control socket."""
     # Imports aiohttp, which the fork server and its decoders do not need.
     from media_enricher.engine.engine_worker import EngineWorker  # noqa: PLC0415
@@ -68,7 +72,9 @@ async def serve(control: socket.socket, fork_server: ForkServer) -> None:
         for body in frames.feed(data):
             if worker is None:
                 options = msgspec.msgpack.decode(body, type=EngineOptions)
-                worker = EngineWorker(options, fork_server, Reporter(writer.write, loop))
+                rate_limit = _rate_limit(options, shared_moment)
+                report = Reporter(writer.write, loop)
+                worker = EngineWorker(options, fork_server, report, rate_limit)
                 running = loop.create_task(worker.run())
                 running.add_done_callback(_exit_with_reason)
                 collect_seldom()
@@ -77,6 +83,12 @@ async def serve(control: socket.socket, fork_server: ForkServer) -> None:
                 writer.write(frame([]))  # ready
             else:
                 worker.assign(decode_assignments(body))
+
+
+def _rate_limit(options: EngineOptions, shared_moment: int | None) -> RateLimit | None:
+    if options.max_bytes_per_second is None or shared_moment is None:
+        return None
+    return RateLimit(SharedMoment(shared_moment), options.max_bytes_per_second)
 
 
 def _silence_libraries() -> None:
@@ -103,12 +115,12 @@ def _exit_with_reason(running: asyncio.Task[None]) -> None:
 def main() -> None:
     """Run an engine worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    control, parent = (int(argument) for argument in sys.argv[1:])
+    control, parent, *shared_moment = (int(argument) for argument in sys.argv[1:])
     die_with_parent(parent)
     fork_server = ForkServer.forked(decoder.serve)
     sandbox.hide_from_others()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(socket.socket(fileno=control), fork_server))
+        runner.run(serve(socket.socket(fileno=control), fork_server, *shared_moment))
         os._exit(0)  # at once: the kernel ends the decoder, too
 
 

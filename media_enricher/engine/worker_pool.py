@@ -15,14 +15,17 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 
+from media_enricher.engine.allowance import extent_of
 from media_enricher.engine.options import EngineOptions
 from media_enricher.engine.outcomes import outcome_of_failure, outcome_received
+from media_enricher.engine.rate_limit import SharedMoment
 from media_enricher.engine.requests import EnrichRequest, PoolClosed, WorkItem
 from media_enricher.engine.worker_process import WorkerProcess
-from media_enricher.models import Depth, ErrorCode, StorageObject
+from media_enricher.models import Depth, ErrorCode, Outcome, StorageObject
 
 _ITEMS_AT_ONCE = 4
 _ENOUGH_SECONDS = 0.5
@@ -58,7 +61,11 @@ class WorkerPool:
         self._inbox: deque[EnrichRequest] = deque()
         self._requests: set[EnrichRequest] = set()
         self._queue: deque[WorkItem] = deque()
+        self._not_begun: dict[EnrichRequest, deque[WorkItem]] = {}
         self._workers: list[WorkerProcess] = []
+        self._shared_moment: SharedMoment | None = None
+        if options.max_bytes_per_second is not None:
+            self._shared_moment = SharedMoment.create(time.monotonic())
         self._false_starts = 0
         self._closing = False
         self._end: Exception | None = None
@@ -119,12 +126,14 @@ class WorkerPool:
             request.fail(end)
         while self._workers:
             self._workers.pop().reap()
+        if self._shared_moment is not None:
+            self._shared_moment.close()
         self._selector.close()
         self._wakeup.close()
         self._waker.close()
 
     def _start_worker(self) -> None:
-        worker = WorkerProcess(self._options)
+        worker = WorkerProcess(self._options, self._shared_moment)
         self._workers.append(worker)
         self._selector.register(worker.control, worker.events, worker)
 
@@ -147,10 +156,38 @@ class WorkerPool:
         while self._inbox:
             request = self._inbox.popleft()
             self._requests.add(request)
-            self._queue.extend(
+            self._not_begun[request] = deque(
                 WorkItem(request, index, estimated_seconds(source, request.depth))
                 for index, source in enumerate(request.objects)
             )
+            self._begin(request)
+
+    def _begin(self, request: EnrichRequest) -> None:
+        """Queue the objects of a request in their order, as far as its allowance has room.
+
+        The others wait until objects under way have ended, and are refused if none is.
+        """
+        items = self._not_begun[request]
+        while items and self._may_begin(items[0]):
+            self._queue.append(items.popleft())
+        if items and request.allowance and request.allowance.is_idle:
+            for item in items:
+                request.refuse(item.index)
+            items.clear()
+        if not items:
+            del self._not_begun[request]
+
+    def _may_begin(self, item: WorkItem) -> bool:
+        request = item.request
+        if request.allowance is None:
+            return True
+        reserved = request.allowance.reserve(
+            extent_of(item.object, request.depth, max_whole_bytes=self._options.max_whole_bytes)
+        )
+        if reserved is None:
+            return False
+        item.reserved = reserved
+        return True
 
     def _receive(self, worker: WorkerProcess) -> None:
         finished = worker.read()
@@ -161,11 +198,17 @@ class WorkerPool:
         for one in finished:
             item = worker.release(one.number)
             if item is not None:
-                item.request.finish(
-                    item.index,
-                    outcome_received(item.object, item.request.depth, one.outcome),
-                )
-                self._forget(item.request)
+                self._deliver(item, outcome_received(item.object, item.request.depth, one.outcome))
+
+    def _deliver(self, item: WorkItem, outcome: Outcome) -> None:
+        """Hand an outcome over. The bytes that were reserved and not read may be read otherwise."""
+        request = item.request
+        if request.allowance is not None:
+            request.allowance.settle(item.reserved, outcome.bytes_read)
+        request.finish(item.index, outcome)
+        if request in self._not_begun:
+            self._begin(request)
+        self._forget(request)
 
     def _forget(self, request: EnrichRequest) -> None:
         if request.is_done:
@@ -183,6 +226,7 @@ class WorkerPool:
                 item = self._queue.popleft()
                 if item.request.is_abandoned:
                     self._requests.discard(item.request)
+                    self._not_begun.pop(item.request, None)
                 else:
                     shares[worker].append(item)
                     worker.hold(item)
@@ -221,6 +265,5 @@ class WorkerPool:
         outcome = outcome_of_failure(
             item.object, item.request.depth, ErrorCode.PROBE_CRASHED, message
         )
-        item.request.finish(item.index, outcome)
-        self._forget(item.request)
+        self._deliver(item, outcome)
         return False

@@ -20,6 +20,7 @@ from media_enricher.engine.messages import (
     frame,
 )
 from media_enricher.engine.options import EngineOptions
+from media_enricher.engine.rate_limit import SharedMoment
 from media_enricher.engine.requests import WorkItem
 from process_control.process_groups import adopt_orphans, kill_group, reap_group
 
@@ -41,7 +42,9 @@ class WorkerProcess:
         stderr_tail: the end of what it wrote to stderr, once it is reaped.
     """
 
-    def __init__(self, options: EngineOptions) -> None:
+    def __init__(self, options: EngineOptions, shared_moment: SharedMoment | None = None) -> None:
+        """Start it; `shared_moment` is what the workers of a rate limit share."""
+        shared = [] if shared_moment is None else [shared_moment.descriptor]
         self.held: dict[int, WorkItem] = {}
         self.load = 0.0
         self.is_ready = False
@@ -54,8 +57,8 @@ class WorkerProcess:
         with worker_end:
             self._process = subprocess.Popen(  # noqa: S603 - our own module and two numbers
                 [sys.executable, "-P", "-m", "media_enricher.engine.worker_main"]
-                + [str(number) for number in (worker_end.fileno(), os.getpid())],
-                pass_fds=[worker_end.fileno()],
+                + [str(number) for number in (worker_end.fileno(), os.getpid(), *shared)],
+                pass_fds=[worker_end.fileno(), *shared],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,

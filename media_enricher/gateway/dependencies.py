@@ -16,10 +16,11 @@ from media_enricher.gateway.renditions import Renditions
 from media_enricher.gateway.signing_keys import SigningKeys
 from media_enricher.gateway.storage_access import StorageAccess
 from media_enricher.gateway.unauthenticated_limiter import UnauthenticatedLimiter
-from media_enricher.models import FlowName, PendingCount, Selection
+from media_enricher.models import FlowName, Selection
 from media_enricher.orchestration.prefect_api import PrefectApi
 from media_enricher.orchestration.run_starter import RunStarter
 from media_enricher.orchestration.supabase_threads import SupabaseThreads
+from media_enricher.run_cost import Estimate
 from media_enricher.run_requests import RequestLimits
 from media_enricher.settings import GatewaySettings, Settings, SupabaseSettings
 from media_enricher.supabase.assets import AssetTable
@@ -144,8 +145,10 @@ class Dependencies:
             return False
         return await self.in_thread(lambda: self._requests.was_returned(run_id, user_id))
 
-    async def count(self, caller: Caller, selection: Selection, limit: int | None) -> PendingCount:
-        """How much a run would process, at most `limit` objects.
+    async def estimate(
+        self, caller: Caller, selection: Selection, limit: int | None, max_bytes: int | None
+    ) -> Estimate:
+        """What a run with these limits would process, and what it would cost.
 
         Raises:
             ApiError: 429 while the caller, or another of the same tenant, is counting.
@@ -163,7 +166,7 @@ class Dependencies:
         began = monotonic()
         try:
             return await self._in_counting_thread(
-                lambda: self._counted_assets.count_pending(selection, limit=limit)
+                lambda: self._counted_assets.estimate(selection, limit=limit, max_bytes=max_bytes)
             )
         finally:
             self._counting_callers.discard(who)

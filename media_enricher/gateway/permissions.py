@@ -30,6 +30,7 @@ PROGRESS_COLUMNS = (
     "heartbeat_at",
     "created_at",
     "updated_at",
+    "stopped_by",
 )
 """What row level security lets every user read of a run: how it gets on, not what it looks at."""
 

@@ -79,12 +79,19 @@ def engine_options() -> EngineOptions:
 
     Under threads, all task runs share one set of engine workers. Under the other runners, each
     process that runs tasks has one engine worker: a process more, so that an object that kills its
-    decoder costs one row.
+    decoder costs one row. Each has its share of the memory and of the rate of downloads.
     """
     configured = settings()
     if configured.task_runner is not TaskRunnerName.THREADS:
         share = max(16, configured.memory_mb // configured.engine_workers)
-        configured = configured.model_copy(update={"engine_workers": 1, "memory_mb": share})
+        rate = configured.max_mbit_per_second
+        configured = configured.model_copy(
+            update={
+                "engine_workers": 1,
+                "memory_mb": share,
+                "max_mbit_per_second": rate and rate / configured.engine_workers,
+            }
+        )
     return EngineOptions.from_settings(configured, supabase_settings())
 
 

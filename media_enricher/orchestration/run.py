@@ -9,6 +9,7 @@ import msgspec
 from media_enricher.models import Mode, Selection
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.recorder import Recorder
+from media_enricher.orchestration.run_budget import RunBudget
 from media_enricher.run_stats import RunStats
 from media_enricher.settings import settings
 from media_enricher.snapshot.writer import SnapshotWriter
@@ -20,9 +21,16 @@ class Run:
     Attributes:
         id: the id of the Prefect flow run, also used in the table and in the snapshot's path.
         limit: the maximum number of objects still to process; None for no limit.
+        budget: the bytes that it may still read; None for any number.
     """
 
-    def __init__(self, run_id: str, selection: Selection, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        selection: Selection,
+        limit: int | None = None,
+        max_bytes: int | None = None,
+    ) -> None:
         """Open the run. If Prefect retries it, continue from its stored counters.
 
         Raises:
@@ -34,6 +42,7 @@ class Run:
         self.selection = selection
         self.stats = RunStats(before=before)
         self.limit = None if limit is None else max(0, limit - self.stats.processed)
+        self.budget = None if max_bytes is None else RunBudget(max_bytes, self.stats.bytes_read)
         self.snapshot = SnapshotWriter(
             run_id, selection.bucket, started_at, settings().snapshot, resources.bucket
         )
@@ -54,7 +63,8 @@ class Run:
 
     def summary(self) -> str:
         """What the run did, for people."""
-        return self.stats.summary()
+        held_back = self.budget.summary() if self.budget else ""
+        return "; ".join(filter(None, (self.stats.summary(), held_back)))
 
     def failure_reason(self) -> str | None:
         """Why the run must end as failed; None if it need not."""

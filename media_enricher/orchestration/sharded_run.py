@@ -12,8 +12,9 @@ import msgspec
 from prefect import get_run_logger
 from prefect.exceptions import PrefectException
 
-from media_enricher.models import RunStatus, Selection, Share
+from media_enricher.models import Depth, RunStatus, Selection, Share
 from media_enricher.orchestration import resources
+from media_enricher.orchestration.run_budget import split_bytes
 from media_enricher.orchestration.shards import (
     Shard,
     cancel_shards,
@@ -39,10 +40,17 @@ class ShardedRun:
         id: the id of the Prefect flow run.
         stats: the sums of the shards' counters.
         shards: the shards in the order of their ranges, as Prefect last reported them.
+        is_stopped_by_budget: whether the budget of a shard had no room for some of its objects.
     """
 
     def __init__(
-        self, run_id: str, selection: Selection, inherited: Mapping[str, str], *, attempt: int
+        self,
+        run_id: str,
+        selection: Selection,
+        inherited: Mapping[str, str],
+        *,
+        attempt: int,
+        max_bytes: int | None = None,
     ) -> None:
         """Create the run; start nothing yet.
 
@@ -51,6 +59,7 @@ class ShardedRun:
             selection: the objects to process.
             inherited: the labels that the shards inherit.
             attempt: the number of this attempt at the run, from 1.
+            max_bytes: the bytes that all shards together may read; None for any number.
         """
         self.id = run_id
         self.selection = selection
@@ -58,6 +67,8 @@ class ShardedRun:
         self.shards: list[Shard] = []
         self._labels = inherited
         self._attempt = attempt
+        self._max_bytes = max_bytes
+        self.is_stopped_by_budget = False
 
     def __enter__(self) -> Self:
         return self
@@ -109,10 +120,12 @@ class ShardedRun:
             SupabaseError: Supabase does not respond.
         """
         started, after = len(self.shards), rest.after
+        budgets = self._budgets(shares)
         for number, share in enumerate(shares, start=started + 1):
             is_last = number == started + len(shares)
             until = rest.until if is_last else share.until
-            self.shards.append(self._start(number, after, until))
+            budget = budgets[number - started - 1]
+            self.shards.append(self._start(number, after, until, budget))
             get_run_logger().info(
                 "shard %s: %s objects after %r, run %s",
                 number,
@@ -134,7 +147,10 @@ class ShardedRun:
 
     def summary(self) -> str:
         """What the shards did, for people."""
-        return self.stats.summary()
+        stopped = (
+            f"; stopped by max_bytes = {self._max_bytes:,}" if self.is_stopped_by_budget else ""
+        )
+        return self.stats.summary() + stopped
 
     def failure_reason(self) -> str | None:
         """The shards that did not complete, and why; None if all completed."""
@@ -149,11 +165,26 @@ class ShardedRun:
     def _again(self, shard: Shard) -> Shard:
         if not shard.has_ended or shard.has_completed:
             return shard
-        return self._start(shard.number, shard.after, shard.until)
+        max_bytes = shard.max_bytes
+        if max_bytes is not None and (row := resources.run_table().get(str(shard.flow_run.id))):
+            max_bytes = max(1, max_bytes - row.bytes_read)
+        return self._start(shard.number, shard.after, shard.until, max_bytes)
 
-    def _start(self, number: int, after: str, until: str) -> Shard:
+    def _budgets(self, shares: Sequence[Share]) -> list[int | None]:
+        """The budgets of new shards: what those before them were not given, by their work."""
+        if self._max_bytes is None:
+            return [None] * len(shares)
+        left = self._max_bytes - sum(shard.max_bytes or 0 for shard in self.shards)
+        is_header = self.selection.depth is Depth.HEADER
+        return list(
+            split_bytes(left, [each.objects if is_header else each.size_bytes for each in shares])
+        )
+
+    def _start(self, number: int, after: str, until: str, max_bytes: int | None) -> Shard:
         in_range = msgspec.structs.replace(self.selection, after=after, until=until)
-        return start_shard(self.id, number, in_range, self._labels, attempt=self._attempt)
+        return start_shard(
+            self.id, number, in_range, self._labels, attempt=self._attempt, max_bytes=max_bytes
+        )
 
     def _look(self) -> None:
         """Update shards and counters. An error is logged, and the next call tries again."""
@@ -162,6 +193,7 @@ class ShardedRun:
             self.shards = find_shards(self.id)
             rows = runs.shards(self.id)
             self.stats.add_up(rows)
+            self.is_stopped_by_budget = any(row.stopped_by for row in rows)
             runs.record(self.id, **self.stats.counters())
             ended = {str(shard.flow_run.id): shard for shard in self.shards if shard.has_ended}
             for row in rows:

@@ -33,18 +33,26 @@ class Shard(NamedTuple):
         after: the path before the range (exclusive); empty for the first shard.
         until: the last path of the range (inclusive); empty for the last shard.
         flow_run: the run as Prefect last reported it.
+        max_bytes: the bytes that this run may read; None for any number.
     """
 
     number: int
     after: str
     until: str
     flow_run: FlowRun
+    max_bytes: int | None = None
 
     @classmethod
     def of(cls, number: int, flow_run: FlowRun) -> Self:
         """The shard that a run of `backfill` processes."""
         parameters = flow_run.parameters
-        return cls(number, parameters["after"], parameters["until"], flow_run)
+        return cls(
+            number,
+            parameters["after"],
+            parameters["until"],
+            flow_run,
+            parameters.get("max_bytes"),
+        )
 
     @property
     def has_ended(self) -> bool:
@@ -78,7 +86,13 @@ def find_shards(parent_id: str) -> list[Shard]:
 
 
 def start_shard(
-    parent_id: str, number: int, selection: Selection, inherited: Mapping[str, str], *, attempt: int
+    parent_id: str,
+    number: int,
+    selection: Selection,
+    inherited: Mapping[str, str],
+    *,
+    attempt: int,
+    max_bytes: int | None = None,
 ) -> Shard:
     """Start a run on the range of a selection, and create its row.
 
@@ -88,6 +102,7 @@ def start_shard(
         selection: the range to process.
         inherited: the labels that the shard takes over from its parent.
         attempt: the number of the attempt at the parent; each may start a shard once.
+        max_bytes: the bytes that the shard may read; None for any number.
 
     Raises:
         UnknownDeploymentError: there is no deployment of the name in the settings.
@@ -101,6 +116,7 @@ def start_shard(
         "depth": selection.depth.value,
         "after": selection.after,
         "until": selection.until,
+        "max_bytes": max_bytes,
     }
     flow_run = start_deployment(
         settings().backfill_deployment,
@@ -116,6 +132,7 @@ def start_shard(
         prefix=selection.prefix,
         mode=selection.mode,
         depth=selection.depth,
+        max_bytes=max_bytes,
         trigger=inherited.get(labels.TRIGGER),
         requested_by=inherited.get(labels.REQUESTED_BY),
         tenant_id=inherited.get(labels.TENANT_ID),

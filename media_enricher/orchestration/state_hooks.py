@@ -105,6 +105,7 @@ def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
             bucket=parameters.get("bucket"),
             prefix=parameters.get("prefix", ""),
             max_files=parameters.get("limit"),
+            max_bytes=parameters.get("max_bytes"),
             mode=parameters.get("mode", "missing"),
             depth=parameters.get("depth", "full"),
             trigger=trigger_of(flow_run),

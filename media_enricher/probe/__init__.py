@@ -15,7 +15,14 @@ from typing import Protocol
 
 import msgspec
 
-from media_enricher.models import AssetStatus, Depth, ErrorCode, Findings, Kind
+from media_enricher.models import (
+    MOST_RANGE_BYTES,
+    AssetStatus,
+    Depth,
+    ErrorCode,
+    Findings,
+    Kind,
+)
 from media_enricher.probe import av, document, image
 from media_enricher.probe.content_types import (
     kind_of,
@@ -45,8 +52,6 @@ __all__ = [
 
 _LEAST_SNIFFED_BYTES = 512
 _KIB = 1024
-MOST_RANGE_BYTES = 15 * 1024 * _KIB
-"""Of an object that is read in parts; together with what a server sends too much, 16 MB."""
 NOT_READ_WHOLE = "not-read-whole"
 """The warning of an object that is too large to be read whole: it has no hash."""
 

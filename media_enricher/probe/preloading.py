@@ -11,6 +11,7 @@ from PIL import Image, ImageCms
 
 from media_enricher.probe import ProbeOptions, document, probe_full, probe_header
 from media_enricher.probe.av import poster
+from media_enricher.probe.document import old_office
 from media_enricher.probe.image import tiny
 
 
@@ -31,7 +32,7 @@ def preload() -> None:
         probe_full(data, path="preload", declared_content_type=None, options=options)
     poster.preload()
     document.preload(msgspec.structs.replace(options, text_excerpt=True))
-    for encoding in _PRELOADED_ENCODINGS:
+    for encoding in (*_PRELOADED_ENCODINGS, *old_office.ENCODINGS):
         codecs.decode(b"", encoding)
     codecs.decode(b"\x1b$B<L\x1b(B", "iso2022_jp")  # loads its table, too
 

@@ -11,9 +11,10 @@ import zlib
 
 import puremagic
 
+from media_enricher.probe import compound_files
 from media_enricher.probe.content_types import RAW_EXTENSIONS, extension_of, normalised
 from media_enricher.probe.markup import root_name
-from media_enricher.probe.sniffing import archives, media
+from media_enricher.probe.sniffing import archives, compound, media
 from media_enricher.probe.sniffing.encodings import announced_encoding
 from media_enricher.probe.sniffing.text import markup_start, text_type
 from media_enricher.probe.source import MoreBytesError, UnreadableError, Window
@@ -246,6 +247,13 @@ def _is_pcx(head: bytes) -> bool:
 def _by_contents(window: Window, head: bytes, path: str) -> str | None:
     if head[:4] in {b"PK\x03\x04", b"PK\x05\x06"}:
         return archives.zip_type(window, head, extension_of(path))
+    if head.startswith(compound_files.SIGNATURE):
+        return compound.compound_type(window)
+    return _by_streams(window, head)
+
+
+def _by_streams(window: Window, head: bytes) -> str | None:
+    """The type of sound and film."""
     if head[:4] == b"OggS":
         return media.ogg_type(window)
     if head[:4] == b"\x1a\x45\xdf\xa3":

@@ -122,6 +122,20 @@ class Settings(FromEnvironment):
         description="Objects above this size, in MiB, are never read whole: `full` depth reads up "
         "to 15 MiB of them, `sha256` stays null, and `warnings` has `not-read-whole`.",
     )
+    max_mbit_per_second: float | None = Field(
+        default=None,
+        gt=0,
+        description="The maximum rate of a run's downloads, all its engine workers together, in "
+        "megabits (1,000,000 bits) per second. Each shard of a sharded run has this rate. With a "
+        "task runner other than `threads`, each engine worker has an equal share of it. "
+        "Default: no maximum.",
+    )
+    suggest_header_above_gb: float = Field(
+        default=50.0,
+        ge=0,
+        description="A dry run at depth `full` suggests depth `header` first if it would read more "
+        "than so many gigabytes (1,000,000,000 bytes).",
+    )
     failure_threshold: float = Field(
         default=0.1,
         ge=0,
@@ -194,6 +208,16 @@ class Settings(FromEnvironment):
         default=DEFAULT_EXIF_TAGS,
         description="The EXIF tags that are stored in `exif`, separated by commas.",
     )
+
+    @property
+    def max_whole_bytes(self) -> int:
+        """Of objects above this size, only parts are read."""
+        return self.max_whole_mb * 1024 * 1024
+
+    @property
+    def max_bytes_per_second(self) -> float | None:
+        """The maximum rate of a run's downloads; None for none."""
+        return None if self.max_mbit_per_second is None else self.max_mbit_per_second * 1e6 / 8
 
     @property
     def batches_in_flight(self) -> int:

@@ -10,14 +10,17 @@ from supabase import Client
 
 from media_enricher.models import (
     ENRICHER_VERSION,
+    MOST_RANGE_BYTES,
     TRANSIENT_ERRORS,
     AssetStatus,
     FailureReason,
     PendingCount,
+    RunPace,
     Selection,
     Share,
     StorageObject,
 )
+from media_enricher.run_cost import Estimate, estimate, header_bytes
 from media_enricher.settings import settings
 from media_enricher.supabase.retrying import call
 from media_enricher.supabase.rows import storable_text
@@ -35,9 +38,23 @@ class AssetTable:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def count_pending(self, selection: Selection, *, limit: int | None = None) -> PendingCount:
-        """The number of pending objects and their bytes: of all, or of the first `limit`."""
-        (counted,) = self._call("media_count_pending", _selection(selection) | {"p_limit": limit})
+    def count_pending(
+        self, selection: Selection, *, limit: int | None = None, header_bytes: int = 0
+    ) -> PendingCount:
+        """The number of pending objects and their bytes: of all, or of the first `limit`.
+
+        Args:
+            selection: the objects to count.
+            limit: the maximum number of them.
+            header_bytes: what depth `header` reads of an object, at most.
+        """
+        reading = {
+            "p_limit": limit,
+            "p_max_whole_bytes": settings().max_whole_bytes,
+            "p_part_bytes": MOST_RANGE_BYTES,
+            "p_header_bytes": header_bytes,
+        }
+        (counted,) = self._call("media_count_pending", _selection(selection) | reading)
         return msgspec.convert(counted, PendingCount)
 
     def count_missing(self, bucket: str) -> PendingCount:
@@ -54,6 +71,25 @@ class AssetTable:
             },
         )
         return msgspec.convert(counted, PendingCount)
+
+    def estimate(
+        self, selection: Selection, *, limit: int | None, max_bytes: int | None
+    ) -> Estimate:
+        """What a run over the pending objects would cost, with a limit of objects and of bytes."""
+        paces = {pace.depth: pace for pace in self.paces(selection.bucket)}
+        pending = self.count_pending(selection, limit=limit, header_bytes=header_bytes(paces))
+        return estimate(
+            pending,
+            selection.depth,
+            paces,
+            max_bytes=max_bytes,
+            bytes_per_second=settings().max_bytes_per_second,
+            suggest_header_above=settings().suggest_header_above_gb * 1e9,
+        )
+
+    def paces(self, bucket: str) -> list[RunPace]:
+        """How fast the last runs of each depth were: over this bucket, else over all buckets."""
+        return msgspec.convert(self._call("media_run_paces", {"p_bucket": bucket}), list[RunPace])
 
     def pending_pages(
         self, selection: Selection, *, limit: int | None = None

@@ -32,7 +32,6 @@ from media_enricher.supabase.missing_bytes import (
 from media_enricher.supabase.trust import ObjectInfo, require_trusted
 from media_enricher.supabase.urls import listing_url, object_url
 
-_PIECE_BYTES = 256 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
 _REST_WORTH_READING_BYTES = 256 * 1024
 """Reading up to so many unneeded bytes is cheaper than opening a new connection."""
@@ -46,6 +45,14 @@ _TRIED_OTHERS = 3
 
 
 _Decoded = TypeVar("_Decoded")
+
+
+Received = Callable[[int], Awaitable[None]]
+"""Is told of the bytes of an object as they arrive, and waits for as long as reading should."""
+
+
+async def _take_all(_count: int) -> None:
+    """The bytes are not counted, and reading does not wait."""
 
 
 class Download(msgspec.Struct, kw_only=True):
@@ -173,7 +180,13 @@ class Downloader:
         await self._session.close()
 
     async def part(
-        self, wanted: StorageObject, start: int, stop: int, *, of_etag: str | None = None
+        self,
+        wanted: StorageObject,
+        start: int,
+        stop: int,
+        *,
+        of_etag: str | None = None,
+        received: Received = _take_all,
     ) -> Download:
         """The bytes from `start` up to `stop`, or up to the end of the object.
 
@@ -183,18 +196,27 @@ class Downloader:
             start: the first byte.
             stop: the byte after the last one.
             of_etag: the version that the part must belong to; None for any.
+            received: told of all bytes of the object that arrive, also of those that are no use.
 
         Raises:
             ObjectChangedError: the object has another etag than `of_etag`, or ends before `start`.
             SupabaseError: there is no such object, no response, or one that is not the object.
         """
-        return await self._trusted(wanted, lambda: self._part(wanted, start, stop, of_etag))
+        return await self._trusted(
+            wanted, lambda: self._part(wanted, start, stop, of_etag, received)
+        )
 
     async def _part(
-        self, wanted: StorageObject, start: int, stop: int, of_etag: str | None
+        self,
+        wanted: StorageObject,
+        start: int,
+        stop: int,
+        of_etag: str | None,
+        received: Received,
     ) -> Download:
         if wanted.size_bytes != 0:
-            async with self._get(wanted, byte_range=f"bytes={start}-{stop - 1}") as answer:
+            byte_range = f"bytes={start}-{stop - 1}"
+            async with self._get(wanted, byte_range=byte_range, received=received) as answer:
                 if of_etag is not None and answer.etag != of_etag and answer.status != 416:
                     raise ObjectChangedError
                 if answer.part_range is not None:
@@ -202,18 +224,21 @@ class Downloader:
                 if answer.status == 200:
                     return await answer.cut(start, stop)
             # 416: the object is empty now. Otherwise: a range of compressed bytes; it is useless.
-        async with self._get(wanted) as answer:
+        async with self._get(wanted, received=received) as answer:
             if of_etag is not None and answer.etag != of_etag:
                 raise ObjectChangedError
             return await answer.cut(start, stop)
 
-    async def whole(self, wanted: StorageObject, *, room: int, most: int) -> Download:
+    async def whole(
+        self, wanted: StorageObject, *, room: int, most: int, received: Received = _take_all
+    ) -> Download:
         """All of an object: in memory, or in a temporary file above `spool_bytes`.
 
         Args:
             wanted: the object.
             room: the bytes of memory that the caller has reserved for it.
             most: a larger object is not read.
+            received: told of all bytes of the object that arrive, also of those that are no use.
 
         Raises:
             LargerThanExpectedError: it has more than `most` bytes, or needs more memory than
@@ -221,10 +246,12 @@ class Downloader:
             SupabaseError: there is no such object, no response, an incomplete one, or one that is
                 not the object.
         """
-        return await self._trusted(wanted, lambda: self._whole(wanted, room, most))
+        return await self._trusted(wanted, lambda: self._whole(wanted, room, most, received))
 
-    async def _whole(self, wanted: StorageObject, room: int, most: int) -> Download:
-        async with self._get(wanted) as answer:
+    async def _whole(
+        self, wanted: StorageObject, room: int, most: int, received: Received
+    ) -> Download:
+        async with self._get(wanted, received=received) as answer:
             length = answer.length
             if length is None:
                 return await answer.spooled(in_memory=room, most=most)
@@ -323,16 +350,23 @@ class Downloader:
         byte_range: str | None = None,
         route: Literal["authenticated", "info/authenticated"] = "authenticated",
         headers: Mapping[str, str] | None = None,
+        received: Received = _take_all,
     ) -> AsyncIterator[_Answer]:
         """Request an object; turn all errors of the connection into SupabaseError."""
         url = URL(object_url(self._base, wanted.bucket, wanted.path, route=route), encoded=True)
         sent = {**(headers or {}), **({"Range": byte_range} if byte_range else {})}
-        async with self._request("GET", url, sent) as answer:
+        async with self._request("GET", url, sent, received=received) as answer:
             yield answer
 
     @asynccontextmanager
     async def _request(
-        self, method: str, url: URL, headers: Mapping[str, str], json: object = None
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        *,
+        json: object = None,
+        received: Received = _take_all,
     ) -> AsyncIterator[_Answer]:
         asked_at = time.perf_counter()
         try:
@@ -340,11 +374,14 @@ class Downloader:
                 method, url, headers=headers, json=json, allow_redirects=False
             )
             try:
-                answer = _Answer(response, time.perf_counter() - asked_at)
+                answer = _Answer(response, time.perf_counter() - asked_at, received)
                 has_range = "Range" in headers
                 if answer.status not in (200, 206) and not (has_range and answer.status == 416):
                     raise await answer.refusal()
-                yield answer
+                try:
+                    yield answer
+                finally:
+                    await answer.count_unread()
             finally:
                 response.release()  # closes the connection if the body is not read completely
         except TimeoutError:
@@ -389,9 +426,13 @@ class _Questions:
 class _Answer:
     """A response with status 200, 206 or 416 (impossible range), whose body is not read yet."""
 
-    def __init__(self, response: aiohttp.ClientResponse, seconds: float) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, seconds: float, received: Received
+    ) -> None:
         self._response = response
         self._seconds = seconds
+        self._received = received
+        self._counted = 0
         headers = response.headers
         self.status = response.status
         self.etag = bare_etag(headers.get("ETag"))
@@ -423,7 +464,24 @@ class _Answer:
 
     async def read_all(self) -> bytes:
         """The body. aiohttp raises if it is shorter than announced."""
-        return await self._response.read()
+        pieces = []
+        while piece := await self._piece():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def count_unread(self) -> None:
+        """Count what arrived and was not read: the download broke off, or needed no more."""
+        if unread := self._response.content.total_bytes - self._counted:
+            self._counted += unread
+            await self._received(unread)
+
+    async def _piece(self) -> bytes:
+        """The next bytes of the body, as they arrive; none at its end."""
+        piece = await self._response.content.readany()
+        if piece:
+            self._counted += len(piece)
+            await self._received(len(piece))
+        return piece
 
     async def as_part(
         self, start: int, stop: int, part_range: tuple[int, int, int | None]
@@ -448,7 +506,7 @@ class _Answer:
             stop_reading = stop
         data = bytearray()
         content = self._response.content
-        while len(data) < stop_reading and (piece := await content.read(_PIECE_BYTES)):
+        while len(data) < stop_reading and (piece := await self._piece()):
             data += piece
         size = length if length is not None else (len(data) if content.at_eof() else None)
         if start and start >= len(data):
@@ -462,7 +520,7 @@ class _Answer:
             LargerThanExpectedError: more than `most` bytes came; they may have been not all.
         """
         with tempfile.SpooledTemporaryFile(max_size=max(1, in_memory)) as file:  # 0: no limit
-            async for piece in self._response.content.iter_chunked(_PIECE_BYTES):
+            while piece := await self._piece():
                 _write(file, piece)
                 if file.tell() > most:
                     raise LargerThanExpectedError(file.tell())

@@ -30,10 +30,14 @@ create table public.media_enrich_runs (
   flow text not null default 'backfill',
   -- No foreign key: a shard may be recorded before the run that it is a part of.
   parent_run_id uuid,
+  max_bytes bigint, -- the most bytes that the run may read; null for any number
+  stopped_by text, -- what kept the run from objects that are still pending
 
   constraint media_enrich_runs_flow_check
     check (flow in ('backfill', 'backfill-sharded', 'enrich-object')),
   constraint media_enrich_runs_max_files_check check (max_files >= 0),
+  constraint media_enrich_runs_max_bytes_check check (max_bytes >= 0),
+  constraint media_enrich_runs_stopped_by_check check (stopped_by in ('max_bytes')),
   constraint media_enrich_runs_mode_check check (mode in ('missing', 'failed', 'stale', 'all')),
   constraint media_enrich_runs_depth_check check (depth in ('header', 'full')),
   constraint media_enrich_runs_trigger_check
@@ -53,6 +57,10 @@ comment on table public.media_enrich_runs is
 comment on column public.media_enrich_runs.started_at is
   'When the run began; until then, when it was asked for.';
 comment on column public.media_enrich_runs.max_files is 'The limit of the run; null for none.';
+comment on column public.media_enrich_runs.max_bytes is
+  'The most bytes that the run may read; null for any number.';
+comment on column public.media_enrich_runs.stopped_by is
+  'max_bytes: the budget had no room for objects that are still pending; null otherwise.';
 comment on column public.media_enrich_runs.skipped is
   'Objects of types without a probe, and objects deleted before they were read.';
 comment on column public.media_enrich_runs.flow is 'The name of the Prefect flow.';
@@ -154,6 +162,7 @@ begin
     bucket = told.bucket,
     prefix = told.prefix,
     max_files = told.max_files,
+    max_bytes = told.max_bytes,
     mode = told.mode,
     depth = told.depth,
     trigger = case when is_new then told.trigger else run.trigger end,
@@ -173,6 +182,10 @@ begin
     skipped = greatest(run.skipped, told.skipped),
     bytes_read = greatest(run.bytes_read, told.bytes_read),
     snapshot_path = told.snapshot_path,
+    stopped_by = case
+      when new_status = 'running' and run.status <> 'running' then null
+      else told.stopped_by
+    end,
     error = case
       when new_status = run.status and given ->> 'status' is distinct from run.status
         and given ? 'status' then run.error -- it was told of another end, too late

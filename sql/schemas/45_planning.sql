@@ -226,8 +226,10 @@ comment on function public.media_pending_objects is
 create function public.media_count_pending(
   p_bucket text, p_prefix text, p_mode text, p_depth text, p_enricher_version integer,
   p_transient_codes text[], p_max_attempts integer, p_limit integer default null,
-  p_after text default '', p_until text default ''
-) returns table (objects bigint, size_bytes bigint)
+  p_after text default '', p_until text default '',
+  p_max_whole_bytes bigint default null, p_part_bytes bigint default null,
+  p_header_bytes bigint default null
+) returns table (objects bigint, size_bytes bigint, full_bytes bigint, header_bytes bigint)
 language plpgsql stable security definer
 set search_path = '' set statement_timeout = '2min' set jit = 'off'
 set enable_nestloop = 'on' set enable_hashjoin = 'on' set enable_sort = 'on' as $$
@@ -236,14 +238,47 @@ begin
     perform media_enricher.prefer_merging();
   end if;
   return query execute format(
-    'select count(*), coalesce(sum(p.size_bytes), 0)::bigint from (%s %s) p',
+    $q$select count(*), coalesce(sum(p.size_bytes), 0)::bigint,
+      -- greatest and least ignore nulls: without a limit, all of an object is read
+      coalesce(sum(case when p.size_bytes > %3$L then least(p.size_bytes, %4$L)
+        else p.size_bytes end), 0)::bigint,
+      coalesce(sum(least(p.size_bytes, %5$L)), 0)::bigint
+    from (%1$s %2$s) p$q$,
     media_enricher.pending_sql(p_bucket, p_prefix, p_mode, p_depth, p_enricher_version,
       p_transient_codes, p_max_attempts, p_after, p_until),
-    case when p_limit is not null then format('order by o.path limit %L', p_limit) end);
+    case when p_limit is not null then format('order by o.path limit %L', p_limit) end,
+    p_max_whole_bytes, p_part_bytes, p_header_bytes);
 end
 $$;
 comment on function public.media_count_pending is
-  'How many objects there are to work on, and their bytes; of the first p_limit, if it is given.';
+  'How many objects there are to work on, their bytes, and how many of these a run would read.';
+
+-- How fast the last runs were, for an estimate of the next one: for each depth, the figures of up
+-- to 10 runs added up, the newest of the last 1,000. Those over the bucket count if there are any,
+-- else those over all buckets. Runs that did little say little: their start takes most of the time.
+create function public.media_run_paces(p_bucket text)
+returns table (depth text, objects bigint, bytes_read bigint, seconds double precision)
+language sql stable security definer set search_path = '' as $$
+  with last_runs as (
+    select r.* from public.media_enrich_runs r
+    order by r.started_at desc
+    limit 1000
+  ),
+  usable as (
+    select r.*, r.bucket = p_bucket as is_same, bool_or(r.bucket = p_bucket)
+        over (partition by r.depth) as has_same,
+      row_number() over (partition by r.depth, r.bucket = p_bucket order by r.started_at desc) as age
+    from last_runs r
+    where r.flow = 'backfill' and r.status = 'completed' and r.bytes_read > 0
+  )
+  select u.depth, sum(u.processed_files)::bigint, sum(u.bytes_read)::bigint,
+    sum(extract(epoch from u.finished_at - u.started_at))::double precision
+  from usable u
+  where u.is_same = u.has_same and u.age <= 10
+  group by u.depth
+$$;
+comment on function public.media_run_paces is
+  'What the last runs of each depth read, and how long they took, added up.';
 
 create function public.media_mark_gone(
   p_bucket text, p_prefix text, p_after text default '', p_until text default ''

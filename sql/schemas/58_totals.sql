@@ -209,18 +209,50 @@ create trigger media_assets_count_truncated after truncate on public.media_asset
   for each statement execute function media_enricher.count_changes();
 
 -- Counts a bucket anew. Only needed where the triggers were off, as while a dump is restored: until
--- it ends, writes to the bucket's assets wait. It takes some seconds for a million assets.
+-- it ends, writes to the bucket's assets wait. Of a million contents, only those are written that
+-- were counted wrong.
 create function public.media_recount(p_bucket text) returns void
-language plpgsql security definer set search_path = '' set statement_timeout = '10min' as $$
+language plpgsql security definer set search_path = '' set statement_timeout = '10min'
+set work_mem = '64MB' as $$
 declare
   counted text := format('select * from (%s) c where c.bucket = %L',
     media_enricher.counted_rows_sql('public.media_assets', 1), p_bucket);
 begin
   perform media_enricher.lock_totals(array[p_bucket]);
   delete from public.media_totals where bucket = p_bucket and facet <> 'pending';
-  delete from media_enricher.contents where bucket = p_bucket;
   execute media_enricher.count_facets_sql(counted);
-  execute media_enricher.count_copies_sql(counted);
+
+  execute format(
+    $q$with fresh as materialized (
+      select coalesce(c.tenant_id::text, '') as tenant, c.sha256, count(*) as objects,
+        sum(c.size_bytes)::bigint as size_bytes
+      from (%1$s) c
+      where c.sha256 is not null
+      group by 1, 2
+    ),
+    removed as (
+      delete from media_enricher.contents k
+      where k.bucket = %2$L
+        and not exists (select from fresh f where f.tenant = k.tenant and f.sha256 = k.sha256)
+    )
+    insert into media_enricher.contents (bucket, tenant, sha256, objects, size_bytes)
+    select %2$L, f.tenant, f.sha256, f.objects, f.size_bytes
+    from fresh f
+    left join media_enricher.contents k
+      on k.bucket = %2$L and k.tenant = f.tenant and k.sha256 = f.sha256
+    where (k.objects, k.size_bytes) is distinct from (f.objects, f.size_bytes)
+    order by f.tenant, f.sha256
+    on conflict (bucket, tenant, sha256) do update set
+      objects = excluded.objects, size_bytes = excluded.size_bytes$q$,
+    counted, p_bucket);
+
+  insert into public.media_totals (bucket, scope, facet, value, objects, size_bytes)
+  select p_bucket, s.scope, 'copy', 'redundant', sum(k.objects - 1),
+    sum(media_enricher.redundant_bytes(k.objects, k.size_bytes))
+  from media_enricher.contents k
+  cross join lateral (select '' union select k.tenant) as s (scope)
+  where k.bucket = p_bucket and k.objects > 1
+  group by s.scope;
 end
 $$;
 comment on function public.media_recount is

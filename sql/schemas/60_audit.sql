@@ -24,7 +24,8 @@ create table audit.enricher_invocations (
   path text,
   requested_by text,
   -- The audit counts what would otherwise fill it: a row a minute instead of a row a request.
-  requests integer not null default 1
+  requests integer not null default 1,
+  max_bytes bigint -- as the request has it
 );
 
 comment on table audit.enricher_invocations is
@@ -70,6 +71,16 @@ language sql immutable set search_path = '' as $$
   select case
     when jsonb_typeof(p_value) = 'number' then
       case when p_value::numeric between -2147483648 and 2147483647 then p_value::integer end
+  end
+$$;
+
+-- A JSON number as a bigint, and anything else as null.
+create function media_enricher.bigint_or_null(p_value jsonb) returns bigint
+language sql immutable set search_path = '' as $$
+  select case
+    when jsonb_typeof(p_value) = 'number' then
+      case when p_value::numeric between -9223372036854775808 and 9223372036854775807
+        then p_value::bigint end
   end
 $$;
 
@@ -130,7 +141,7 @@ begin
 
   insert into audit.enricher_invocations (
     id, route, flow, caller_role, user_id, tenant_id, requested_by, bucket, prefix, path, max_files,
-    mode, depth, is_allowed, http_status, reason, run_id, ip_address, user_agent
+    max_bytes, mode, depth, is_allowed, http_status, reason, run_id, ip_address, user_agent
   )
   values (
     p_invocation_id,
@@ -144,6 +155,7 @@ begin
     left(p_asked ->> 'prefix', 1024),
     left(p_asked -> 'objects' -> 0 ->> 'path', 1024),
     media_enricher.integer_or_null(p_asked -> 'max_files'),
+    media_enricher.bigint_or_null(p_asked -> 'max_bytes'),
     left(p_asked ->> 'mode', 100),
     left(p_asked ->> 'depth', 100),
     p_is_allowed,

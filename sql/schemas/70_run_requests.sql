@@ -18,9 +18,11 @@ create table media_enricher.run_requests (
   requested_at timestamptz not null default now(),
   released_at timestamptz,
   share text not null default 'service',
+  max_bytes bigint,
 
   constraint run_requests_flow_check check (flow in ('backfill', 'enrich-object')),
   constraint run_requests_max_files_check check (max_files >= 0),
+  constraint run_requests_max_bytes_check check (max_bytes >= 0),
   constraint run_requests_mode_check check (mode in ('missing', 'failed', 'stale', 'all')),
   constraint run_requests_depth_check check (depth in ('header', 'full')),
   constraint run_requests_trigger_check
@@ -82,14 +84,14 @@ language sql set search_path = '' as $$
 $$;
 
 -- Whether a run does what is asked for a prefix: it has that very prefix; or it has a broader one
--- and no limit, and its mode and depth include what is asked.
+-- and no limit of objects or bytes, and its mode and depth include what is asked.
 create function media_enricher.covers(
-  p_prefix text, p_max_files integer, p_mode text, p_depth text,
+  p_prefix text, p_is_limited boolean, p_mode text, p_depth text,
   p_asked_prefix text, p_asked_mode text, p_asked_depth text
 ) returns boolean
 language sql immutable set search_path = '' as $$
   select p_prefix = p_asked_prefix
-    or starts_with(p_asked_prefix, p_prefix) and p_max_files is null
+    or starts_with(p_asked_prefix, p_prefix) and not p_is_limited
       and p_mode in ('all', p_asked_mode) and p_depth in ('full', p_asked_depth)
 $$;
 
@@ -110,7 +112,8 @@ language sql stable set search_path = '' as $$
   where r.bucket = p_bucket and r.flow in ('backfill', 'backfill-sharded')
     and r.parent_run_id is null and r.status in ('queued', 'running')
     and (
-      media_enricher.covers(r.prefix, r.max_files, r.mode, r.depth, p_prefix, p_mode, p_depth)
+      media_enricher.covers(r.prefix, coalesce(r.max_files, r.max_bytes) is not null, r.mode,
+        r.depth, p_prefix, p_mode, p_depth)
       or p_is_exclusive and media_enricher.overlaps(r.prefix, p_prefix)
     )
     and case r.status
@@ -122,11 +125,13 @@ language sql stable set search_path = '' as $$
   limit 1
 $$;
 
--- The part of a request that must be the same when its idempotency key is used again.
+-- The part of a request that must be the same when its idempotency key is used again. A request
+-- without max_bytes has the same as one of a version that knew none.
 create function media_enricher.essence(p_asked jsonb) returns jsonb
 language sql immutable set search_path = '' as $$
   select jsonb_object_agg(name, p_asked -> name)
-  from unnest(array['flow', 'bucket', 'prefix', 'max_files', 'mode', 'depth', 'objects']) as name
+  from unnest(array['flow', 'bucket', 'prefix', 'max_files', 'mode', 'depth', 'objects']
+    || case when p_asked ? 'max_bytes' then array['max_bytes'] end) as name
 $$;
 
 -- Remembers what an idempotency key stands for from now on.

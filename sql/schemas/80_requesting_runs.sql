@@ -94,8 +94,8 @@ begin
   where q.flow = asked_flow and q.bucket = asked_bucket and q.released_at is null
     and case
       when asked_flow <> 'backfill' then q.prefix = asked_prefix
-      else media_enricher.covers(q.prefix, q.max_files, q.mode, q.depth,
-          asked_prefix, p_asked ->> 'mode', p_asked ->> 'depth')
+      else media_enricher.covers(q.prefix, coalesce(q.max_files, q.max_bytes) is not null,
+          q.mode, q.depth, asked_prefix, p_asked ->> 'mode', p_asked ->> 'depth')
         or is_exclusive and media_enricher.overlaps(q.prefix, asked_prefix)
     end
   order by q.prefix = asked_prefix desc, length(q.prefix), q.requested_at
@@ -120,10 +120,11 @@ begin
   end if;
 
   insert into media_enricher.run_requests as q (
-    flow, bucket, prefix, max_files, mode, depth, trigger, requested_by, tenant_id, share
+    flow, bucket, prefix, max_files, max_bytes, mode, depth, trigger, requested_by, tenant_id, share
   )
   values (
     asked_flow, asked_bucket, asked_prefix, (p_asked ->> 'max_files')::integer,
+    (p_asked ->> 'max_bytes')::bigint,
     p_asked ->> 'mode', p_asked ->> 'depth', p_asked ->> 'trigger', caller,
     coalesce(
       media_enricher.uuid_or_null(p_asked -> 'caller' ->> 'tenant_id'),

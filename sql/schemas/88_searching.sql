@@ -215,7 +215,7 @@ comment on function public.media_copied_contents is
 -- match. `after` is the id of the last asset of the page before.
 --
 -- What finds the rows depends on the caller. service_role asks the index on media_search_terms: for
--- all that match, up to 20,000. Where more match, the next page is found soon enough by reading on
+-- all that match, up to 10,000. Where more match, the next page is found soon enough by reading on
 -- in the order of paths. Postgres can't choose between the two, for it guesses that one in 200 rows
 -- has a word, whichever it is. Under row level security that index is of no use, for its operator is not leakproof: there the
 -- indexes on user and tenant find the rows that the caller may see, and each is compared.
@@ -228,10 +228,11 @@ create function public.media_search(
 ) returns setof public.media_assets
 language plpgsql stable
 set search_path = '' set statement_timeout = '8s'
+set work_mem = '16MB' -- or the rows of a common word are all looked at again
 set enable_seqscan = 'on' set enable_indexscan = 'on' as $$
 #variable_conflict use_variable
 declare
-  most constant integer := 20000;
+  most constant integer := 10000;
   terms constant text := 'public.media_search_terms(a.path, a.title, a.tags, a.kind, a.labels,'
     ' a.warnings, a.dominant_color, (a.has_location or a.latitude is not null) is true,'
     || $t$ a.status = 'enriched' and a.kind = 'image' and coalesce(a.alt_text, '') = '')$t$;

@@ -48,7 +48,8 @@ alter table public.media_enrich_runs enable row level security;
 revoke all on public.media_enrich_runs from public, anon, authenticated;
 grant select (
   id, tenant_id, status, total_files, processed_files, succeeded, failed, skipped,
-  started_at, finished_at, heartbeat_at, created_at, updated_at, parent_run_id
+  started_at, finished_at, heartbeat_at, created_at, updated_at, parent_run_id,
+  stopped_by
 ) on public.media_enrich_runs to authenticated;
 grant select, insert, update, delete on public.media_enrich_runs to service_role;
 
@@ -208,6 +209,7 @@ revoke execute on function
   public.media_request_run,
   public.media_requested_objects,
   public.media_run_failures,
+  public.media_run_paces,
   public.media_settle_invocation,
   public.media_settle_type_repair,
   public.media_silent_runs,
@@ -252,6 +254,7 @@ grant execute on function
   public.media_request_run,
   public.media_requested_objects,
   public.media_run_failures,
+  public.media_run_paces,
   public.media_settle_invocation,
   public.media_settle_type_repair,
   public.media_silent_runs,

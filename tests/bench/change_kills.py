@@ -177,7 +177,8 @@ class Site:
         ):
             if time.monotonic() - began > _DRAINED_SECONDS:
                 break
-            time.sleep(1)
+            self._tell_what_is_left()
+            time.sleep(10)
         return time.monotonic() - began
 
     def problems(self, expected: dict[str, str]) -> list[str]:
@@ -228,6 +229,18 @@ class Site:
             f"{row['rows']:,} rows, {row['gone']:,} of them gone; {row['runs']:,} runs, "
             f"{row['crashed']:,} of them crashed; {row['own_objects']:,} objects in our own buckets"
         )
+
+    def _tell_what_is_left(self) -> None:
+        (row,) = self._query(
+            "select (select count(*) from media_enricher.requested_objects) as waiting,"
+            " (select string_agg(concat_ws(' ', r.id, r.status, now() - r.heartbeat_at), ', ')"
+            "   from media_enrich_runs r where r.status in ('queued', 'running')) as runs"
+        )
+        api = PrefectApi(self.prefect.url, self.prefect.auth_string)
+        states: Counter[str] = Counter()
+        for name in ("process-queue/process-queue", "enrich-object/enrich-object"):
+            states.update(f"{name} {run['state_name']}" for run in api.runs_of(name)[:60])
+        sys.stderr.write(f"{row['waiting']} wait; runs: {row['runs']}; Prefect: {dict(states)}\n")
 
     def _pause_sweep(self) -> None:
         api = PrefectApi(self.prefect.url, self.prefect.auth_string)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import pyarrow.parquet as pq
@@ -84,10 +85,10 @@ def test_a_run_is_counted_started_and_watched_to_its_end(admin_page: AdminPage) 
     item = page.locator(f"#run-list li:has(a[href='#/runs/{run_id}'])")
     watched = _watch(item)
     expect(item.locator(".amount")).to_have_text(
-        re.compile(rf"^[1-9][\d,]* of {MANY_OBJECTS:,}$"), timeout=60_000
+        re.compile(rf"^(1,\d{{3}}|[3-9]\d\d) of {MANY_OBJECTS:,}$"), timeout=120_000
     )
     _screenshots_of_a_run_under_way(admin_page)
-    expect(item.locator(".status")).to_have_text("Completed", timeout=60_000)
+    expect(item.locator(".status")).to_have_text("Completed", timeout=120_000)
     expect(item.locator(".amount")).to_have_text(f"{MANY_OBJECTS:,} of {MANY_OBJECTS:,}")
     expect(page.locator("#announcer")).to_contain_text("completed")
     seen = watched()
@@ -221,9 +222,6 @@ def test_the_gallery_shows_what_was_found(admin_page: AdminPage, finished_run: s
     )
     assert swatches == [_rgb(colour) for colour in row["palette"]]
 
-    picture = card.locator("img")
-    expect(picture).to_have_js_property("complete", True)
-    assert picture.evaluate("image => image.naturalWidth") == row["width"]
     frame = card.locator(".picture").bounding_box()
     assert frame
     assert frame["width"] / frame["height"] == pytest.approx(row["width"] / row["height"], rel=0.02)
@@ -241,6 +239,123 @@ def test_the_gallery_shows_what_was_found(admin_page: AdminPage, finished_run: s
     expect(page.locator("#run .reasons")).to_contain_text("1 object truncated")
     page.locator("#run .reasons").scroll_into_view_if_needed()
     admin_page.screenshot("failures")
+
+
+def test_cards_load_no_large_originals(admin_page: AdminPage, finished_run: str) -> None:
+    page = admin_page.page
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url))
+    admin_page.open_as_admin(f"#/runs/{finished_run}")
+
+    small = _card(admin_page, "filippo-giunchedi.jpg").locator("img")
+    small.scroll_into_view_if_needed()
+    expect(small).to_have_js_property("complete", True)
+    assert small.evaluate("image => image.naturalWidth") > 0
+    large = _card(admin_page, "christophe-henner.jpg")
+    expect(large.locator("img")).to_be_hidden()
+    expect(large).to_contain_text("Placeholder of a large picture")
+    sizes = {
+        row["path"]: row["size_bytes"]
+        for row in admin_page.table("media_assets", f"run_id=eq.{finished_run}")
+    }
+    pictures = [unquote(urlsplit(url).path) for url in loaded if "/object/sign/" in url]
+    assert pictures
+    for picture in pictures:
+        assert sizes[picture.partition(f"/{PHOTOGRAPHS}/")[2]] <= 1_000_000, picture
+
+
+def test_cards_show_the_smaller_pictures_that_storage_makes(
+    admin_page: AdminPage, finished_run: str
+) -> None:
+    pixel = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+
+    def with_previews(route: Route) -> None:
+        answer = route.fetch()
+        found = answer.json()
+        for asset in found["assets"]:
+            asset["preview_url"] = pixel if asset["kind"] == "image" else None
+        route.fulfill(response=answer, json=found)
+
+    admin_page.page.route("**/assets?*", with_previews)
+    admin_page.open_as_admin(f"#/runs/{finished_run}")
+    picture = _card(admin_page, "christophe-henner.jpg").locator("img")
+    expect(picture).to_be_visible()
+    assert picture.get_attribute("src") == pixel
+
+
+def test_failures_are_counted_and_retried(admin_page: AdminPage, finished_run: str) -> None:
+    page = admin_page.page
+    admin_page.open_as_admin(f"#/runs/{finished_run}")
+    admin_page.run.get_by_role("button", name="Retry failures").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("A new run tries 2 failed objects again.")
+    admin_page.screenshot("retrying")
+    dialog.get_by_role("button", name="Retry failures").click()
+    expect(page).not_to_have_url(re.compile(finished_run))
+    admin_page.expect_status(re.compile("^(Completed|Failed)$"))
+
+    (row,) = admin_page.table("media_enrich_runs", f"id=eq.{page.url.rpartition('/')[2]}")
+    assert (row["mode"], row["total_files"]) == ("failed", 2)
+
+
+def test_a_run_opened_in_a_new_tab_is_signed_in(admin_page: AdminPage, finished_run: str) -> None:
+    page = admin_page.page
+    admin_page.open_as_admin()
+    newest = page.locator("#run-list a").first
+    expect(newest).to_have_attribute("aria-current", "true")
+    expect(admin_page.run.locator("[data-part=status]")).to_be_visible()
+
+    with page.context.expect_page() as opened:
+        page.locator(f"#run-list a[href='#/runs/{finished_run}']").click(
+            modifiers=["ControlOrMeta"]
+        )
+    tab = opened.value
+    expect(tab.locator("#run-title")).to_have_text(PHOTOGRAPHS)
+    expect(tab.locator("#run-view")).to_contain_text(finished_run)
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_the_form_says_what_a_run_costs_and_offers_less(admin_page: AdminPage) -> None:
+    page = admin_page.page
+    admin_page.refusals = {404}
+    asked: list[dict[str, Any]] = []
+    costly = {
+        "objects": 40_000,
+        "size_bytes": 120e9,
+        "estimated_read_bytes": 118e9,
+        "estimated_seconds": 7_320,
+        "suggestion": {"message": "Depth header reads 2.6 GB."},
+    }
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.post_data_json or {})
+        if asked[-1].get("dry_run"):
+            route.fulfill(json=costly)
+        else:
+            route.fulfill(status=404, json={"error": "Not this time.", "code": "unknown_bucket"})
+
+    page.route("**/backfill", answer)
+    admin_page.open_as_admin()
+    admin_page.ask_for(PHOTOGRAPHS)
+    page.get_by_label("Read at most").fill("0.5")
+    page.get_by_role("button", name="Count first").click()
+    expect(page.locator("#counted")).to_have_text(
+        "40,000 objects. A run reads 118 GB of 120 GB, in about 2 h 2 min. "
+        "Depth header reads 2.6 GB."
+    )
+    assert asked[-1]["max_bytes"] == 500_000_000
+
+    page.get_by_label("Read at most").fill("")
+    page.get_by_role("button", name="Start run").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Read 118 GB of 120 GB, in about 2 h 2 min?")
+    expect(dialog.get_by_role("button", name="Use header depth")).to_be_focused()
+    admin_page.screenshot("costly")
+    page.keyboard.press("Enter")
+    expect(page.locator("#start-error")).to_have_text("Not this time.")
+    assert (asked[-1]["depth"], "max_bytes" in asked[-1]) == ("header", False)
 
 
 def test_the_gallery_shows_films_sounds_and_documents(
@@ -280,12 +395,16 @@ def test_a_long_gallery_is_shown_a_page_at_a_time(admin_page: AdminPage, finishe
 
 def test_the_snapshot_downloads_as_parquet(admin_page: AdminPage, finished_run: str) -> None:
     admin_page.open_as_admin(f"#/runs/{finished_run}")
-    link = admin_page.run.get_by_role("link", name=".parquet").first
-    with admin_page.page.expect_download() as download:
-        link.click()
-    table = pq.read_table(io.BytesIO(download.value.path().read_bytes()))
-    assert download.value.suggested_filename.endswith(".parquet")
-    assert "cameras/christophe-henner.jpg" in table.column("path").to_pylist()
+    links = admin_page.run.get_by_role("link", name=".parquet")
+    expect(links.first).to_be_visible()
+    paths: list[str] = []
+    for link in links.all():
+        with admin_page.page.expect_download() as download:
+            link.click()
+        table = pq.read_table(io.BytesIO(download.value.path().read_bytes()))
+        assert download.value.suggested_filename.endswith(".parquet")
+        paths += table.column("path").to_pylist()
+    assert "cameras/christophe-henner.jpg" in paths
 
 
 def test_a_run_leads_to_prefects_own_page_of_it(
@@ -370,7 +489,8 @@ def test_a_start_whose_answer_was_lost_is_sent_again_with_the_same_key(
 
     def once_away(route: Route) -> None:
         if "dry_run" in (route.request.post_data or ""):
-            return route.continue_()
+            route.continue_()
+            return
         keys.append(route.request.headers["idempotency-key"])
         if len(keys) == 1:
             route.fulfill(
@@ -430,6 +550,10 @@ def test_nothing_is_cut_off_or_inaccessible(
         window.sign_in(window.stack.users.admin)
         expect(window.page.locator(".run-item").first).to_be_visible()
         inspect(window, f"form-{name}-{scheme}")
+        tops = window.page.evaluate(
+            "['runs', 'start'].map(id => document.getElementById(id).getBoundingClientRect().top)"
+        )
+        assert tops[0] <= tops[1], "the form comes before the runs"
         window.open(f"#/runs/{finished_run}")
         expect(_card(window, "christophe-henner.jpg")).to_be_visible()
         inspect(window, f"run-{name}-{scheme}")
@@ -502,7 +626,7 @@ def _watch(item: Locator) -> Callable[[], dict[str, list[str]]]:
 
 
 def _tab_to(page: Page, target: Locator) -> None:
-    for _ in range(40):
+    for _ in range(150):  # the links of the dashboard and of the runs come before the form
         page.keyboard.press("Tab")
         if target.evaluate("node => node === document.activeElement"):
             return

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from supabase_local.edge_function import EdgeFunction
+from supabase_local.ports import HOST, free_port
 from tests.edge_function.conftest import ORIGIN, Client, FakeGateway
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
@@ -24,15 +25,21 @@ def assert_unavailable(answer: httpx.Response, retry_after: int = 2) -> None:
     assert answer.headers["access-control-allow-origin"] == ORIGIN
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://no-such-gateway.invalid"])
-def test_a_gateway_that_is_away(start_function: Callable[..., EdgeFunction], address: str) -> None:
-    with start_function(MEDIA_ENRICHER_URL=address) as function:
+@pytest.mark.parametrize("host", [HOST, "no-such-gateway.invalid"])
+def test_a_gateway_that_is_away(
+    start_function: Callable[..., EdgeFunction], deno_cache: Path, host: str
+) -> None:
+    with start_function(MEDIA_ENRICHER_URL=f"http://{host}:{free_port()}") as function:
         http = Client(function).http
         for options in ({}, {"json": {"bucket": "a"}}, {"content": b"x" * 2_000_000}):
-            answer = http.post("/media-enricher/backfill", headers={"origin": ORIGIN}, **options)
+            route = "/media-enricher/backfill?bucket=of-the-caller"
+            answer = http.post(route, headers={"origin": ORIGIN}, **options)
             assert_unavailable(answer)
         preflight = {"origin": ORIGIN, "access-control-request-method": "POST"}
         assert http.options("/media-enricher/backfill", headers=preflight).status_code == 200
+    log = (deno_cache / "function.log").read_text().rpartition("--- started")[2]
+    assert log.count("The gateway cannot be reached: Error: ") == 3
+    assert "of-the-caller" not in log
 
 
 def test_a_gateway_that_hangs(start_function: Callable[..., EdgeFunction]) -> None:

@@ -414,9 +414,70 @@ def test_the_snapshot_is_hive_partitioned_parquet(
     bucket.fill(3)
     run(bucket)
     record = bucket.latest_run()
-    (part,) = tmp_path.rglob("*.parquet")
+    part = min(tmp_path.rglob("*.parquet"))
     folders = part.relative_to(tmp_path).parts
     assert folders[0] == f"bucket={bucket.name}"
     assert folders[1] == f"date={record['started_at']:%Y-%m-%d}"
     assert folders[2:] == (f"run_id={record['id']}", "part-00000.parquet")
     assert pq.read_metadata(part).row_group(0).column(0).compression == "ZSTD"
+
+
+def sizes(bucket: FilledBucket) -> dict[str, int]:
+    found = bucket.query(
+        "select name, (metadata ->> 'size')::bigint as size from storage.objects"
+        " where bucket_id = $1 order by name",
+        bucket.name,
+    )
+    return {row["name"]: row["size"] for row in found}
+
+
+def test_a_budget_of_bytes_ends_the_run_and_the_next_one_goes_on(bucket: FilledBucket) -> None:
+    bucket.fill(9)
+    bucket.put("photos/00004.jpg", photo(4, (900, 700)))
+    size = sizes(bucket)
+    large = size["photos/00004.jpg"]
+    budget = large + size["photos/00001.jpg"] // 2
+    first = run(bucket, max_bytes=budget)
+    assert first.is_completed()
+    assert (first.message or "").endswith(f"; stopped by max_bytes = {budget:,}")
+    record = bucket.latest_run()
+    assert (record["max_bytes"], record["stopped_by"]) == (budget, "max_bytes")
+    assert sorted(bucket.rows()) == [f"photos/0000{i}.jpg" for i in (1, 2, 3)]
+    assert budget - large < record["bytes_read"] <= budget
+    assert record["total_files"] == 9
+
+    messages = [run(bucket, max_bytes=budget).message or "" for _ in range(2)]
+    assert "left out" not in messages[0]
+    assert run(bucket).is_completed()
+    assert len(bucket.rows()) == 9
+    assert all(count == 1 for count in bucket.downloads().values()), "nothing is read twice"
+    assert bucket.latest_run()["stopped_by"] is None
+
+
+def test_an_object_that_needs_more_than_the_whole_budget_is_left_out_and_named(
+    bucket: FilledBucket,
+) -> None:
+    bucket.fill(3)
+    bucket.put("a-poster.jpg", photo(4, (900, 700)))
+    state = run(bucket, max_bytes=sizes(bucket)["a-poster.jpg"] - 1)
+    assert state.is_completed()
+    assert "left out 1 of which each needs more than max_bytes" in (state.message or "")
+    assert "the first is 'a-poster.jpg'" in (state.message or "")
+    assert "stopped" not in (state.message or "")
+    assert sorted(bucket.rows()) == [f"photos/0000{i}.jpg" for i in (1, 2, 3)]
+    assert bucket.latest_run()["stopped_by"] == "max_bytes"
+
+
+def test_what_is_in_the_cache_costs_no_budget(bucket: FilledBucket) -> None:
+    bucket.fill(6)
+    whole = sum(sizes(bucket).values())
+    bucket.block_writes()
+    try:
+        assert run(bucket, max_bytes=whole).is_failed()
+    finally:
+        bucket.allow_writes()
+    bucket.downloads()
+    assert run(bucket, max_bytes=whole // 2).is_completed()
+    assert bucket.downloads() == {}
+    assert len(bucket.rows()) == 6
+    assert bucket.latest_run()["stopped_by"] is None

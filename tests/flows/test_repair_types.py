@@ -202,6 +202,20 @@ def test_one_that_changed_since_it_was_enriched_is_left_and_said(uploads: Upload
     assert uploads.served() == {"a": GENERIC}
 
 
+def test_metadata_that_fits_into_no_header_is_kept(uploads: Uploads) -> None:
+    uploads.put("a", photo(1), GENERIC, uploads.users.ada.id)
+    uploads.bucket.query(
+        "update storage.objects set user_metadata = jsonb_build_object('note', repeat('x', 20000))"
+        " where bucket_id = $1",
+        uploads.bucket.name,
+    )
+    uploads.find()
+    before = uploads.whole()
+    assert repaired(uploads).message == "1 of 1 content types repaired"
+    assert uploads.whole() == before
+    assert uploads.served() == {"a": "image/jpeg"}
+
+
 def test_a_bucket_that_does_not_take_the_type_keeps_its_objects(uploads: Uploads) -> None:
     uploads.put("a", photo(1), "image/png")
     uploads.find()

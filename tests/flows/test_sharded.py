@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from prefect import flow, get_client
 from prefect.client.schemas.objects import State
+from prefect.states import Failed
 
 from flows.backfill import backfill
 from flows.backfill_sharded import start_shards
@@ -33,20 +34,37 @@ def _deployed() -> None:
 
 
 @flow(name="start-shards")
-def start_for(run_id: str, bucket: str, shards: int, attempt: int) -> None:
+def start_for(
+    run_id: str, bucket: str, shards: int, attempt: int, max_bytes: int | None = None
+) -> None:
     """As the flow itself does, under an id of the test's choosing."""
     selection = Selection(bucket=bucket)
-    run = ShardedRun(run_id, selection, {"media-enricher.trigger": "manual"}, attempt=attempt)
+    run = ShardedRun(
+        run_id,
+        selection,
+        {"media-enricher.trigger": "manual"},
+        attempt=attempt,
+        max_bytes=max_bytes,
+    )
     start_shards(run, shards)
 
 
-def start(bucket: FilledBucket, run_id: str, *, shards: int = 3, attempt: int = 1) -> State[None]:
+def start(
+    bucket: FilledBucket,
+    run_id: str,
+    *,
+    shards: int = 3,
+    attempt: int = 1,
+    max_bytes: int | None = None,
+) -> State[None]:
     bucket.query(
         "insert into public.media_enrich_runs (id, bucket, flow)"
         " values ($1, $2, 'backfill-sharded') on conflict do nothing",
         *(run_id, bucket.name),
     )
-    state: State[None] = start_for(run_id, bucket.name, shards, attempt, return_state=True)
+    state: State[None] = start_for(
+        run_id, bucket.name, shards, attempt, max_bytes, return_state=True
+    )
     return state
 
 
@@ -74,6 +92,30 @@ def test_ranges_follow_each_other_and_leave_nothing_out(bucket: FilledBucket) ->
     assert [shard.number for shard in shards] == [1, 2, 3]
     assert statuses(bucket, run_id) == ["queued"] * 3
     assert bucket.run(run_id)["total_files"] == 9
+
+
+def test_shards_share_a_budget_and_a_restarted_one_has_what_it_did_not_read(
+    bucket: FilledBucket,
+) -> None:
+    bucket.fill(9)
+    run_id = str(uuid4())
+    assert start(bucket, run_id, max_bytes=10_000).is_completed()
+    shards = find_shards(run_id)
+    budgets = [shard.max_bytes or 0 for shard in shards]
+    assert sum(budgets) == 10_000
+    assert min(budgets) > 2_500, "by their work, which is about the same"
+    rows = bucket.query(
+        "select max_bytes from public.media_enrich_runs where parent_run_id = $1", run_id
+    )
+    assert sorted(row["max_bytes"] for row in rows) == sorted(budgets)
+
+    second = shards[1].flow_run.id
+    bucket.query("update public.media_enrich_runs set bytes_read = 1000 where id = $1", second)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(second, Failed(), force=True)
+    assert start(bucket, run_id, attempt=2, max_bytes=10_000).is_completed()
+    again = [shard.max_bytes for shard in find_shards(run_id)]
+    assert again == [budgets[0], budgets[1] - 1000, budgets[2]]
 
 
 def test_a_later_attempt_finds_the_shards_of_the_one_before(bucket: FilledBucket) -> None:

@@ -184,6 +184,25 @@ def test_one_that_a_worker_does_not_come_to_start_is_given_up_in_the_end(
     assert bucket.run(run_id)["status"] == "crashed"
 
 
+def test_one_that_a_process_should_have_started_long_ago_is_given_up_sooner(
+    bucket: FilledBucket,
+    prefect: SyncPrefectClient,
+    deployments: Deployments,
+    impatient: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No image has to be pulled there."""
+    flow_run = prefect.create_flow_run_from_deployment(
+        deployments.ids["enrich-object"], parameters={"bucket": bucket.name}, state=Pending()
+    )
+    resources.run_table().record(str(flow_run.id), bucket=bucket.name, status="queued")
+    swept()
+    assert bucket.run(flow_run.id)["status"] == "queued"
+    monkeypatch.setattr(reconciling, "STARTING_A_PROCESS", timedelta(0))
+    swept()
+    assert bucket.run(flow_run.id)["status"] == "crashed"
+
+
 def test_one_that_beats_is_left_alone(bucket: FilledBucket, prefect: SyncPrefectClient) -> None:
     beating = a_run(prefect, bucket, Running())
     over = a_run(prefect, bucket, Crashed(message="says Prefect"))

@@ -129,18 +129,66 @@ def test_a_dry_run_counts_and_leaves_nothing_but_its_audit(gateway: Gateway, buc
     answer = gateway.as_service("/backfill", bucket=bucket, prefix="images/", dry_run=True)
 
     assert answer.status_code == 200
-    assert answer.json() == {
+    found = answer.json()
+    assert {"estimated_seconds", *found} == {*found}, "null before there is a run of this depth"
+    del found["estimated_seconds"]
+    assert found == {
         "dry_run": True,
         "bucket": bucket,
         "prefix": "images/",
         "limit": None,
         "mode": "missing",
         "depth": "full",
+        "max_bytes": None,
         "objects": 1,
         "size_bytes": 3,
+        "estimated_read_bytes": 3,
+        "suggestion": None,
     }
     assert not gateway.query("select from media_enrich_runs where bucket = $1", bucket)
     assert [row["reason"] for row in gateway.audit(bucket)] == ["counted"]
+
+
+def test_a_dry_run_suggests_header_depth_where_full_would_read_much(
+    gateway: Gateway, bucket: str
+) -> None:
+    """60 GB, in objects that are small enough to be read whole."""
+    gateway.query(
+        "insert into storage.objects (bucket_id, name, metadata) select $1, n::text || '.jpg',"
+        """ '{"size": 200000000, "eTag": "\\"x\\"", "mimetype": "image/jpeg"}'"""
+        " from generate_series(1, 300) n",
+        bucket,
+    )
+    found = gateway.as_service("/backfill", bucket=bucket, dry_run=True).json()
+    suggestion = found["suggestion"]
+    assert suggestion["depth"] == "header"
+    assert found["estimated_read_bytes"] >= 60_000_000_000
+    assert 0 < suggestion["estimated_read_bytes"] <= 302 * 15 * 2**20
+    assert suggestion["message"].startswith("Consider depth header first")
+    shallow = gateway.as_service("/backfill", bucket=bucket, depth="header", dry_run=True).json()
+    assert shallow["suggestion"] is None
+    cheap = gateway.as_service("/backfill", bucket=bucket, dry_run=True, max_bytes=2).json()
+    assert (cheap["max_bytes"], cheap["estimated_read_bytes"]) == (2, 2)
+
+
+def test_a_budget_reaches_the_run_its_row_and_the_audit(gateway: Gateway, bucket: str) -> None:
+    large = 2**40
+    answer = gateway.as_service("/backfill", bucket=bucket, max_bytes=large)
+    assert answer.status_code == 202
+    assert answer.json()["max_bytes"] == large
+    run_id = answer.json()["run_id"]
+    assert gateway.run(run_id)["max_bytes"] == large
+    assert gateway.audit(bucket)[-1]["max_bytes"] == large
+    with get_client(sync_client=True) as client:
+        assert client.read_flow_run(run_id).parameters["max_bytes"] == large
+    row = gateway.get(f"/runs/{run_id}", gateway.stack.service_key).json()
+    assert (row["max_bytes"], row["stopped_by"]) == (large, None)
+
+
+@pytest.mark.parametrize("max_bytes", ["0", "-1", "1.5", "many", str(2**63)])
+def test_a_budget_that_is_none_is_refused(gateway: Gateway, bucket: str, max_bytes: str) -> None:
+    answer = gateway.as_service("/backfill", bucket=bucket, max_bytes=max_bytes)
+    assert (answer.status_code, answer.json()["field"]) == (422, "max_bytes")
 
 
 class TestIdempotencyKey:

@@ -47,6 +47,18 @@ def test_a_run_is_started_and_the_audit_has_the_callers_address(
         del through.http.headers["cf-connecting-ip"]
 
 
+@pytest.mark.parametrize("mount", ["", "/functions/v1"])
+@pytest.mark.parametrize("key", ["service_key", "service_role_jwt"])
+def test_a_server_starts_runs_with_a_key_of_either_kind_at_either_address(
+    through: Gateway, bucket: str, mount: str, key: str
+) -> None:
+    url = f"{through.url}{mount}/media-enricher/backfill"
+    wanted = {"bucket": bucket, "prefix": "images/", "limit": 500}  # as the handoff does with curl
+    answer = through.post(url, getattr(through.stack, key), json={}, **wanted)
+    assert answer.status_code == 202, answer.text
+    assert {name: answer.json()[name] for name in wanted} == wanted
+
+
 def test_the_header_without_the_secret_is_ignored(
     gateway: Gateway, tokens: Tokens, bucket: str
 ) -> None:

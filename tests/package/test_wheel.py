@@ -23,7 +23,10 @@ from tests.probe.samples import photograph, saved
 from tests.waiting import wait_until_it_answers
 
 PACKAGES = ("flows", "media_enricher", "process_control", "supabase_local", "tasks")
-FILES = ("deployments/automations", "deployments/work_pools", "prefect.yaml", "sql")
+FILES = (
+    *("deployments/automations", "deployments/supabase", "deployments/work_pools"),
+    *("prefect.yaml", "sql"),
+)
 """What is at the top of the repository, and in `media_enricher/project_files/` of the wheel."""
 
 WHERE = """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import struct
 import zipfile
 from collections.abc import Mapping
 
@@ -107,3 +109,61 @@ def pdf(
         b"xref\n0 %d\n0000000000 65535 f \n%strailer<</Size %d/Root 1 0 R/Info %d 0 R>>\n"
         b"startxref\n%d\n%%%%EOF\n" % (count, table, count, len(objects), len(file))
     )
+
+
+_PASSWORD_PADDING = bytes.fromhex(
+    "28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a"
+)
+
+
+def encrypted_pdf(password: bytes) -> bytes:
+    """A PDF that the standard security handler encrypts with 40 bits of RC4 (ISO 32000-1, 7.6).
+
+    With an empty password every viewer opens it, and it is encrypted all the same.
+    """
+    identity, permissions = bytes(16), struct.pack("<i", -4)
+    padded = (password + _PASSWORD_PADDING)[:32]
+    owner = _rc4(_md5(padded)[:5], padded)
+    key = _md5(padded + owner + permissions + identity)[:5]
+
+    def encrypted(number: int, content: bytes) -> bytes:
+        return _rc4(_md5(key + struct.pack("<IH", number, 0)[:3] + bytes(2))[:10], content)
+
+    content = encrypted(4, b"1 0 0 rg 0 0 200 100 re f")
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]/Contents 4 0 R>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(content), content),
+        b"<</Title<%s>>>" % encrypted(5, b"A title").hex().encode(),
+        b"<</Filter/Standard/V 1/R 2/P -4/O<%s>/U<%s>>>"
+        % (owner.hex().encode(), _rc4(key, _PASSWORD_PADDING).hex().encode()),
+    ]
+    file, offsets = b"%PDF-1.4\n", []
+    for number, each in enumerate(objects, 1):
+        offsets.append(len(file))
+        file += b"%d 0 obj%s endobj\n" % (number, each)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    return file + (
+        b"xref\n0 7\n0000000000 65535 f \n%strailer<</Size 7/Root 1 0 R/Info 5 0 R/Encrypt 6 0 R"
+        b"/ID[<%s><%s>]>>\nstartxref\n%d\n%%%%EOF\n"
+        % (table, identity.hex().encode(), identity.hex().encode(), len(file))
+    )
+
+
+def _md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def _rc4(key: bytes, data: bytes) -> bytes:
+    state, j = list(range(256)), 0
+    for i in range(256):
+        j = (j + state[i] + key[i % len(key)]) & 255
+        state[i], state[j] = state[j], state[i]
+    out, i, j = bytearray(), 0, 0
+    for byte in data:
+        i = (i + 1) & 255
+        j = (j + state[i]) & 255
+        state[i], state[j] = state[j], state[i]
+        out.append(byte ^ state[(state[i] + state[j]) & 255])
+    return bytes(out)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from media_enricher.models import AssetStatus, ErrorCode, Findings
+from media_enricher.probe.image import jpeg_decoder
 from tests.probe.samples import full, photograph, saved
 from tests.trust.damage import flipped, zeroed
 
@@ -154,3 +155,23 @@ def test_a_stream_that_says_it_is_huge_is_not_decoded_to_look_for_damage() -> No
     data[at : at + 4] = struct.pack("<2H", 16_383, 16_383)
     found = full(bytes(data))
     assert (found.status, found.error_code) == (AssetStatus.FAILED, ErrorCode.TOO_MANY_PIXELS)
+
+
+def test_tiles_that_say_they_are_huge_are_not_decoded_to_look_for_damage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bytes] = []
+
+    def is_warned_of(data: bytes, _: object) -> bool:
+        asked.append(data)
+        return False
+
+    monkeypatch.setattr(jpeg_decoder, "is_warned_of", is_warned_of)
+    data = saved(photograph(64, 64), "tiff", compression="jpeg")
+    full(data)
+    assert len(asked) == 1
+    huge = bytearray(data)
+    at = data.index(b"\xff\xc0") + 5
+    huge[at : at + 4] = struct.pack(">2H", 65_000, 65_000)
+    full(bytes(huge))
+    assert len(asked) == 1

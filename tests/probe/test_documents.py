@@ -9,7 +9,18 @@ from media_enricher.models import AssetStatus, ErrorCode, Findings, Kind
 from media_enricher.probe import probe_full
 from media_enricher.probe.document import pdf as pdf_reader
 from media_enricher.probe.zip_files import MAX_MEMBERS
-from tests.probe.documents import APP, BOOK, CORE, OPEN_DOCUMENT, WORD, book, package, pdf, word
+from tests.probe.documents import (
+    APP,
+    BOOK,
+    CORE,
+    OPEN_DOCUMENT,
+    WORD,
+    book,
+    encrypted_pdf,
+    package,
+    pdf,
+    word,
+)
 from tests.probe.samples import OPTIONS, full, header
 
 ODT = "application/vnd.oasis.opendocument.text"
@@ -50,6 +61,24 @@ def test_the_first_page_gives_colours_and_placeholders() -> None:
     assert found.blurhash
     assert found.thumbhash
     assert found.phash
+
+
+def test_a_pdf_with_a_password_says_so_and_one_without_opens() -> None:
+    """What is encrypted with an empty password, every viewer opens without asking."""
+    for found in both(encrypted_pdf(b"")):
+        assert (found.status, found.is_encrypted) == (AssetStatus.ENRICHED, False)
+        assert (found.title, found.page_count) == ("A title", 1)
+    assert full(encrypted_pdf(b"")).dominant_color == "#ff0000"
+    for found in both(encrypted_pdf(b"secret")):
+        assert (found.status, found.is_encrypted) == (AssetStatus.ENRICHED, True)
+        assert (found.title, found.page_count, found.dominant_color) == (None, None, None)
+
+
+def test_a_page_has_its_size_in_its_own_units() -> None:
+    """`UserUnit` says how many points a unit is; PDFium and Poppler leave it out of account."""
+    data = pdf().replace(b"/Type/Page/Parent", b"/Type/Page/UserUnit 2/Parent")
+    for found in both(data):
+        assert (found.page_width_points, found.page_height_points) == (200, 100)
 
 
 def test_the_text_is_kept_where_that_is_turned_on() -> None:

@@ -269,6 +269,7 @@ def test_the_overwrite_of_an_object_that_is_being_done_is_not_taken_for_done(
     assert [row["path"] for row in page] == ["a.jpg", "b.jpg"]
 
     # Its row is locked: neither waits for the other.
+    database.run("set lock_timeout = '5s'")
     assert requested.complete(page) == 1
     slow.run("commit")
     slow.close()
@@ -331,6 +332,18 @@ def test_the_gateway_is_told_at_once_where_pg_net_is_and_at_most_once_a_second(
     database.run("truncate net.sent")
     objects.delete("a.jpg")
     assert database.value("select count(*) from net.sent") == 1
+
+    # Neither just after the last time, nor while another upload is at it; none waits for another.
+    database.run("update media_enricher.watched_buckets set notified_at = now() + interval '1 h'")
+    objects.put("f.jpg")
+    database.run("update media_enricher.watched_buckets set notified_at = null")
+    holder = Database(database.url)
+    holder.run("begin; select from media_enricher.watched_buckets for update")
+    with database.warnings() as warnings:
+        objects.put("g.jpg")
+    holder.run("rollback")
+    holder.close()
+    assert (database.value("select count(*) from net.sent"), warnings) == (1, [])
 
     # Nothing of that is needed for the queue.
     database.run("update media_enricher.watched_buckets set notified_at = null")

@@ -46,6 +46,15 @@ def test_only_what_is_named_changes(record: Record) -> None:
     assert (row["depth"], row["snapshot_path"]) == ("header", "here")
 
 
+def test_what_stopped_a_run_holds_until_it_runs_again(record: Record) -> None:
+    record(status="running", max_bytes=2**40)
+    record(stopped_by="max_bytes")
+    row = record(status="completed")
+    assert (row["stopped_by"], row["max_bytes"]) == ("max_bytes", 2**40)
+    again = record(status="running", restart=True)
+    assert (again["stopped_by"], again["max_bytes"]) == (None, 2**40)
+
+
 @pytest.mark.parametrize("end", ENDS)
 def test_an_end_has_its_time_and_is_final(record: Record, end: str) -> None:
     record(status="running")

@@ -326,11 +326,21 @@ def test_an_idempotency_key_gives_the_same_run_however_it_ended(requester: Reque
     assert str(requester.audited(repeated)["run_id"]) == run["id"]
 
 
+def test_a_run_with_a_budget_does_not_do_what_is_asked_of_a_part(requester: Requester) -> None:
+    whole = requester.ask(prefix="", max_bytes=10**12)
+    assert whole["request"]["max_bytes"] == 10**12
+    run = requester.start(whole)
+    assert run["max_bytes"] == 10**12
+    assert requester.ask(prefix="a/")["is_new"], "the budget may end it before"
+    assert requester.ask(prefix="")["run"]["id"] == run["id"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"prefix": "b/"},
         {"max_files": 1},
+        {"max_bytes": 1},
         {"mode": "all"},
         {"depth": "header"},
         {"flow": "enrich-object", "objects": [{"path": "a.jpg"}]},

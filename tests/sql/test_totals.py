@@ -187,30 +187,31 @@ def test_the_pipelines_writes_are_counted(
 def test_writers_of_the_same_contents_at_once_neither_lose_a_count_nor_stop_each_other(
     postgres: Postgres, database: Database, objects: Objects
 ) -> None:
-    """Rows new and old in one statement, and contents in both orders."""
+    """Half the rows of each statement are new, so it counts twice: what changed, and what came."""
     contents = [f"{number:064x}" for number in range(40)]
 
     async def write(writer: int) -> None:
         connection = await asyncpg.connect(postgres.url())
-        for turn in range(8):
-            shas = contents if (writer + turn) % 2 else contents[::-1]
+        for turn in range(12):
+            shift = (7 * writer + 13 * turn) % 40
             await connection.execute(
                 "insert into public.media_assets (bucket, path, status, depth, enricher_version,"
-                " sha256, size_bytes) select $1, $2 || n, 'enriched', 'full', 1, sha, 10"
-                " from unnest($3::text[]) with ordinality as given (sha, n)"
+                " sha256, size_bytes) select $1, $2 || (n + $3), 'enriched', 'full', 1, sha, 10"
+                " from unnest($4::text[]) with ordinality as given (sha, n)"
                 " on conflict (bucket, path) do update set sha256 = excluded.sha256",
                 objects.bucket,
-                f"{writer}/{turn // 2}/",
-                shas,
+                f"{writer}/",
+                20 * turn,
+                contents[shift:] + contents[:shift],
             )
         await connection.close()
 
     async def write_all() -> None:
-        await asyncio.gather(*map(write, range(4)))
+        await asyncio.gather(*map(write, range(6)))
 
     asyncio.run(write_all())
     assert_exact(database, objects.bucket)
-    assert totals(database, objects.bucket)["copy/redundant"][0] == 4 * 4 * 40 - 40
+    assert totals(database, objects.bucket)["status/enriched"][0] == 6 * (40 + 11 * 20)
 
 
 def test_counting_anew_puts_right_what_was_written_past_the_triggers(

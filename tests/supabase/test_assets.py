@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +25,7 @@ from media_enricher.models import (
     MediaAsset,
     Mode,
     PendingCount,
+    RunPace,
     Selection,
     StorageObject,
 )
@@ -117,9 +118,44 @@ def test_a_limit_is_kept_exactly(
     selection = Selection(bucket=filled.bucket)
     expected = filled.paths[:limit]
     assert paths(list(assets.pending_pages(selection, limit=limit))) == expected
-    assert assets.count_pending(selection, limit=limit) == PendingCount(
-        objects=len(expected), size_bytes=sum(range(1, len(expected) + 1))
+    size_bytes = sum(range(1, len(expected) + 1))
+    assert assets.count_pending(selection, limit=limit, header_bytes=2**20) == PendingCount(
+        len(expected), size_bytes, full_bytes=size_bytes, header_bytes=size_bytes
     )
+
+
+def test_the_count_says_what_either_depth_would_read(
+    assets: AssetTable, fill: Callable[[int], Filled]
+) -> None:
+    filled = fill(10)
+    selection = Selection(bucket=filled.bucket)
+    found = assets.count_pending(selection, header_bytes=3)
+    assert (found.full_bytes, found.header_bytes) == (55, 1 + 2 + 3 * 8)
+    estimate = assets.estimate(selection, limit=4, max_bytes=7)
+    assert (estimate.objects, estimate.size_bytes, estimate.cost.read_bytes) == (4, 10, 7)
+
+
+def test_the_pace_is_that_of_the_last_runs_over_the_bucket_or_of_all(
+    assets: AssetTable, runs: RunTable
+) -> None:
+    bucket, started = str(uuid4()), datetime.now(UTC)
+    for depth, seconds in ((Depth.HEADER, 10), (Depth.FULL, 100), (Depth.FULL, 200)):
+        run_id = str(uuid4())
+        runs.record(run_id, bucket=bucket, depth=depth, status="running", started_at=started)
+        runs.record(
+            run_id, status="completed", succeeded=50, bytes_read=5_000, total_files=50,
+            finished_at=started + timedelta(seconds=seconds),
+        )  # fmt: skip
+    unfinished = str(uuid4())
+    runs.record(
+        unfinished, bucket=bucket, status="running", succeeded=9, bytes_read=9, total_files=9
+    )
+    paces = {pace.depth: pace for pace in assets.paces(bucket)}
+    assert paces == {
+        Depth.HEADER: RunPace(depth=Depth.HEADER, objects=50, bytes_read=5_000, seconds=10),
+        Depth.FULL: RunPace(depth=Depth.FULL, objects=100, bytes_read=10_000, seconds=300),
+    }
+    assert {pace.depth for pace in assets.paces("another bucket")} == {Depth.HEADER, Depth.FULL}
 
 
 def test_rows_are_recorded_in_calls_of_a_thousand_while_paging(
@@ -131,7 +167,7 @@ def test_rows_are_recorded_in_calls_of_a_thousand_while_paging(
     vanished = StorageObject(bucket=filled.bucket, path="vanished.jpg")
     assert record(assets, run_id, filled.found([*everything, vanished])) == ["vanished.jpg"]
     assert list(assets.pending_pages(selection)) == []
-    assert assets.count_pending(selection) == PendingCount(objects=0, size_bytes=0)
+    assert assets.count_pending(selection) == PendingCount(0, 0)
     everywhere = msgspec.structs.replace(selection, mode=Mode.ALL)
     assert paths(list(assets.pending_pages(everywhere))) == filled.paths
     assert record(assets, run_id, []) == []

@@ -49,7 +49,7 @@ def compare(folder: Path) -> list[Comparison]:
         probed = [_probed(path) for path in files]
         ffprobe = list(threads.map(_by_ffprobe, files))
         mediainfo = list(threads.map(_by_mediainfo, files))
-    first = Comparison("ffprobe", _NEEDED, (), least=LEAST)
+    first = Comparison("ffprobe", _NEEDED, _FFPROBE_RULES, least=LEAST)
     second = Comparison("mediainfo", _NEEDED, _MEDIAINFO_RULES, least=LEAST)
     for path, ours, one, other in zip(files, probed, ffprobe, mediainfo, strict=True):
         _add(first, path, ours, one, {})
@@ -139,6 +139,7 @@ _CODECS = {
     "FFV1": "ffv1", "HuffYUV": "huffyuv", "Theora": "theora", "H.263": "h263",
     "MPEG Video": "mpeg2video", "AAC": "aac", "Opus": "opus", "FLAC": "flac", "ALAC": "alac",
     "AC-3": "ac3", "Vorbis": "vorbis", "Speex": "speex", "PCM": "pcm_*", "ADPCM": "adpcm_*",
+    "AMR": "amr_*",
 }  # fmt: skip
 """mediainfo's names; a star stands for all that follows, which it says in other fields."""
 _LAYERS = {"Layer 2": "mp2", "Layer 3": "mp3"}
@@ -185,10 +186,28 @@ def _ffprobe_agrees(difference: Disagreement) -> bool:
     return _is_same(difference.field, difference.ours, difference.context[difference.field])
 
 
+def _is_estimate(difference: Disagreement) -> bool:
+    is_near = abs(difference.ours - difference.theirs) < 0.05 * difference.ours
+    return difference.format == "amr" and is_near
+
+
+_FFPROBE_RULES = (
+    Rule(
+        "duration",
+        "ffprobe estimates AMR by a nominal bit rate; the probe counts frames of 20 ms, and so "
+        "does mediainfo",
+        _is_estimate,
+    ),
+)
 _MEDIAINFO_RULES = (
     Rule(
         "duration size video_codec audio_codec rotation",
         "ffprobe says the same as the probe, two against one",
         _ffprobe_agrees,
+    ),
+    Rule(
+        "duration",
+        "mediainfo says none of wide-band AMR; the probe counts frames of 20 ms",
+        lambda each: each.format == "amr" and each.theirs is None,
     ),
 )

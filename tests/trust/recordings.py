@@ -100,7 +100,6 @@ _AUDIO: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("mulaw", ("-c:a", "pcm_mulaw", "-f", "aiff")),
     ),
     "aac": (("adts", ("-c:a", "aac", "-f", "adts")),),
-    "amr": (("nb", ("-c:a", "libopencore_amrnb", "-ar", "8000")),),
     "mka": (("opus", ("-c:a", "libopus")), ("pcm", ("-c:a", "pcm_s24le"))),
     "weba": (("opus", ("-c:a", "libopus", "-f", "webm")),),
 }
@@ -122,6 +121,12 @@ _VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "variable": ("mp4", ("-vf", "select='not(mod(n\\,3))+not(mod(n\\,5))'", "-vsync", "vfr")),
     "b-frames": ("mov", ("-bf", "3", "-g", "25")),
 }
+_AMR = {
+    "narrow-12k2": (b"#!AMR\n", bytes((0x3C,)) + bytes(31)),
+    "narrow-4k75": (b"#!AMR\n", bytes((0x04,)) + bytes(12)),
+    "wide-23k85": (b"#!AMR-WB\n", bytes((0x44,)) + bytes(60)),
+}
+"""Name -> mark and a frame of 20 ms (RFC 4867, 5.3): not every ffmpeg has an encoder for it."""
 _SHAPES = (("320x240", "25", "2"), ("638x360", "30", "3.2"), ("176x144", "12", "5"))
 _SOUNDS = ((44100, 1, "3.5"), (48000, 2, "2"), (22050, 2, "6.25"))
 
@@ -131,8 +136,15 @@ def make(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(2) as threads:
         made = list(threads.map(_make, _commands(folder)))
+    made += [_of_frames(folder, name, *frames) for name, frames in _AMR.items()]
     turned = [_turn(path, turn) for path in made[:8] if path for turn in (90, 180, 270)]
     return sorted({path for path in [*made, *turned] if path is not None})
+
+
+def _of_frames(folder: Path, name: str, mark: bytes, frame: bytes) -> Path:
+    path = folder / f"sound-{name}.amr"
+    path.write_bytes(mark + 150 * frame)
+    return path
 
 
 def _commands(folder: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -141,9 +153,7 @@ def _commands(folder: Path) -> Iterator[tuple[Path, list[str]]]:
             for number, (size, rate, seconds) in enumerate(_SHAPES):
                 allowed = {"h263": "352x288"}.get(name, size)
                 source = _filled(_FILM, size=allowed, rate=rate, seconds=seconds)
-                tone = _filled(
-                    _TONE, hz="8000" if "amr" in str(sound) else "44100", seconds=seconds
-                )
+                tone = _filled(_TONE, hz="44100", seconds=seconds)
                 encoded = ["-c:v", str(film), "-pix_fmt", *(_PIXELS.get(name, ["yuv420p"]))]
                 encoded += ["-c:a", sound, "-strict", "-2"] if sound else ["-an"]
                 inputs = [*source, *(tone if sound else [])]
@@ -152,8 +162,8 @@ def _commands(folder: Path) -> Iterator[tuple[Path, list[str]]]:
         for name, arguments in sounds:
             for number, (hz, channels, seconds) in enumerate(_SOUNDS):
                 tone = _filled(_TONE, hz=str(hz), seconds=seconds)
-                ways = [] if "-ar" in arguments else ["-ac", str(channels)]
-                yield folder / f"sound-{name}-{number}.{extension}", [*tone, *ways, *arguments]
+                ways = ["-ac", str(channels), *arguments]
+                yield folder / f"sound-{name}-{number}.{extension}", [*tone, *ways]
     for name, (extension, arguments) in _VARIANTS.items():
         inputs = [
             *_filled(_FILM, size="352x288", rate="25", seconds="4"),

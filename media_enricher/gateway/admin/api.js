@@ -101,6 +101,7 @@ const PATIENCE_SECONDS = [1, 2, 4];
  * @typedef {object} AssetDetails
  * @property {Record<string, any>} asset Every column of its row.
  * @property {string | null} picture_url
+ * @property {string | null} preview_url
  * @property {AssetRun[]} runs
  * @property {FoundAsset[]} similar
  */

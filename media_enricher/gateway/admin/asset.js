@@ -86,7 +86,10 @@ export class AssetView {
     }
     if (!this.nodes[0].isConnected) byId("asset-view").replaceChildren(...this.nodes);
     setText(byId("asset-title"), String(asset.path).split("/").pop() ?? "");
-    this.card.update(/** @type {any} */ ({ ...asset, picture_url: details.picture_url }));
+    const { picture_url, preview_url } = details;
+    this.card.update(/** @type {any} */ ({ ...asset, picture_url, preview_url }));
+    parts.original.hidden = !picture_url;
+    parts.original.href = picture_url ?? "";
     setText(parts.place, `${asset.bucket}/${asset.path}`);
     setTextOrHide(parts.gone, asset.gone_at ? `Deleted; noticed ${date(asset.gone_at)}.` : "");
     parts.again.disabled = Boolean(asset.gone_at);

@@ -55,7 +55,9 @@ function bucketCard() {
       const missing = totals.totals.find((each) => each.facet === "pending");
       setText(
         parts.counted,
-        missing?.counted_at ? `Missing objects were counted ${ago(missing.counted_at)}.` : "",
+        missing?.counted_at
+          ? `Missing objects were counted ${ago(missing.counted_at)}.`
+          : "Missing objects are counted at the end of the next run.",
       );
       if (drawn === JSON.stringify(totals)) return;
       drawn = JSON.stringify(totals);
@@ -83,10 +85,11 @@ function figures(totals) {
   const copies = of("copy", "redundant");
   const located = of("location", "present");
   const all = [enriched, failed, unsupported, of("pending", "unrecorded")];
+  const isKnown = Boolean(missing.counted_at || sum(all, "objects"));
   const link = (/** @type {Record<string, string>} */ filter) => linkTo("assets", { bucket, ...filter });
   return [
-    { name: "Objects", text: count(sum(all, "objects")), link: link({}) },
-    { name: "Size", text: size(sum(all, "size_bytes")), link: link({}) },
+    { name: "Objects", text: isKnown ? count(sum(all, "objects")) : "–", link: link({}) },
+    { name: "Size", text: isKnown ? size(sum(all, "size_bytes")) : "–", link: link({}) },
     { name: "Enriched", text: count(enriched.objects), link: link({ status: "enriched" }) },
     {
       name: "Missing",

@@ -45,6 +45,7 @@ export class StartForm {
     });
     this.form.addEventListener("input", () => this._forgetAnswers());
     this.countButton.addEventListener("click", () => this._count());
+    byId("to-form").addEventListener("click", () => this._field("bucket").focus());
     this._explain();
   }
 

@@ -22,6 +22,11 @@ export class Library {
 
   /** @param {View} view */
   choose(view) {
+    for (const link of byId("views").querySelectorAll("a")) {
+      const isCurrent = link.getAttribute("href") === (view.name === "assets" ? "#/assets" : "#/");
+      if (isCurrent && view.name !== "asset") link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
     this.search.choose(view.name === "assets" ? view.params : null);
     const id = view.name === "asset" ? view.id : "";
     if (id === (this.asset?.id ?? "")) return;

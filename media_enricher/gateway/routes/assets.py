@@ -78,10 +78,10 @@ async def asset(deps: Deps, tenant: Tenant, asset_id: UUID) -> AssetDetails:
     similar = await deps.in_thread(
         lambda: deps.library.similar(row["id"], FoundAsset.columns(), tenant)
     )
-    pictures = await _signed(deps, row["bucket"], [row["path"]])
+    pictures = await _pictures(deps, row["bucket"], [row])
     return AssetDetails(
         asset=row,
-        picture_url=pictures.get(row["path"]),
+        **pictures[row["bucket"], row["path"]],
         runs=[AssetRun(**run) for run in runs],
         similar=await _with_pictures(deps, similar),
     )
@@ -115,18 +115,26 @@ async def missing(
 
 
 async def _with_pictures(deps: Dependencies, rows: Sequence[dict[str, Any]]) -> list[FoundAsset]:
-    """The assets with signed URLs: one request to Storage for each bucket."""
-    urls: dict[tuple[str, str], str] = {}
+    """The assets with signed URLs, in the order of the rows."""
+    pictures: dict[tuple[str, str], dict[str, str | None]] = {}
     for bucket, members in groupby(sorted(rows, key=_bucket_of), key=_bucket_of):
-        signed = await _signed(deps, bucket, [row["path"] for row in members])
-        urls |= {(bucket, path): url for path, url in signed.items()}
-    return [FoundAsset(**row, picture_url=urls.get((row["bucket"], row["path"]))) for row in rows]
+        pictures |= await _pictures(deps, bucket, list(members))
+    return [FoundAsset(**row, **pictures[row["bucket"], row["path"]]) for row in rows]
 
 
-async def _signed(deps: Dependencies, bucket: str, paths: Sequence[str]) -> dict[str, str]:
-    return await deps.in_thread(
+async def _pictures(
+    deps: Dependencies, bucket: str, rows: Sequence[dict[str, Any]]
+) -> dict[tuple[str, str], dict[str, str | None]]:
+    """The signed URLs of assets of one bucket, as fields of an answer, by bucket and path."""
+    paths = [row["path"] for row in rows]
+    originals = await deps.in_thread(
         lambda: deps.bucket(bucket).sign(paths, deps.settings.picture_seconds)
     )
+    previews = await deps.renditions.urls(bucket, rows)
+    return {
+        (bucket, path): {"picture_url": originals.get(path), "preview_url": previews.get(path)}
+        for path in paths
+    }
 
 
 def _bucket_of(row: dict[str, Any]) -> str:

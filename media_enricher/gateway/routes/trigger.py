@@ -28,6 +28,7 @@ from media_enricher.gateway.schemas.requests import (
 from media_enricher.gateway.schemas.responses import (
     DryRunCount,
     ErrorResponse,
+    HeaderSuggestion,
     Health,
     Ignored,
     ObjectAccepted,
@@ -35,6 +36,7 @@ from media_enricher.gateway.schemas.responses import (
 )
 from media_enricher.models import FlowName, Mode, Selection, Trigger
 from media_enricher.orchestration.run_starter import Started
+from media_enricher.run_cost import Estimate
 from media_enricher.run_requests import RequestedObject, RequestRoute
 
 router = APIRouter(prefix="/media-enricher", tags=["trigger"], dependencies=[openapi.BEARER_TOKEN])
@@ -59,7 +61,7 @@ async def backfill(
     """Start a run over a bucket, or find the one that is under way. It answers at once.
 
     The fields come in the query or in the body; where both have one, the query wins. With
-    `dry_run`, it answers (200) how much there is to do, and starts nothing.
+    `dry_run`, it answers (200) how much there is to do and what it would cost, and starts nothing.
     """
     fields = await read_fields(request)
     audited_request.note_unchecked(fields)
@@ -68,7 +70,12 @@ async def backfill(
     require_within_tenant(caller, payload.prefix, "prefix")
     await deps.storage_access.require_prefix(request, caller, payload.bucket, payload.prefix)
     await deps.refuse_own_bucket(payload.bucket)
-    audited_request.note(mode=payload.mode, max_files=payload.limit, is_dry_run=payload.dry_run)
+    audited_request.note(
+        mode=payload.mode,
+        max_files=payload.limit,
+        max_bytes=payload.max_bytes,
+        is_dry_run=payload.dry_run,
+    )
     if payload.dry_run:
         await audited_request.record()
         response.status_code = 200
@@ -185,15 +192,28 @@ async def _count(deps: Dependencies, caller: Caller, payload: BackfillRequest) -
     selection = Selection(
         bucket=payload.bucket, prefix=payload.prefix, mode=payload.mode, depth=payload.depth
     )
-    pending = await deps.count(caller, selection, payload.limit)
+    estimate = await deps.estimate(caller, selection, payload.limit, payload.max_bytes)
     return DryRunCount(
         bucket=payload.bucket,
         prefix=payload.prefix,
         limit=payload.limit,
         mode=payload.mode,
         depth=payload.depth,
-        objects=pending.objects,
-        size_bytes=pending.size_bytes,
+        max_bytes=payload.max_bytes,
+        objects=estimate.objects,
+        size_bytes=estimate.size_bytes,
+        estimated_read_bytes=estimate.cost.read_bytes,
+        estimated_seconds=estimate.cost.seconds,
+        suggestion=_suggestion(estimate),
+    )
+
+
+def _suggestion(estimate: Estimate) -> HeaderSuggestion | None:
+    header, message = estimate.header, estimate.suggestion()
+    if header is None or message is None:
+        return None
+    return HeaderSuggestion(
+        estimated_read_bytes=header.read_bytes, estimated_seconds=header.seconds, message=message
     )
 
 
@@ -210,6 +230,7 @@ def _answer(
         bucket=run.bucket,
         prefix=run.prefix,
         limit=run.max_files,
+        max_bytes=run.max_bytes,
         mode=run.mode,
         depth=run.depth,
         status_url=deps.address(request, f"runs/{run.id}"),

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from media_enricher.models import AssetStatus, Depth, Kind, Mode, RunStatus
-from media_enricher.parameters import BucketName, Limit, Path, Prefix
+from media_enricher.parameters import BucketName, Limit, MaxBytes, Path, Prefix
 
 
 class ColorName(StrEnum):
@@ -61,7 +61,15 @@ class BackfillRequest(_Request):
         default=Depth.FULL,
         description="`header` reads the start of each object, `full` all of it.",
     )
-    dry_run: bool = Field(default=False, description="Count what a run would process. Start none.")
+    max_bytes: MaxBytes | None = Field(
+        default=None,
+        description="The most bytes to read from Storage. A later run with mode `missing` goes on "
+        "from there.",
+    )
+    dry_run: bool = Field(
+        default=False,
+        description="Say what a run would process, read and take. Start none.",
+    )
 
 
 class ObjectRequest(_Request):

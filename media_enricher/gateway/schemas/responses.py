@@ -7,7 +7,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from media_enricher.models import AssetStatus, Depth, FlowName, Kind, Mode, RunStatus, Trigger
+from media_enricher.models import (
+    AssetStatus,
+    Depth,
+    FlowName,
+    Kind,
+    Mode,
+    RunStatus,
+    StoppedBy,
+    Trigger,
+)
 
 
 class ErrorResponse(BaseModel):
@@ -27,6 +36,11 @@ class RunStarted(BaseModel):
     bucket: str
     prefix: str
     limit: int | None
+    max_bytes: int | None = Field(
+        default=None,
+        description="The budget of the run, if it has one.",
+        exclude_if=lambda value: value is None,
+    )
     mode: Mode
     depth: Depth
     status_url: str = Field(description="Where to GET the run's progress.")
@@ -40,8 +54,17 @@ class RunStarted(BaseModel):
     )
 
 
+class HeaderSuggestion(BaseModel):
+    """Depth `header` is suggested before `full`, and what it would cost."""
+
+    depth: Literal[Depth.HEADER] = Depth.HEADER
+    estimated_read_bytes: int
+    estimated_seconds: float | None
+    message: str = Field(description="The suggestion as a sentence for people.")
+
+
 class DryRunCount(BaseModel):
-    """A dry run: how much a run would process."""
+    """A dry run: how much a run would process, and what it would cost."""
 
     dry_run: Literal[True] = True
     bucket: str
@@ -49,8 +72,18 @@ class DryRunCount(BaseModel):
     limit: int | None
     mode: Mode
     depth: Depth
-    objects: int
-    size_bytes: int
+    max_bytes: int | None = None
+    objects: int = Field(description="Pending objects, up to `limit`.")
+    size_bytes: int = Field(description="Of these objects, as they are stored.")
+    estimated_read_bytes: int = Field(
+        description="What the run would read from Storage (egress), up to `max_bytes`."
+    )
+    estimated_seconds: float | None = Field(
+        description="By the pace of the last runs of this depth; null if there is none."
+    )
+    suggestion: HeaderSuggestion | None = Field(
+        description="Set if `full` would read more than `MEDIA_ENRICHER_SUGGEST_HEADER_ABOVE_GB`."
+    )
 
 
 class ObjectAccepted(BaseModel):
@@ -80,6 +113,7 @@ class RunRecord(BaseModel):
     bucket: str | None = None
     prefix: str | None = None
     max_files: int | None = None
+    max_bytes: int | None = None
     mode: Mode | None = None
     depth: Depth | None = None
     flow: FlowName | None = None
@@ -96,6 +130,10 @@ class RunRecord(BaseModel):
     failed: int
     skipped: int
     bytes_read: int | None = None
+    stopped_by: StoppedBy | None = Field(
+        default=None,
+        description="`max_bytes`: the budget had no room for objects that are still pending.",
+    )
     snapshot_path: str | None = None
     error: str | None = None
     started_at: datetime | None
@@ -241,6 +279,9 @@ class AssetDetails(BaseModel):
 
     asset: dict[str, Any] = Field(description="Its row of `media_assets`.")
     picture_url: str | None = Field(description="Signed; expires after some minutes.")
+    preview_url: str | None = Field(
+        description="A smaller picture, if the project has image transformation. Signed, too."
+    )
     runs: list[AssetRun] = Field(description="The newest first, up to 20.")
     similar: list[FoundAsset] = Field(
         description="Those that look like it, the most similar first."

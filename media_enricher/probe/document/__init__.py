@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from media_enricher.models import AssetStatus, Findings, Kind
 from media_enricher.probe import image
-from media_enricher.probe.document import epub, office, opendocument, pdf
+from media_enricher.probe.document import epub, office, old_office, opendocument, pdf
 from media_enricher.probe.document.header import DocumentHeader
 from media_enricher.probe.fields.from_picture import fill_from_picture
 from media_enricher.probe.metadata.sources import fill_metadata
@@ -31,9 +31,12 @@ _OFFICE = "application/vnd.openxmlformats-officedocument."
 _OPEN_DOCUMENT = "application/vnd.oasis.opendocument."
 _FORMATS: dict[str, tuple[str, _Reader]] = {
     "application/epub+zip": ("epub", epub.read),
+    "application/msword": ("doc", old_office.read),
     "application/pdf": ("pdf", pdf.read),
+    "application/vnd.ms-excel": ("xls", old_office.read),
     "application/vnd.ms-excel.sheet.macroenabled.12": ("xlsm", office.read),
     "application/vnd.ms-powerpoint.presentation.macroenabled.12": ("pptm", office.read),
+    "application/vnd.ms-powerpoint": ("ppt", old_office.read),
     "application/vnd.ms-word.document.macroenabled.12": ("docm", office.read),
     f"{_OPEN_DOCUMENT}graphics": ("odg", opendocument.read),
     f"{_OPEN_DOCUMENT}presentation": ("odp", opendocument.read),

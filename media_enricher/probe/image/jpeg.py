@@ -81,8 +81,9 @@ def next_segment(window: Window, at: int) -> Segment:
     Raises:
         UnreadableError: the JPEG ends here, by its end marker (corrupt) or without (truncated).
     """
+    data, held = window.data, window.held
     while True:
-        first, second = window.read(at, 2)
+        first, second = data[at : at + 2] if at + 2 <= held else window.read(at, 2)
         if first != 0xFF or second in _NO_SEGMENT:
             at = _next_marker(window, at)
         elif second == END:
@@ -90,7 +91,9 @@ def next_segment(window: Window, at: int) -> Segment:
                 ErrorCode.CORRUPT, f"The JPEG ends at byte {at:,}, without a picture."
             )
         else:
-            size = int.from_bytes(window.read(at + 2, 2), "big")
+            is_held = at + 4 <= held
+            length = data[at + 2 : at + 4] if is_held else window.read(at + 2, 2)
+            size = int.from_bytes(length, "big")
             if size < 2:
                 raise UnreadableError(
                     ErrorCode.CORRUPT, f"The JPEG's segment at byte {at:,} has the length {size}."

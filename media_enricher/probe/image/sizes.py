@@ -73,7 +73,7 @@ def require_decodable_psd(window: Window) -> None:
 
 
 def read_jpeg_2000(window: Window, header: ImageHeader) -> None:
-    """Read the size in the box `ihdr` (ISO/IEC 15444-1, I.5.3.1), or in the marker SIZ (A.5.1).
+    """Read the size in the box `ihdr` (ISO/IEC 15444-1, I.5.3.1), or of a bare codestream (A.5.1).
 
     It is looked for at the start alone, for Pillow reads the rest.
     """

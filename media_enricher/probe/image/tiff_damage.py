@@ -33,6 +33,8 @@ _MOST_PIECES = 10_000
 """Strips or tiles that are looked at."""
 _MOST_BYTES = 400 * 1024 * 1024
 """Inflated in all."""
+_MOST_PIXELS = 200_000_000
+"""Decoded of JPEG, at an eighth of the size: about a second."""
 _MOST_RUNS = 2_000_000
 """Of PackBits, in all: half a second."""
 _AT_ONCE = 1024 * 1024
@@ -53,6 +55,8 @@ class _Pieces(msgspec.Struct):
     """JPEG: what all have in common."""
     room: int = _MOST_BYTES
     """What may still be inflated, in bytes."""
+    pixels_left: int = _MOST_PIXELS
+    """What may still be decoded of JPEG."""
     runs: int = _MOST_RUNS
     """What may still be unpacked."""
 
@@ -135,7 +139,8 @@ def _is_bad_jpeg(piece: bytes, pieces: _Pieces) -> bool:
     except (UnreadableError, MoreBytesError):
         return False
     pixels = (header.width or 0) * (header.height or 0)
-    if header.is_progressive or pixels > 2 * pieces.pixels:
+    pieces.pixels_left -= pixels
+    if header.is_progressive or pixels > 2 * pieces.pixels or pieces.pixels_left < 0:
         return False
     return jpeg_decoder.is_warned_of(whole, header)
 

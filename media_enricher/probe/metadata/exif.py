@@ -85,13 +85,12 @@ def read(tiff: Tiff, *, tags: tuple[str, ...]) -> Values:
     Raises:
         MoreBytesError: a value lies outside of the window, and may be asked for.
     """
-    asked = _ids_of(tags)
-    wanted = _WANTED | asked.keys()
+    asked, in_first, in_exif = _wanted(tags)
     reader = _Reader(tiff)
-    values = reader.values(tiff.first, wanted | _POINTERS)
+    values = reader.values(tiff.first, in_first)
     exif_at, gps_at = values.pop(int(IFD.Exif), None), values.pop(int(IFD.GPSInfo), None)
     if isinstance(exif_at, int):
-        values.update(reader.values(exif_at, wanted - _ONLY_FIRST_DIRECTORY))
+        values.update(reader.values(exif_at, in_exif))
     make, lens = _text(values.get(Base.Make)), _text(values.get(Base.LensModel))
     if not lens and make and isinstance(exif_at, int):
         lens = reader.by_maker(maker_notes.lens, exif_at, make)
@@ -118,17 +117,22 @@ def read(tiff: Tiff, *, tags: tuple[str, ...]) -> Values:
         exif={
             name: value
             for tag, name in asked.items()
-            if (value := _json(values.get(tag))) is not None
+            if tag in values and (value := _json(values[tag])) is not None
         },
         is_cut=reader.is_cut,
     )
 
 
 @lru_cache
-def _ids_of(names: tuple[str, ...]) -> dict[int, str]:
-    """Tag numbers by name. Names of the GPS directory are not among them: `location` decides."""
+def _wanted(names: tuple[str, ...]) -> tuple[dict[int, str], frozenset[int], frozenset[int]]:
+    """The tags asked for with their names, and all that are looked at in IFD0 and in Exif.
+
+    Names of the GPS directory are not among them: `location` decides.
+    """
     known = {tag.name: int(tag) for tag in Base}
-    return {known[name]: name for name in names if name in known and not name.startswith("GPS")}
+    asked = {known[name]: name for name in names if name in known and not name.startswith("GPS")}
+    wanted = _WANTED | asked.keys()
+    return asked, wanted | _POINTERS, wanted - _ONLY_FIRST_DIRECTORY
 
 
 class _Reader:

@@ -34,7 +34,8 @@ from media_enricher.probe.source import ProbeOptions
 _MADE_WITH_A_MODEL = frozenset(
     {"trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic"}
 )
-"""Terms of IPTC's Digital Source Type that say that a trained model made it, or a part of it."""
+"""Terms of IPTC's Digital Source Type that say that a trained model made it, or a part of it. By
+the vocabulary's definition of `compositeSynthetic`, at least one element of it is generative AI."""
 _MOST_BLOCKS = 4
 """Of one sort that are read; files have one, or one for each of a few pictures."""
 
@@ -103,8 +104,8 @@ def read(
 
 
 def _merged(several: Iterable[Values]) -> Values:
-    merged = Values()
-    for values in several:
+    merged, *others = [*several] or [Values()]
+    for values in others:
         merged.fill_from(values)
     if merged.description and is_default_description(merged.description):
         merged.description = None

@@ -19,8 +19,9 @@ _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 def clean(text: str, limit: int) -> str | None:
     """The text without controls and outer blanks, at most `limit` characters; None if empty."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _UNFIT.sub("", text)[: limit + 100].strip()[:limit].rstrip() or None
+    if not text.isprintable():  # most is: then there is nothing to replace
+        text = _UNFIT.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return text[: limit + 100].strip()[:limit].rstrip() or None
 
 
 def decoded(raw: bytes) -> str:

@@ -9,8 +9,7 @@ import { queryOf, routeOf, urlOf } from "./target.ts";
 
 /** `fetch` throws at them. */
 const NOT_FORWARDED = ["CONNECT", "TRACE", "TRACK"];
-const WITHOUT_BODY = ["GET", "HEAD"];
-const STATUSES_WITHOUT_BODY = [204, 304];
+const WITHOUT_BODY = [204, 304];
 
 /** What answers every request. */
 export function handler(settings: Settings): (request: Request) => Promise<Response> {
@@ -37,7 +36,7 @@ async function forward(request: Request, target: string, settings: Settings): Pr
     const answer = await fetch(target, {
       method: request.method,
       headers: requestHeaders(request.headers, settings),
-      body: WITHOUT_BODY.includes(request.method) ? null : request.body,
+      body: request.body, // null of a GET, whatever came with it
       redirect: "manual",
       signal: limit.signal,
     });
@@ -47,11 +46,17 @@ async function forward(request: Request, target: string, settings: Settings): Pr
       console.error(`The gateway did not answer within ${settings.seconds} s.`);
       return unavailable(`The gateway did not answer within ${settings.seconds} s.`);
     }
-    console.error(`The gateway cannot be reached: ${error}`);
+    console.error(`The gateway cannot be reached: ${reasonOf(error)}`);
     return unavailable("The gateway cannot be reached.");
   } finally {
     limit.stop();
   }
+}
+
+/** Why `fetch` failed, without the URL: a query is the caller's, and no matter of the log's. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  return String(cause).replace(/ for url \([^)]*\)/, "");
 }
 
 async function passOn(answer: Response, limit: SilenceLimit): Promise<Response> {
@@ -61,7 +66,7 @@ async function passOn(answer: Response, limit: SilenceLimit): Promise<Response> 
     console.error(fault);
     return unavailable("The gateway does not answer.", answer.headers.get("retry-after"));
   }
-  const hasBody = answer.body !== null && !STATUSES_WITHOUT_BODY.includes(answer.status);
+  const hasBody = answer.body !== null && !WITHOUT_BODY.includes(answer.status);
   return new Response(hasBody ? limit.watch(answer.body) : null, {
     status: answer.status,
     headers: answerHeaders(answer.headers),
