@@ -239,7 +239,8 @@ declare
   has_index constant boolean := not row_security_active('public.media_assets');
   asked text[] := '{}'; -- terms, as a tsquery has them
   conditions text[] := array['a.gone_at is null'];
-  sources text := 'public.media_assets a';
+  matching text; -- the condition on terms, if any are asked for
+  copies text; -- a join with the contents that are there several times
   last public.media_assets; -- the asset of `after`
   sorting constant text := case when is_copied then 'a.bucket, a.sha256, a.path'
     else 'a.bucket, a.path' end;
@@ -284,7 +285,7 @@ begin
     ], null);
   end if;
   if asked <> '{}' then
-    conditions := conditions || format('%s @@ %L::tsquery', terms, array_to_string(asked, ' & '));
+    matching := format('%s @@ %L::tsquery', terms, array_to_string(asked, ' & '));
   end if;
   conditions := conditions || array_remove(array[
     'a.bucket = ' || quote_literal(bucket),
@@ -295,7 +296,7 @@ begin
   ], null);
 
   if is_copied and has_index then
-    sources := sources || format(
+    copies := format(
       ' join public.media_copied_contents(%L, %L, %L, %L, %L) c on c.bucket = a.bucket'
       ' and c.sha256 = a.sha256 and c.tenant_id is not distinct from a.tenant_id',
       bucket, tenant_id, last.bucket, last.sha256,
@@ -315,12 +316,16 @@ begin
     conditions := conditions || format('(a.bucket, a.path) > (%L, %L)', last.bucket, last.path);
   end if;
 
-  if has_index and asked <> '{}' then
+  if has_index and matching is not null then
+    -- OFFSET keeps the other conditions out, or another index might be asked, and every row of a
+    -- bucket be compared.
     perform set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true);
     execute format(
       'select count(*), (array_agg(a.id order by %s))[:%s] from'
-      ' (select a.id, a.bucket, a.sha256, a.path from %s where %s limit %s) a',
-      sorting, max_results, sources, array_to_string(conditions, ' and '), most + 1
+      ' (select a.id, a.bucket, a.sha256, a.path'
+      ' from (select * from public.media_assets a where a.gone_at is null and %s offset 0) a %s'
+      ' where %s limit %s) a',
+      sorting, max_results, matching, copies, array_to_string(conditions, ' and '), most + 1
     ) into matches, page;
     perform set_config('enable_seqscan', 'on', true), set_config('enable_indexscan', 'on', true);
     if matches <= most then
@@ -330,8 +335,10 @@ begin
       return;
     end if;
   end if;
-  return query execute format('select a.* from %s where %s order by %s limit %s',
-    sources, array_to_string(conditions, ' and '), sorting, max_results);
+  return query execute format(
+    'select a.* from public.media_assets a %s where %s order by %s limit %s',
+    copies, concat_ws(' and ', array_to_string(conditions, ' and '), matching), sorting, max_results
+  );
 end
 $$;
 comment on function public.media_search is

@@ -120,6 +120,11 @@ def test_limit_is_honoured_exactly_and_the_next_run_goes_on(bucket: FilledBucket
     bucket.fill(9)
     assert (run(bucket, limit=4).message or "").startswith("4 enriched of 4 in")
     assert sorted(bucket.rows()) == [f"photos/0000{i}.jpg" for i in range(1, 5)]
+    assert bucket.query(
+        "select objects from public.media_totals"
+        " where bucket = $1 and scope = '' and facet = 'pending' and value = 'missing'",
+        bucket.name,
+    ) == [{"objects": 5}]
     assert (run(bucket, limit=100).message or "").startswith("5 enriched of 5 in")
     assert len(bucket.rows()) == 9
 
