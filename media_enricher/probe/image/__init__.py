@@ -139,7 +139,8 @@ def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Fin
     findings = Findings(
         status=AssetStatus.ENRICHED, kind=Kind.IMAGE, content_type=content_type, format=name
     )
-    header.is_cut |= read_header(reader, window, header, findings, MAX_HEADER_BYTES)
+    if read_header(reader, window, header, findings, MAX_HEADER_BYTES):
+        header.is_cut = True
     describe(header, findings, options)
     _warn(findings, header)
     is_decoded = header.preview is None and name not in _NOT_DRAWN
