@@ -110,7 +110,8 @@ declare
   o storage.objects;
 begin
   select s.* into o from storage.objects s
-  where s.id = (select f.object_id from media_enricher.find_objects(p_bucket, array[p_path]) f);
+  where s.id = (select f.object_id from media_enricher.find_objects(p_bucket, array[p_path]) f)
+    and media_enricher.is_object(to_jsonb(s));
   if not found
     or media_enricher.bare_etag(o.metadata ->> 'eTag') is distinct from p_etag
     or o.metadata ->> 'mimetype' is distinct from p_from_type
@@ -185,6 +186,7 @@ begin
 
   select s.* into o from storage.objects s
   where s.id = (select f.object_id from media_enricher.find_objects(r.bucket, array[r.path]) f)
+    and media_enricher.is_object(to_jsonb(s))
   for update;
   ended := case
     when o.id is null then 'gone'
@@ -201,7 +203,7 @@ begin
       owner = r.owner,
       owner_id = r.owner_id,
       user_metadata = case when r.outcome = 'started' then r.user_metadata else s.user_metadata end
-    where s.id = o.id;
+    where s.id = o.id and s.version is not distinct from o.version;
   end if;
   if ended = 'repaired' then
     update public.media_assets a set

@@ -82,6 +82,7 @@ begin
   from unnest(p_buckets, p_paths) as c (bucket, path)
   join media_enricher.watched_buckets w on w.bucket = c.bucket
   where octet_length(c.path) <= 1024
+  order by w.bucket, c.path -- all lock rows in one order, so that no two wait for each other
   on conflict (bucket, prefix, path) do update set
     sequence = excluded.sequence,
     requested_at = excluded.requested_at;

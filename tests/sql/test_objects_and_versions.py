@@ -196,6 +196,18 @@ def test_a_storage_server_that_keeps_versions(superuser: Database, objects: Obje
         requested.start(requested.ask(CURRENT, DELETED, is_forced=True))
         assert requested.pending() == [CURRENT]
         assert forms_that_differ(superuser, objects) == []
+        superuser.rows(  # it is the last row now, that of the first version the first
+            "update storage.objects set updated_at = now()"
+            " where bucket_id = $1 and name = $2 and archived_at is null",
+            *(objects.bucket, CURRENT),
+        )
+        (repair,) = superuser.rows(
+            "select * from public.media_start_type_repair("
+            "gen_random_uuid(), 'cli', $1, $2, $3, 'image/jpeg', 'image/png')",
+            *(objects.bucket, CURRENT, etag_of("newest")),
+        )
+        settle = "select public.media_settle_type_repair($1)"
+        assert superuser.value(settle, repair["id"]) == "not_done"
 
 
 def lost(path: str = CURRENT, **columns: Any) -> dict[str, Any]:
