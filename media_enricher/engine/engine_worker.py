@@ -26,13 +26,13 @@ from media_enricher.models import Depth, ErrorCode, StorageObject
 from media_enricher.probe import MOST_RANGE_BYTES, first_range
 from media_enricher.probe.parts import Parts
 from media_enricher.probe.source import ByteRange
-from media_enricher.supabase.downloads import (
+from media_enricher.supabase.answers import (
     Download,
-    Downloader,
     LargerThanExpectedError,
     ObjectChangedError,
     Received,
 )
+from media_enricher.supabase.downloads import Downloader
 from media_enricher.supabase.errors import SupabaseError
 
 _ROOM_FOR_UNKNOWN_SIZE = MIB

@@ -11,14 +11,14 @@ import httpx
 import pytest
 
 from media_enricher.models import ErrorCode, StorageObject
-from media_enricher.supabase.downloads import (
+from media_enricher.supabase.answers import (
     Download,
-    Downloader,
     LargerThanExpectedError,
     ObjectChangedError,
     bare_etag,
     content_range,
 )
+from media_enricher.supabase.downloads import Downloader
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.urls import object_url
 from supabase_local import LocalStack
