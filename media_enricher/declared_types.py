@@ -78,8 +78,10 @@ _DATA = """
 _SCRIPTED_IMAGES = "image/svg+xml"
 # HTML and XML are the containers of many formats, too: no gain is worth the risk.
 _MARKUP = "text/html text/xml"
+# The old formats of Word, Excel and PowerPoint may have macros, whatever they are called.
 _PROGRAMS = """
     application/java-archive application/postscript application/vnd.android.package-archive
+    application/msword application/vnd.ms-excel application/vnd.ms-powerpoint
     application/vnd.ms-excel.sheet.macroenabled.12
     application/vnd.ms-powerpoint.presentation.macroenabled.12
     application/vnd.ms-word.document.macroenabled.12

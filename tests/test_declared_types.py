@@ -74,7 +74,7 @@ DECLARED = sorted(
 RUN = re.compile(
     r"html|xml(?!formats|paper)|xul|script|css|wasm|java|flash|xsl|executable|msdownload|mach|elf"
     r"|x-sh|shell|python|perl|php|macroenabled|android|ios-app|installer|msi|bat$|x-dosexec|dll"
-    r"|mhtml|rfc822|multipart|postscript"
+    r"|mhtml|rfc822|multipart|postscript|msword|ms-excel|ms-powerpoint"
 )
 """Parts of the names of types that something runs."""
 
