@@ -234,7 +234,7 @@ def test_storages_refusal_is_kept(repairs: Repairs) -> None:
     assert repairs.audited(repair)["error_message"] == "refused"
 
 
-@pytest.mark.parametrize("owner", [BEN, None])
+@pytest.mark.parametrize("owner", [BEN, None], ids=["of somebody", "of nobody"])
 def test_an_upload_meanwhile_is_left_alone(repairs: Repairs, owner: str | None) -> None:
     repairs.put("a")
     repair = repairs.start("a")
