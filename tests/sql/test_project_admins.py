@@ -17,6 +17,8 @@ from supabase_local.postgres import Postgres
 from tests.sql.conftest import Database, Objects, Pipeline, found
 
 TENANT = "3f3a2a9e-009b-41a0-a162-d56c9b7eb75a"
+OTHER_TENANT = "7e4a47b0-0000-4000-8000-00000000000f"
+SOMEBODY = "50e0b0d1-0000-4000-8000-000000000001"
 ADMIN = {"user_role": "admin"}
 
 
@@ -42,7 +44,7 @@ def media(database: Database, objects: Objects, pipeline: Pipeline) -> str:
 
 
 def claims(granted: Any, **changes: Any) -> dict[str, Any]:
-    user = {"sub": str(uuid4()), "role": "authenticated", "is_anonymous": False}
+    user = {"sub": SOMEBODY, "role": "authenticated", "is_anonymous": False}
     return user | {"app_metadata": granted} | changes
 
 
@@ -107,7 +109,7 @@ def test_an_admin_without_a_tenant_reads_all(
         claims({"user_role": ["admin"]}),
         claims({"user_role": True, "role": {"admin": "admin"}}),
         claims({"user_role": "Admin"}),
-        claims({"user_role": "admin", "tenant_id": str(uuid4())}),
+        claims({"user_role": "admin", "tenant_id": OTHER_TENANT}),
         claims({"user_role": "admin", "tenant_id": "acme"}),
         claims({"user_role": "admin", "tenant_id": 7}),
         claims({"user_role": "admin", "tenant_id": []}),
