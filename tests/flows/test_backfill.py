@@ -392,7 +392,7 @@ def test_the_process_runner_gives_the_same_rows(
 def test_the_form_in_the_prefect_ui_explains_itself() -> None:
     properties = backfill.parameters.properties
     assert set(properties) == {
-        *("bucket", "prefix", "limit", "mode", "depth", "dry_run", "after", "until")
+        *("bucket", "prefix", "limit", "mode", "depth", "max_bytes", "dry_run", "after", "until")
     }
     assert all(len(described["description"]) > 20 for described in properties.values())
 
