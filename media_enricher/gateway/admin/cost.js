@@ -33,7 +33,8 @@ export function costOf({ size_bytes: stored, ...cost }) {
 
 /** @param {Cost} cost */
 function timeOf({ estimated_seconds: seconds }) {
-  return seconds === undefined || seconds === null ? "" : `, in about ${duration(seconds)}`;
+  if (seconds === undefined || seconds === null) return "";
+  return `, in about ${duration(Math.max(1, seconds))}`;
 }
 
 /**
