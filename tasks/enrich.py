@@ -31,7 +31,7 @@ from media_enricher.orchestration.task_cache import TaskCache
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
 from process_control.processes import kill_workers
 
-GRACE_SECONDS = 0.6
+GRACE_SECONDS = 0.8
 """How long the finished objects of a batch wait for the others.
 
 With the time to write them, some 0.2 s, the progress of a run moves at least every second while
