@@ -18,7 +18,7 @@
 
 -- Both functions never raise, for that would break uploads; nor does an upload wait longer than a
 -- second for a lock. What could not be queued is a warning in the log, and the sweep finds it when
--- it next compares the whole bucket with media_assets, which it does for the buckets of
+-- it next compares the whole bucket with media_assets, which it does once a day for the buckets of
 -- MEDIA_ENRICHER_BUCKETS.
 --
 -- An exception block costs a subtransaction, and many in one transaction slow a whole server. So
@@ -32,7 +32,7 @@ begin
   perform media_enricher.queue_changes(array_agg(c.bucket_id), array_agg(c.name)) from changed c;
   return null;
 exception when others then
-  raise warning 'media-enricher could not queue changed objects: %. The next sweep finds them', sqlerrm;
+  raise warning 'media-enricher could not queue changed objects: %. The next comparison finds them', sqlerrm;
   return null;
 end
 $$;
@@ -45,7 +45,7 @@ begin
     array[old.bucket_id, new.bucket_id], array[old.name, new.name]);
   return null;
 exception when others then
-  raise warning 'media-enricher could not queue changed objects: %. The next sweep finds them', sqlerrm;
+  raise warning 'media-enricher could not queue changed objects: %. The next comparison finds them', sqlerrm;
   return null;
 end
 $$;
@@ -83,3 +83,7 @@ begin
   );
 end
 $do$;
+
+-- What changed while the triggers were off was not queued. So the sweep compares all watched buckets
+-- whole before it relies on the queue.
+update media_enricher.watched_buckets set watched_since = now();

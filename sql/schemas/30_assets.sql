@@ -191,6 +191,9 @@ create index media_assets_warnings_idx on public.media_assets using gin (warning
 -- For the question what went wrong in a bucket: the few rows that someone looks for.
 create index media_assets_not_enriched_idx on public.media_assets (bucket, status, path)
   where status <> 'enriched';
+-- For the sweep: those that are to be tried again, without a look at the many that are not.
+create index media_assets_failed_idx on public.media_assets (bucket, error_code, attempts)
+  where status = 'failed' and gone_at is null;
 -- For a page about a run, which lists its assets.
 create index media_assets_run_id_idx on public.media_assets (run_id, path)
   where run_id is not null;

@@ -2,7 +2,7 @@
 -- that a dashboard reads some rows and never counts a bucket.
 --
 -- All of it is exact as soon as a write commits, but for the facet 'pending', which needs a look at
--- Storage: runs and the sweep count it (media_count_missing), and say when.
+-- Storage: runs and the sweep count it (media_note_comparison), and say when.
 
 create table public.media_totals (
   bucket text not null, -- the Storage bucket
@@ -258,8 +258,31 @@ $$;
 comment on function public.media_recount is
   'Counts the assets of a bucket anew, into media_totals. Writes to them wait until it is done.';
 
+-- Keeps what is pending in a bucket in media_totals: in all, and of each tenant. p_tenants is an
+-- array of {tenant, is_recorded, objects, size_bytes}, which may name a tenant several times.
+create function media_enricher.store_pending(p_bucket text, p_tenants jsonb) returns void
+language plpgsql set search_path = '' as $$
+begin
+  perform media_enricher.lock_totals(array[p_bucket]);
+  delete from public.media_totals t where t.bucket = p_bucket and t.facet = 'pending';
+  insert into public.media_totals (bucket, scope, facet, value, objects, size_bytes, counted_at)
+  select p_bucket, s.scope, 'pending', v.value,
+    coalesce(sum(c.objects) filter (where v.value = 'missing' or not c.is_recorded), 0),
+    coalesce(sum(c.size_bytes) filter (where v.value = 'missing' or not c.is_recorded), 0),
+    now()
+  from jsonb_to_recordset(coalesce(p_tenants, '[]') || jsonb_build_object('objects', 0))
+    as c (tenant uuid, is_recorded boolean, objects bigint, size_bytes bigint)
+  cross join (values ('missing'), ('unrecorded')) as v (value)
+  cross join lateral (
+    select '' union all select c.tenant::text where c.tenant is not null
+  ) as s (scope)
+  group by s.scope, v.value;
+end
+$$;
+
 -- Counts what is pending in a bucket, as media_count_pending does in mode missing, and keeps it in
--- media_totals: in all, and of each tenant. Returns the pending objects and their bytes.
+-- media_totals. In one statement, for programs of before media_compare_piece. Returns the pending
+-- objects and their bytes.
 create function public.media_count_missing(
   p_bucket text, p_depth text, p_enricher_version integer, p_transient_codes text[],
   p_max_attempts integer
@@ -286,21 +309,7 @@ begin
     media_enricher.pending_sql(p_bucket, '', 'missing', p_depth, p_enricher_version,
       p_transient_codes, p_max_attempts)
   ) into found;
-
-  perform media_enricher.lock_totals(array[p_bucket]);
-  delete from public.media_totals t where t.bucket = p_bucket and t.facet = 'pending';
-  insert into public.media_totals (bucket, scope, facet, value, objects, size_bytes, counted_at)
-  select p_bucket, s.scope, 'pending', v.value,
-    coalesce(sum(c.objects) filter (where v.value = 'missing' or not c.is_recorded), 0),
-    coalesce(sum(c.size_bytes) filter (where v.value = 'missing' or not c.is_recorded), 0),
-    now()
-  from jsonb_to_recordset(coalesce(found, '[]') || jsonb_build_object('objects', 0))
-    as c (tenant uuid, is_recorded boolean, objects bigint, size_bytes bigint)
-  cross join (values ('missing'), ('unrecorded')) as v (value)
-  cross join lateral (
-    select '' union all select c.tenant::text where c.tenant is not null
-  ) as s (scope)
-  group by s.scope, v.value;
+  perform media_enricher.store_pending(p_bucket, found);
   return query
     select t.objects, t.size_bytes from public.media_totals t
     where t.bucket = p_bucket and t.scope = '' and t.facet = 'pending' and t.value = 'missing';

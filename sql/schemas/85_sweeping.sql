@@ -74,8 +74,8 @@ comment on function public.media_undrained_requests is
   'Where objects were asked for, and no run is under way that would do them.';
 
 -- Deletes what is kept about requests to start runs: what is older than p_keep_days, and the counts
--- of unauthenticated requests after a week, up to 10,000 rows of each in a call; and all requested
--- objects of buckets that no longer exist. Only this function deletes from the audit; no role may.
+-- of unauthenticated requests after a week, and requested objects of buckets that no longer exist: up
+-- to 10,000 rows of each in a call. Only this function deletes from the audit; no role may.
 create function public.media_purge_requests(p_keep_days double precision)
 returns bigint
 language plpgsql security definer set search_path = '' set statement_timeout = '2min' as $$
@@ -117,9 +117,14 @@ begin
 
   -- Of a bucket that was emptied and deleted, no run sees what was deleted last.
   with forgotten as (
-    delete from media_enricher.requested_objects o using media_enricher.requested_places() p
-    where o.bucket = p.bucket and o.prefix = p.prefix
-      and not exists (select from storage.buckets b where b.id = p.bucket)
+    delete from media_enricher.requested_objects o using (
+      select r.bucket, r.prefix, r.path
+      from media_enricher.requested_places() p
+      join media_enricher.requested_objects r on r.bucket = p.bucket and r.prefix = p.prefix
+      where not exists (select from storage.buckets b where b.id = p.bucket)
+      limit most
+    ) f
+    where o.bucket = f.bucket and o.prefix = f.prefix and o.path = f.path
     returning o.bucket, o.path
   ), gone as (
     update public.media_assets a set gone_at = now() from forgotten f

@@ -69,10 +69,11 @@ language sql immutable set search_path = '' as $$
 $$;
 
 -- Objects whose declared type is not the one that was found in their bytes, after p_after, in the
--- order of their paths. p_types are the types of interest. is_stale: other bytes are there now than
+-- order of their paths, up to p_until. p_types are the types of interest. is_stale: other bytes are there now than
 -- those that were looked at. Of objects that failed, only the type of mislabelled ones is sure.
 create function public.media_mistyped_objects(
-  p_bucket text, p_prefix text, p_types text[], p_after text, p_limit integer
+  p_bucket text, p_prefix text, p_types text[], p_after text, p_limit integer,
+  p_until text default ''
 ) returns table (
   path text, etag text, size_bytes bigint, declared_content_type text, content_type text,
   is_stale boolean
@@ -96,9 +97,9 @@ begin
     order by o.path limit %7$L$q$,
     media_enricher.bare_etag_sql('o.listed_etag'),
     media_enricher.objects_sql(p_bucket),
-    media_enricher.path_sql('o.name collate "C"', p_prefix, p_after),
+    media_enricher.path_sql('o.name collate "C"', p_prefix, p_after, p_until),
     p_bucket,
-    media_enricher.path_sql('path', p_prefix, p_after),
+    media_enricher.path_sql('path', p_prefix, p_after, p_until),
     p_types,
     p_limit);
 end

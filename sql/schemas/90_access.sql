@@ -93,6 +93,10 @@ alter table media_enricher.batch_cuts enable row level security;
 create policy "nobody, but through the functions"
   on media_enricher.batch_cuts for select using (false);
 
+alter table media_enricher.comparisons enable row level security;
+create policy "nobody, but through the functions"
+  on media_enricher.comparisons for select using (false);
+
 alter table media_enricher.snapshot_ledgers enable row level security;
 create policy "nobody, but through the functions"
   on media_enricher.snapshot_ledgers for select using (false);
@@ -182,6 +186,7 @@ to authenticated, service_role;
 revoke execute on function
   public.media_asset_runs,
   public.media_copied_contents,
+  public.media_compare_piece,
   public.media_count_missing,
   public.media_count_pending,
   public.media_count_unauthenticated,
@@ -194,11 +199,14 @@ revoke execute on function
   public.media_give_up_parts,
   public.media_mark_gone,
   public.media_mistyped_objects,
+  public.media_next_comparison,
+  public.media_note_comparison,
   public.media_note_cuts,
   public.media_note_type_repair_part,
   public.media_open_part,
   public.media_own_buckets,
   public.media_pending_objects,
+  public.media_piece_ends,
   public.media_purge_requests,
   public.media_purge_run_records,
   public.media_record_assets,
@@ -227,6 +235,7 @@ from public, anon, authenticated;
 grant execute on function
   public.media_asset_runs,
   public.media_copied_contents,
+  public.media_compare_piece,
   public.media_count_missing,
   public.media_count_pending,
   public.media_count_unauthenticated,
@@ -239,11 +248,14 @@ grant execute on function
   public.media_give_up_parts,
   public.media_mark_gone,
   public.media_mistyped_objects,
+  public.media_next_comparison,
+  public.media_note_comparison,
   public.media_note_cuts,
   public.media_note_type_repair_part,
   public.media_open_part,
   public.media_own_buckets,
   public.media_pending_objects,
+  public.media_piece_ends,
   public.media_purge_requests,
   public.media_purge_run_records,
   public.media_record_assets,
