@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: Prefect loads a deployment's flow from its file, as
 # a module that is not in `sys.modules`, and could then not resolve the types of parameters.
 
+from functools import partial
 from typing import Any
 
 from prefect import flow, runtime
@@ -13,6 +14,7 @@ from prefect.utilities.annotations import quote
 from media_enricher.batching import batches
 from media_enricher.models import Depth, Mode, Selection
 from media_enricher.orchestration import state_hooks
+from media_enricher.orchestration.counting import Counting
 from media_enricher.orchestration.final_state import FinalState
 from media_enricher.orchestration.heartbeat import heartbeat
 from media_enricher.orchestration.interruption import interruptible
@@ -73,10 +75,10 @@ def backfill(
 
     run = Run(str(runtime.flow_run.id), selection, limit, max_bytes)
     with FinalState(run) as final:
-        with heartbeat(run.id), Enrichment(mode) as enrichment, interruptible():
-            run.expect(plan(selection, limit=run.limit).objects)
+        counted = Counting(partial(plan, run))
+        with heartbeat(run.id), Enrichment(mode) as enrichment, interruptible(), counted:
             progress = Progress(run.stats)
-            pending = pending_objects(selection, limit=run.limit, budget=run.budget)
+            pending = pending_objects(counted.ranges(), limit=run.limit, budget=run.budget)
             cut = batches(pending, depth, known_cuts(selection))
             for outcomes in enrichment.map(cut, run.budget):
                 write(run, quote(outcomes))

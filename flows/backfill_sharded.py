@@ -20,7 +20,7 @@ from media_enricher.orchestration.interruption import interruptible
 from media_enricher.orchestration.sharded_run import ShardedRun
 from media_enricher.parameters import BucketName, MaxBytes, Shards
 from tasks.count_missing import count_missing
-from tasks.plan import plan, split
+from tasks.plan import split
 from tasks.preview import preview
 from tasks.report import Progress, report_shards
 
@@ -82,8 +82,9 @@ def backfill_sharded(
 def start_shards(run: ShardedRun, shards: int) -> None:
     """Start at most so many shards, counting those that an earlier attempt at the run started."""
     if rest := run.resume():
-        run.stats.expect(plan(rest, limit=None).objects)
-        run.start(rest, split(rest, max(1, shards - len(run.shards))))
+        shares = split(rest, max(1, shards - len(run.shards)))
+        run.stats.expect(sum(share.objects for share in shares))
+        run.start(rest, shares)
 
 
 def _this_run() -> FlowRun:

@@ -41,6 +41,7 @@ class Counts:
 
     Attributes:
         total: objects that the run has to process. It grows if more objects turn up.
+        is_counting: whether the total is still being counted.
         succeeded: objects that were enriched.
         failed: objects that could not be enriched.
         skipped: objects of a type that has no probe, and objects that were deleted meanwhile. For
@@ -55,6 +56,7 @@ class Counts:
         self.skipped = before.skipped if before else 0
         self.bytes_read = before.bytes_read if before else 0
         self.total = self.processed
+        self.is_counting = False
         self._started = time.monotonic()
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import get_run_logger, task
 
-from media_enricher.orchestration import resources
+from media_enricher.orchestration.comparing import compare_whole
 from media_enricher.supabase.errors import SupabaseError
 
 
@@ -12,9 +12,10 @@ from media_enricher.supabase.errors import SupabaseError
 def count_missing(bucket: str) -> None:
     """Store how many objects of a bucket are pending, so that the dashboard need not count them.
 
-    The sweep counts them again. So a failure is logged, and the run ends as it would have.
+    It compares the whole bucket, which counts as a comparison of the sweep. The sweep will make it
+    again. So a failure is logged, and the run ends as it would have.
     """
     try:
-        resources.asset_table().count_missing(bucket)
+        compare_whole(bucket)
     except SupabaseError as error:
         get_run_logger().warning("Could not count what is missing from %s: %s", bucket, error)

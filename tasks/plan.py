@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
+import msgspec
 from prefect import get_run_logger, task
 
 from media_enricher.metrics import Stage
-from media_enricher.models import PendingCount, Selection, Share, StorageObject
+from media_enricher.models import ComparedPiece, PendingCount, Selection, Share, StorageObject
 from media_enricher.orchestration import resources
+from media_enricher.orchestration.counting import Counting
 from media_enricher.orchestration.own_buckets import refuse_own_bucket
+from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.run_budget import RunBudget
+
+_RECORD_SECONDS = 0.5
+"""How often the run's total is recorded while it grows: each is a request to the database."""
 
 
 class UnknownBucketError(Exception):
@@ -35,28 +43,65 @@ def require_bucket(bucket: str) -> None:
 
 
 @task(name="plan", task_run_name="plan", persist_result=False)
-def plan(selection: Selection, *, limit: int | None) -> PendingCount:
-    """Mark deleted objects as gone, then count the pending objects of a selection.
+def plan(run: Run, counting: Counting) -> PendingCount:
+    """Mark deleted objects as gone, count the pending ones, and hand out what is counted.
+
+    It goes through the run's selection in pieces, up to the run's limit. What is counted is
+    recorded as the run's total before it is handed out, so the total is never below what is done.
 
     Args:
-        selection: bucket, prefix, mode and depth.
-        limit: the most objects to count, or None for all of them.
+        run: the run whose objects are counted.
+        counting: gets the pieces that have pending objects.
+
+    Returns:
+        What is pending in the pieces that were counted.
 
     Raises:
         OwnBucketError: the bucket is one that runs write to.
         UnknownBucketError: there is no such bucket; it would otherwise look like an empty one.
+        SnapshotError: the snapshot cannot be written.
         SupabaseError: the database did not respond.
     """
-    logger = get_run_logger()
+    logger, selection = get_run_logger(), run.selection
     require_bucket(selection.bucket)
-    assets = resources.asset_table()
-    with resources.metrics().timed(selection.bucket, Stage.PLAN):
-        gone = assets.mark_gone(selection)
-        pending = assets.count_pending(selection, limit=limit)
+    pending, gone = PendingCount(0, 0), 0
+    held_back: list[Selection] = []
+    recorded_at = -math.inf
+    for piece, compared in _compared_pieces(selection):
+        gone += compared.gone
+        pending += PendingCount(compared.pending, compared.size_bytes)
+        if compared.pending:
+            held_back.append(piece)
+        is_last = compared.is_last or (run.limit is not None and pending.objects >= run.limit)
+        if is_last or time.monotonic() - recorded_at >= _RECORD_SECONDS:
+            run.expect_in_all(_limited(pending.objects, run.limit), is_counting=not is_last)
+            recorded_at = time.monotonic()
+            for counted in held_back:
+                counting.hand_out(counted)
+            held_back.clear()
+        if is_last or counting.is_stopped:
+            break
     if gone:
         logger.info("marked %s assets as gone: their objects were deleted", f"{gone:,}")
     logger.info("%s (mode %s, depth %s)", pending.summary(), selection.mode, selection.depth)
     return pending
+
+
+def _compared_pieces(selection: Selection) -> Iterator[tuple[Selection, ComparedPiece]]:
+    """Compare a selection piece by piece; yield each with its range."""
+    assets, metrics = resources.asset_table(), resources.metrics()
+    left = selection
+    while True:
+        with metrics.timed(selection.bucket, Stage.PLAN):
+            compared = assets.compare_piece(left)
+        yield msgspec.structs.replace(left, until=compared.until), compared
+        if compared.is_last:
+            return
+        left = msgspec.structs.replace(left, after=compared.until)
+
+
+def _limited(objects: int, limit: int | None) -> int:
+    return objects if limit is None else min(objects, limit)
 
 
 @task(name="split", task_run_name="split", persist_result=False)
@@ -64,34 +109,50 @@ def split(selection: Selection, shards: int) -> list[Share]:
     """Split the pending objects into at most so many ranges with about the same amount of work.
 
     Raises:
+        OwnBucketError: the bucket is one that runs write to.
+        UnknownBucketError: there is no such bucket.
         SupabaseError: the database did not respond.
     """
-    return resources.asset_table().split_pending(selection, shards)
+    require_bucket(selection.bucket)
+    with resources.metrics().timed(selection.bucket, Stage.PLAN):
+        return resources.asset_table().split_pending(selection, shards)
 
 
 def pending_objects(
-    selection: Selection, *, limit: int | None, budget: RunBudget | None = None
+    ranges: Iterable[Selection], *, limit: int | None, budget: RunBudget | None = None
 ) -> Iterator[StorageObject]:
-    """Yield the pending objects in the byte order of their paths; fetch pages as needed.
+    """Yield the pending objects of ranges, each in the byte order of its paths, a page at a time.
 
     Objects that the whole budget has no room for are left out, and do not count towards the limit.
+
+    Args:
+        ranges: in the order of their paths, of one bucket.
+        limit: the most objects to yield, or None for all of them.
+        budget: the bytes that the run may still read; None for any number.
     """
-    if budget is None:
-        return _listed(selection, limit)
-    return islice(budget.affordable(_listed(selection, None), selection.depth), limit)
+    if limit == 0:
+        return
+    left = limit
+    for selection in ranges:
+        listed = _listed(selection, left if budget is None else None)
+        if budget is not None:
+            listed = islice(budget.affordable(listed, selection.depth), left)
+        for each in listed:
+            yield each
+            left = None if left is None else left - 1
+        if left == 0:
+            return
 
 
 def _listed(selection: Selection, limit: int | None) -> Iterator[StorageObject]:
     logger = get_run_logger()
     pages = resources.asset_table().pending_pages(selection, limit=limit)
-    timed = resources.metrics().timed_each(selection.bucket, Stage.PLAN, pages)
-    for number, page in enumerate(timed, start=1):
+    for page in resources.metrics().timed_each(selection.bucket, Stage.PLAN, pages):
         logger.info(
-            "page %s: %s objects, up to %r",
-            f"{number:,}",
+            "page: %s objects, up to %r",
             f"{len(page):,}",
             page[-1].path,
-            extra={"bucket": selection.bucket, "page": number, "objects": len(page)},
+            extra={"bucket": selection.bucket, "objects": len(page)},
         )
         yield from page
 

@@ -47,7 +47,8 @@ class Progress:
         update_progress_artifact(
             self._artifact,
             progress=round(100 * share, 1),
-            description=f"{stats.summary()}, {stats.per_second:,.0f} objects/s",
+            description=f"{stats.summary()}, {stats.per_second:,.0f} objects/s"
+            f"{', still counting' if stats.is_counting else ''}",
         )
         self._moved_at = time.monotonic()
 

@@ -1,13 +1,12 @@
-"""Sweep a bucket: mark deleted objects as gone, and start a backfill if any are pending."""
+"""Sweep a bucket: compare it with its assets, and start a backfill if any objects are pending."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from prefect import get_run_logger, task
 
-from media_enricher.models import FlowName, Selection
+from media_enricher.models import FlowName
 from media_enricher.orchestration import resources
+from media_enricher.orchestration.comparing import Compared, compare_part, compare_whole
 from media_enricher.orchestration.own_buckets import own_buckets
 from media_enricher.orchestration.request import request_run
 from media_enricher.supabase.own_buckets import refusal
@@ -18,7 +17,9 @@ from tasks.plan import UnknownBucketError
 def sweep_bucket(bucket: str) -> list[str]:
     """Mark deleted objects as gone, and start a backfill if any object is pending.
 
-    A bucket that runs write to is skipped.
+    Where the change feed is on, the bucket is compared once a day only: what changes is in the
+    queue of single objects. Without the feed, a sweep compares a part of the bucket, which is all
+    of a small one. A bucket that runs write to is skipped.
 
     Returns:
         One sentence per action taken.
@@ -39,16 +40,26 @@ def sweep_bucket(bucket: str) -> list[str]:
             f"there is no bucket {bucket!r} in this project; create it, or correct "
             "MEDIA_ENRICHER_BUCKETS or the sweep's parameter `buckets`"
         )
-    assets, whole_bucket = resources.asset_table(), Selection(bucket=bucket)
-    with ThreadPoolExecutor() as executor:  # each query reads the whole bucket
-        marked = executor.submit(assets.mark_gone, whole_bucket)
-        counted = executor.submit(assets.count_missing, bucket)
+    following = resources.asset_table().next_comparison(bucket)
+    match following.comparing:
+        case "whole":
+            compared = compare_whole(bucket)
+        case "part":
+            compared = compare_part(bucket, following)
+        case "nothing":
+            compared = Compared(bucket=bucket)
+    if following.comparing == "nothing":
+        logger.info("%s is compared once a day: the change feed queues what changes", bucket)
+    else:
+        logger.info(compared.summary(of=following.objects))
+
     sentences = []
-    if gone := marked.result():
+    if gone := compared.gone:
         sentences.append(
             f"marked {gone:,} {'asset' if gone == 1 else 'assets'} of {bucket} as gone"
         )
-    if counted.result().objects:
+    is_known_to_wait = following.is_waiting and not compared.is_whole
+    if compared.pending or is_known_to_wait:
         run_id = request_run(FlowName.BACKFILL, bucket)
         if run_id is not None:
             sentences.append(f"run {run_id} enriches the missing objects of {bucket}")

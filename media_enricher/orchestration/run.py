@@ -41,6 +41,7 @@ class Run:
         self.id = run_id
         self.selection = selection
         self.stats = RunStats(before=before)
+        self._processed_before = self.stats.processed  # by attempts before this one
         self.limit = None if limit is None else max(0, limit - self.stats.processed)
         self.budget = None if max_bytes is None else RunBudget(max_bytes, self.stats.bytes_read)
         self.snapshot = SnapshotWriter(
@@ -55,8 +56,26 @@ class Run:
             SnapshotError: the snapshot cannot be written.
             SupabaseError: Supabase does not respond.
         """
-        self.recorder.open()  # an unusable snapshot target fails here, not after the first batch
         self.stats.expect(objects)
+        self._record_total()
+
+    def expect_in_all(self, objects: int, *, is_counting: bool) -> None:
+        """Raise the run's total to what this attempt has counted so far, in its row too.
+
+        Args:
+            objects: what was counted, and is in no batch yet or was in one since.
+            is_counting: whether there may be more.
+
+        Raises:
+            SnapshotError: the snapshot cannot be written.
+            SupabaseError: Supabase does not respond.
+        """
+        self.stats.total = max(self.stats.total, self._processed_before + objects)
+        self.stats.is_counting = is_counting
+        self._record_total()
+
+    def _record_total(self) -> None:
+        self.recorder.open()  # an unusable snapshot target fails here, not after the first batch
         resources.run_table().record(
             self.id, snapshot_path=self.snapshot.path, total_files=self.stats.total
         )

@@ -13,20 +13,26 @@ from media_enricher.models import (
     MOST_RANGE_BYTES,
     TRANSIENT_ERRORS,
     AssetStatus,
+    ComparedPiece,
+    Comparison,
     FailureReason,
+    NextComparison,
     PendingCount,
     RunPace,
     Selection,
     Share,
     StorageObject,
 )
-from media_enricher.run_cost import Estimate, estimate, header_bytes
+from media_enricher.run_cost import Estimate, estimate, header_bytes, joined_shares
 from media_enricher.settings import settings
+from media_enricher.supabase.pieces import PIECE_ROWS, pieces
 from media_enricher.supabase.retrying import call
 from media_enricher.supabase.rows import storable_text
 
 PAGE_ROWS = 1000
 """The maximum number of rows in one response or request: PostgREST's default limit."""
+_SHARES_A_PIECE = 64
+"""How fine a piece is split: no share of the whole is off by more than a 64th of a piece."""
 
 
 class AssetTable:
@@ -38,6 +44,24 @@ class AssetTable:
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    def pieces(self, selection: Selection) -> Iterator[Selection]:
+        """Cut a selection into ranges that a statement looks at as a whole, at least one."""
+        return pieces(self._client, selection)
+
+    def compare_piece(
+        self, selection: Selection, *, by_tenant: bool = False, rows: int | None = None
+    ) -> ComparedPiece:
+        """Compare the first piece of a selection: mark assets as gone, and count what is pending.
+
+        Args:
+            selection: what is left to compare.
+            by_tenant: whether to say how much is pending of each tenant.
+            rows: how many objects and assets the piece has at most; `PIECE_ROWS` by default.
+        """
+        options = {"p_rows": rows or PIECE_ROWS, "p_by_tenant": by_tenant}
+        (row,) = self._call("media_compare_piece", _selection(selection) | options)
+        return msgspec.convert(row, ComparedPiece)
+
     def count_pending(
         self, selection: Selection, *, limit: int | None = None, header_bytes: int = 0
     ) -> PendingCount:
@@ -48,29 +72,49 @@ class AssetTable:
             limit: the maximum number of them.
             header_bytes: what depth `header` reads of an object, at most.
         """
-        reading = {
-            "p_limit": limit,
-            "p_max_whole_bytes": settings().max_whole_bytes,
-            "p_part_bytes": MOST_RANGE_BYTES,
-            "p_header_bytes": header_bytes,
-        }
-        (counted,) = self._call("media_count_pending", _selection(selection) | reading)
-        return msgspec.convert(counted, PendingCount)
+        total = PendingCount(0, 0)
+        for piece in self.pieces(selection):
+            left = None if limit is None else limit - total.objects
+            reading = {
+                "p_limit": left,
+                "p_max_whole_bytes": settings().max_whole_bytes,
+                "p_part_bytes": MOST_RANGE_BYTES,
+                "p_header_bytes": header_bytes,
+            }
+            (counted,) = self._call("media_count_pending", _selection(piece) | reading)
+            total += msgspec.convert(counted, PendingCount)
+            if limit is not None and total.objects >= limit:
+                break
+        return total
 
-    def count_missing(self, bucket: str) -> PendingCount:
-        """What a run in mode missing would process at full depth, stored for the dashboard, too."""
+    def next_comparison(self, bucket: str) -> NextComparison:
+        """How much of a bucket a sweep has to compare with its assets, and from where."""
         parameters = _selection(Selection(bucket=bucket))
-        (counted,) = self._call(
-            "media_count_missing",
-            {
-                name: parameters[name]
-                for name in (
-                    *("p_bucket", "p_depth", "p_enricher_version"),
-                    *("p_transient_codes", "p_max_attempts"),
-                )
-            },
-        )
-        return msgspec.convert(counted, PendingCount)
+        names = ("p_bucket", "p_transient_codes", "p_max_attempts")
+        (row,) = self._call("media_next_comparison", {name: parameters[name] for name in names})
+        return msgspec.convert(row, NextComparison)
+
+    def note_comparison(self, bucket: str, begun_after: str, comparison: Comparison) -> bool:
+        """Store how far the comparison of a bucket has come, and at its end what is pending.
+
+        Args:
+            bucket: the bucket that was compared.
+            begun_after: the path after which the comparison went on; empty from its beginning.
+            comparison: what it has found so far, from the beginning of the bucket.
+
+        Returns:
+            Whether it was stored. False if another sweep has stored the same part meanwhile.
+        """
+        payload = {
+            "p_bucket": bucket,
+            "p_from": begun_after,
+            "p_after": comparison.after,
+            "p_is_complete": comparison.is_complete,
+            "p_started_at": comparison.started_at,
+            "p_objects": comparison.objects,
+            "p_tenants": comparison.tenants,
+        }
+        return bool(self._call("media_note_comparison", msgspec.to_builtins(payload)))
 
     def estimate(
         self, selection: Selection, *, limit: int | None, max_bytes: int | None
@@ -97,6 +141,8 @@ class AssetTable:
         """Yield at most `limit` pending objects, in the byte order of their paths.
 
         Each page begins after the last path of the previous one, so rows may be written meanwhile.
+        Where few objects are pending, one page may look at all of the selection: it should be a
+        piece, see `pieces`.
 
         Yields:
             Pages of 1 to 1,000 objects.
@@ -124,9 +170,19 @@ class AssetTable:
     def split_pending(self, selection: Selection, shards: int) -> list[Share]:
         """Split the pending objects into ranges with about the same amount of work, in path order.
 
+        Of a bucket that has several pieces, each is split by itself, finer than asked for, and its
+        neighbouring shares are joined.
+
         Returns:
             At most so many shares; fewer if there are few objects, or single large ones.
         """
+        parts = list(self.pieces(selection))
+        if len(parts) == 1:
+            return self._split(selection, shards)
+        fine = [share for part in parts for share in self._split(part, _SHARES_A_PIECE)]
+        return joined_shares(fine, shards, selection.depth)
+
+    def _split(self, selection: Selection, shards: int) -> list[Share]:
         shares = self._call("media_split_pending", _selection(selection) | {"p_shards": shards})
         return msgspec.convert(shares, list[Share])
 
@@ -145,13 +201,6 @@ class AssetTable:
         """
         arguments = {"p_bucket": bucket, "p_paths": list(paths), "p_done": list(done)}
         self._call("media_note_cuts", arguments)
-
-    def mark_gone(self, selection: Selection) -> int:
-        """Set `gone_at` on the assets whose object was deleted; return how many are new.
-
-        Only the bucket, the prefix and the range of the selection matter.
-        """
-        return int(self._call("media_mark_gone", _place(selection)))
 
     def failures_by_reason(self, run_id: str) -> list[FailureReason]:
         """Why objects failed in this run, most frequent reason first.

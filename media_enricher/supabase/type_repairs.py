@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 from supabase import Client
 
+from media_enricher.models import Selection
+from media_enricher.supabase.pieces import pieces
 from media_enricher.supabase.retrying import call
 from media_enricher.type_repairs import (
     MistypedObject,
@@ -42,13 +44,18 @@ class TypeRepairs:
             prefix: only objects whose path starts with it.
             content_types: the true types of interest.
         """
-        after = ""
+        for piece in pieces(self._client, Selection(bucket=self._bucket, prefix=prefix)):
+            yield from self._pages(piece, sorted(content_types))
+
+    def _pages(self, piece: Selection, content_types: list[str]) -> Iterator[list[MistypedObject]]:
+        after = piece.after
         while True:
             rows = self._call(
                 "media_mistyped_objects",
-                p_prefix=prefix,
-                p_types=sorted(content_types),
+                p_prefix=piece.prefix,
+                p_types=content_types,
                 p_after=after,
+                p_until=piece.until,
                 p_limit=PAGE_ROWS,
             )
             if not rows:  # a short page is not the end: the server may have a lower limit

@@ -1,6 +1,8 @@
-"""`make bench-sweep`: what a sweep costs that finds nothing to do.
+"""`make bench-sweep`: what a sweep costs that finds nothing to do, in buckets of several sizes.
 
-The bucket's objects are rows without bytes, each with its asset. All servers run on this machine.
+The bucket's objects are rows without bytes, each with its asset; the same bucket grows from size to
+size. All servers run on this machine. Database time is what Postgres itself logs of each statement,
+so it counts every statement of a sweep, and nothing of the way to it.
 """
 
 from __future__ import annotations
@@ -8,43 +10,165 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
+from time import perf_counter, sleep
 
 import asyncpg
-from prefect import get_client
-from prefect.client.schemas.sorting import FlowRunSort
+import msgspec
 
 from flows.sweep import sweep
-from media_enricher import migrations
+from media_enricher import change_feed, migrations
+from media_enricher.models import Mode, Selection
 from media_enricher.orchestration import resources
+from media_enricher.orchestration.comparing import compare_whole
 from supabase_local import LocalStack
 from supabase_local.postgres import SUPERUSER
 from tests.prefect_here import prefect_here
 
 BUCKET = "bench-sweep"
+_STEP = 500_000
+_PREPARE = """
+    -- Only what planning rides on: the other indexes cost most of the time it takes to fill them.
+    drop index storage.bucketid_objname, storage.idx_objects_bucket_id_name_lower,
+      storage.name_prefix_search, public.media_assets_search_idx
+"""
 _FILL = """
-    drop index media_assets_sha256_idx, media_assets_phash_idx, media_assets_tags_idx;
+    set session_replication_role = replica;
     insert into storage.objects (bucket_id, name, metadata, version)
-    select '{bucket}', to_char(n / 1000, 'FM0000') || '/IMG_' || to_char(n, 'FM0000000') || '.jpg',
+    select '{bucket}', {name},
       jsonb_build_object('eTag', '"' || md5(n::text) || '"', 'size', n, 'mimetype', 'image/jpeg'),
       'v'
-    from generate_series(1, {objects}) as n;
+    from generate_series({first}, {last}) as n;
     insert into public.media_assets
-      (bucket, path, object_id, etag, status, depth, enricher_version)
-    select bucket_id, name, id, metadata ->> 'eTag', 'enriched', 'full', 1
-    from storage.objects;
+      (bucket, path, object_id, etag, declared_content_type, size_bytes, status, depth,
+       enricher_version, kind)
+    select bucket_id, name, id, metadata ->> 'eTag', 'image/jpeg', (metadata ->> 'size')::bigint,
+      'enriched', 'full', 1, 'image'
+    from storage.objects
+    where bucket_id = '{bucket}' and name collate "C" between '{first_name}' and '{last_name}';
+    set session_replication_role = origin;
 """
+_NAME = "to_char({n} / 1000, 'FM000000') || '/IMG_' || to_char({n}, 'FM00000000') || '.jpg'"
+_DURATION = re.compile(r"duration: ([\d.]+) ms  (?:\w+ [^:]*|statement): (.*)")
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """What something cost the database.
+
+    Attributes:
+        what: was measured.
+        objects: in the bucket.
+        seconds: until it was done, as its caller saw it.
+        database_ms: of all statements together.
+        statements: how many there were.
+        slowest_ms: of the slowest statement.
+        slowest: the function that it called.
+    """
+
+    what: str
+    objects: int
+    seconds: float
+    database_ms: float
+    statements: int
+    slowest_ms: float
+    slowest: str
+
+
+class Bench:
+    """A stack with one bucket of rows, whose statements are logged."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self.objects = 0
+        self.superuser_url = stack.database_url.replace("//postgres", f"//{SUPERUSER}", 1)
+        self.database_url = stack.database_url
+        (self._log,) = stack.folder.rglob("postgres.log")
+
+    def execute(self, script: str) -> None:
+        """Run statements as the superuser, one transaction each line that ends with `;`."""
+
+        async def work() -> None:
+            connection = await asyncpg.connect(self.superuser_url)
+            try:
+                await connection.execute(script)
+            finally:
+                await connection.close()
+
+        asyncio.run(work())
+
+    def grow(self, objects: int) -> None:
+        """Fill the bucket up to so many objects, and leave the tables as autovacuum would."""
+        while self.objects < objects:
+            first, last = self.objects + 1, min(objects, self.objects + _STEP)
+            self.execute(
+                _FILL.format(
+                    bucket=BUCKET,
+                    name=_NAME.format(n="n"),
+                    first=first,
+                    last=last,
+                    first_name=path_of(first),
+                    last_name=path_of(last),
+                )
+            )
+            self.objects = last
+        for table in ("storage.objects", "public.media_assets"):
+            self.execute(f"vacuum analyze {table}")
+        self.execute("checkpoint")
+
+    def measure(self, what: str, work: Callable[[], object], rounds: int = 1) -> Measured:
+        """Do something so many times; the round that took the database the median time."""
+        measured = sorted(
+            (self._once(what, work) for _ in range(rounds)), key=lambda each: each.database_ms
+        )
+        return measured[len(measured) // 2]
+
+    def _once(self, what: str, work: Callable[[], object]) -> Measured:
+        with self._logged() as statements:
+            began = perf_counter()
+            work()
+            seconds = perf_counter() - began
+        slowest_ms, slowest = max(statements, default=(0.0, ""))
+        name = re.search(r"media_\w+", slowest.replace("media_enricher", ""))
+        return Measured(
+            what=what,
+            objects=self.objects,
+            seconds=seconds,
+            database_ms=sum(ms for ms, _ in statements),
+            statements=len(statements),
+            slowest_ms=slowest_ms,
+            slowest=name[0] if name else slowest[:40],
+        )
+
+    @contextmanager
+    def _logged(self) -> Iterator[list[tuple[float, str]]]:
+        """The milliseconds and the text of each statement within the block."""
+        before = self._log.stat().st_size
+        statements: list[tuple[float, str]] = []
+        yield statements
+        sleep(0.2)  # the last lines may still be on their way to the file
+        with self._log.open("rb") as log:
+            log.seek(before)
+            text = log.read().decode(errors="replace")
+        statements += [(float(ms), said) for ms, said in _DURATION.findall(text)]
+
+
+def path_of(number: int) -> str:
+    """The path of an object, as `_NAME` makes it."""
+    return f"{number // 1000:06}/IMG_{number:08}.jpg"
 
 
 def main() -> None:
-    """Measure, and print the median and the longest time for which Prefect called it Running."""
+    """Measure, and print a line for each size and way."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--objects", type=int, default=1_000_000, help="in the bucket")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--objects", type=int, nargs="+", default=[1_000_000], help="in the bucket")
+    parser.add_argument("--rounds", type=int, default=5, help="of all but the whole comparison")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     asked = parser.parse_args()
+    measured: list[Measured] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         LocalStack.start(Path(folder) / "stack") as stack,
@@ -53,33 +177,59 @@ def main() -> None:
         migrations.apply(stack.database_url)
         os.environ.update(stack.environment())
         resources.bucket(BUCKET).create_private()
-        asyncio.run(_fill(stack.database_url, asked.objects))
-        seconds = [_swept() for _ in range(asked.rounds)]
-    sys.stdout.write(
-        f"{asked.objects:,} objects, nothing to do, {asked.rounds} sweeps: "
-        f"median {median(seconds):.2f} s, longest {max(seconds):.2f} s\n"
+        bench = Bench(stack)
+        bench.execute(_PREPARE)
+        bench.execute("alter system set log_min_duration_statement = 0")
+        bench.execute("select pg_reload_conf()")
+        for objects in sorted(asked.objects):
+            bench.grow(objects)
+            for each in measurements(bench, asked.rounds):
+                measured.append(each)
+                sys.stdout.write(line(each) + "\n")
+                sys.stdout.flush()
+    if asked.json:
+        asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(measured)))
+
+
+def measurements(bench: Bench, rounds: int) -> Iterator[Measured]:
+    """A sweep in each way, and a page of planning wherever it begins."""
+    change_feed.turn_off(bench.database_url)
+    bench.execute("delete from media_enricher.comparisons")
+    yield bench.measure("sweep, whole comparison", swept)
+    yield bench.measure("sweep, a part", swept, rounds)
+
+    change_feed.turn_on(bench.database_url, [BUCKET], [])
+    bench.execute(
+        "update media_enricher.watched_buckets set watched_since = now() - interval '1 hour'"
     )
+    compare_whole(BUCKET)
+    yield bench.measure("sweep, change feed", swept, rounds)
+
+    for where, share in (("start", 0.0), ("middle", 0.5), ("end", 0.99)):
+        after = path_of(int(bench.objects * share))
+        yield bench.measure(f"page of 1,000 at the {where}", page_after(after), rounds)
 
 
-async def _fill(url: str, objects: int) -> None:
-    connection = await asyncpg.connect(url)
-    await connection.execute(_FILL.format(bucket=BUCKET, objects=objects))
-    await connection.close()
-    # As autovacuum leaves them sooner or later; only their owner may ask for it.
-    owner = await asyncpg.connect(url.replace("//postgres", f"//{SUPERUSER}", 1))
-    for table in ("storage.objects", "public.media_assets"):
-        await owner.execute(f"vacuum analyze {table}")
-    await owner.close()
-
-
-def _swept() -> float:
-    """Sweep; how long the flow run was running, in seconds."""
+def swept() -> None:
+    """Sweep; it must find nothing to do."""
     state = sweep([BUCKET], return_state=True)
     if state.message != "Nothing to do":
         raise AssertionError(f"the sweep says: {state.message}")
-    with get_client(sync_client=True) as prefect:
-        (run,) = prefect.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
-    return run.total_run_time.total_seconds()
+
+
+def page_after(path: str) -> Callable[[], object]:
+    """A page of planning that begins after a path."""
+    selection = Selection(bucket=BUCKET, mode=Mode.ALL, after=path)
+    return lambda: next(resources.asset_table().pending_pages(selection))
+
+
+def line(each: Measured) -> str:
+    """A line of the table."""
+    return (
+        f"{each.objects:>11,} objects  {each.what:<26} {each.seconds:8.2f} s"
+        f"  database {each.database_ms:9,.1f} ms in {each.statements:>4} statements"
+        f"  slowest {each.slowest_ms:8,.1f} ms ({each.slowest})"
+    )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from media_enricher.supabase.runs import RunTable
 from tests.supabase.flaky import Answer, Flaky, flaky_server
 
 KEY = "sb_secret_do-not-show-me"
-GOOD = Answer(200, b'[{"objects": 3, "size_bytes": 9}]')
+GOOD = Answer(200, b'["a", "b", "c"]')
 BROKEN = Answer(0)
 SILENT = Answer(1)
 RETRIES = 2
@@ -45,7 +45,7 @@ def client(flaky: Flaky, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
 
 
 def count(client: Client) -> int:
-    return AssetTable(client).count_pending(Selection(bucket="b")).objects
+    return len(AssetTable(client).cuts("b"))
 
 
 def storage(code: str, status: int) -> bytes:
@@ -117,7 +117,7 @@ def test_what_does_not_pass_is_asked_once(
     flaky: Flaky, client: Client, answer: Answer, code: ErrorCode
 ) -> None:
     flaky.answers = [answer]
-    with pytest.raises(SupabaseError, match="media_count_pending") as failed:
+    with pytest.raises(SupabaseError, match="media_cuts") as failed:
         count(client)
     assert len(flaky.requests) == 1
     assert failed.value.code is code
@@ -128,7 +128,7 @@ def test_reads_writes_and_storage_share_the_policy(flaky: Flaky, client: Client)
     for attempt in (
         lambda: RunTable(client).recent(),
         lambda: RunTable(client).record("id", bucket="b"),
-        lambda: AssetTable(client).mark_gone(Selection(bucket="b")),
+        lambda: AssetTable(client).compare_piece(Selection(bucket="b")),
         lambda: Bucket(client, "b").exists(),
         lambda: Bucket(client, "b").upload("p", b"", "text/plain"),
     ):
@@ -196,7 +196,7 @@ def test_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     settings.settings.cache_clear()
     try:
         client = connect(SupabaseSettings(url="http://127.0.0.1:1", service_key=SecretStr(KEY)))
-        with pytest.raises(SupabaseError, match=r"media_count_pending: .*refused") as failed:
+        with pytest.raises(SupabaseError, match=r"media_cuts: .*refused") as failed:
             count(client)
         assert failed.value.code is ErrorCode.NETWORK
     finally:
