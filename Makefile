@@ -91,7 +91,7 @@ bench-dask: setup ## Measure the flow over one Dask worker process, and over sev
 bench-hostile: setup ## Measure what hostile files cost the photographs beside them
 	@$(BIN)/python -m tests.bench.hostile $(ARGS)
 
-bench-sweep: setup ## Measure a sweep that finds nothing to do for 1,000,000 objects
+bench-sweep: setup ## Measure sweeps that find nothing to do: ARGS="--objects 1000000 10000000"
 	@$(BIN)/python -m tests.bench.sweep $(ARGS)
 
 bench-repair: setup ## Repair the types of 2,000 objects of all kinds, killed twice, and check: ARGS="--objects N"

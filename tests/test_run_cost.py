@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from media_enricher.models import Depth, PendingCount, RunPace
-from media_enricher.run_cost import HEADER_BYTES, Cost, Estimate, Paces, estimate, header_bytes
+from media_enricher.models import Depth, PendingCount, RunPace, Share
+from media_enricher.run_cost import (
+    HEADER_BYTES,
+    Cost,
+    Estimate,
+    Paces,
+    estimate,
+    header_bytes,
+    joined_shares,
+)
 
 GB = 10**9
 PENDING = PendingCount(
@@ -73,3 +81,18 @@ def test_the_summary_says_it_all() -> None:
     )
     unknown = estimate(PENDING, Depth.FULL, {}, suggest_header_above=0).summary()
     assert "in an unknown time (no run of this depth yet). Consider depth header" in unknown
+
+
+def test_shares_are_joined_to_fewer_of_about_the_same_work_that_cover_the_same() -> None:
+    fine = [Share(until=f"{n:03}", objects=10 + n % 3, size_bytes=n * 1000) for n in range(200)]
+    for depth in Depth:
+        joined = joined_shares(fine, 4, depth)
+        assert [share.until for share in joined] == sorted(share.until for share in joined)
+        assert len(joined) == 4
+        assert joined[-1].until == fine[-1].until
+        assert sum(share.objects for share in joined) == sum(share.objects for share in fine)
+        assert sum(share.size_bytes for share in joined) == sum(each.size_bytes for each in fine)
+        objects = [share.objects for share in joined]
+        assert max(objects) <= 1.1 * min(objects)
+    assert joined_shares([], 4, Depth.FULL) == []
+    assert joined_shares(fine[:1], 4, Depth.FULL) == fine[:1]
