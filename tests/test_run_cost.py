@@ -84,7 +84,7 @@ def test_the_summary_says_it_all() -> None:
 
 
 def test_shares_are_joined_to_fewer_of_about_the_same_work_that_cover_the_same() -> None:
-    fine = [Share(until=f"{n:03}", objects=10 + n % 3, size_bytes=n * 1000) for n in range(200)]
+    fine = [Share(until=f"{n:03}", objects=10 + n % 3, size_bytes=n % 5 * 1000) for n in range(200)]
     for depth in Depth:
         joined = joined_shares(fine, 4, depth)
         assert [share.until for share in joined] == sorted(share.until for share in joined)
