@@ -42,6 +42,16 @@ FUNCTIONS = {
     "media_count_pending": {**_SELECTION, "p_limit": "1"},
     "media_split_pending": {**_SELECTION, "p_shards": "1"},
     "media_mark_gone": {"p_bucket": "", "p_prefix": ""},
+    "media_piece_ends": {
+        "p_bucket": "",
+        "p_prefix": "",
+        "p_after": "",
+        "p_until": "",
+        "p_rows": "1",
+        "p_most": "1",
+    },
+    "media_compare_piece": {**_SELECTION, "p_after": "", "p_until": "", "p_rows": "1"},
+    "media_next_comparison": {"p_bucket": "", "p_transient_codes": "{}", "p_max_attempts": "1"},
     "media_open_part": {"p_run_id": _NO_ID, "p_least": "0"},
     "media_record_part": {
         "p_run_id": _NO_ID,

@@ -46,6 +46,19 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "p_enricher_version": 1, "p_transient_codes": [], "p_max_attempts": 3, "p_shards": 2,
     },
     "media_mark_gone": {"p_bucket": "b", "p_prefix": ""},
+    "media_piece_ends": {
+        "p_bucket": "b", "p_prefix": "", "p_after": "", "p_until": "", "p_rows": 10, "p_most": 2,
+    },
+    "media_compare_piece": {
+        "p_bucket": "b", "p_prefix": "", "p_mode": "all", "p_depth": "full",
+        "p_enricher_version": 1, "p_transient_codes": [], "p_max_attempts": 3, "p_after": "",
+        "p_until": "", "p_rows": 10,
+    },
+    "media_next_comparison": {"p_bucket": "b", "p_transient_codes": [], "p_max_attempts": 3},
+    "media_note_comparison": {
+        "p_bucket": "b", "p_from": "", "p_after": "", "p_is_complete": True,
+        "p_started_at": "2026-01-01T00:00:00Z", "p_objects": 0, "p_tenants": [],
+    },
     "media_record_part": {
         "p_run_id": str(uuid4()), "p_part": 0, "p_bucket": "b", "p_assets": [],
         "p_transient_codes": [], "p_bytes_read": 0,
