@@ -1,7 +1,7 @@
-"""Processes that need not import anything: `python -m process_control.preloader SOCKET MODULE…`.
+"""Processes that need not import anything: they are forked from one that has imported it all.
 
-The preloader imports the modules once. For each `python -m process_control.preloaded` that asks,
-it forks a process, which gets that one's arguments, environment, folder and standard streams, and
+That one, the preloader, calls `serve`. For each `python -m process_control.preloaded` that asks, it
+forks a process, which gets that one's arguments, environment, folder and standard streams, and
 runs its module as `python -m` does. The forks share the memory of what was imported.
 
 A fork is only right where a new interpreter would have imported the same. So it declines, and a new
@@ -14,9 +14,7 @@ killed. The preloader has one thread, so that it may fork, and its forks end wit
 
 from __future__ import annotations
 
-import argparse
 import gc
-import importlib
 import os
 import runpy
 import selectors
@@ -40,17 +38,11 @@ _OF_THE_SHELL = frozenset({b"_", b"PWD", b"OLDPWD", b"SHLVL", SOCKET_VARIABLE.en
 """Variables that may differ: they say where and how a process was started."""
 
 
-class Preloader:
+class _Preloader:
     """Forks processes from this one, which has imported everything and has one thread."""
 
     def __init__(self, path: Path, own_prefixes: Iterable[str] = ()) -> None:
-        """Listen, once everything is imported.
-
-        Args:
-            path: of the Unix socket. Only this user may have access to its folder, for whoever
-                connects runs code as this user.
-            own_prefixes: names of environment variables that start so may differ between requests.
-        """
+        """Listen. The arguments are those of `serve`."""
         self._pid = os.getpid()
         self._path = path
         self._environment = dict(os.environb)
@@ -213,24 +205,22 @@ class Preloader:
         return f"{changed[0]} has changed since the preloader started" if changed else None
 
 
-def main() -> None:
-    """Import the modules, and serve; in a fork, run what was requested."""
-    parser = argparse.ArgumentParser(prog="python -m process_control.preloader")
-    parser.add_argument("socket", type=Path, help="where to listen: a path in a private folder")
-    parser.add_argument("modules", nargs="*", help="what to import")
-    parser.add_argument(
-        "--own-prefix",
-        action="append",
-        default=[],
-        help="environment variables that may differ between requests start so",
-    )
-    options = parser.parse_args()
-    for module in options.modules:
-        importlib.import_module(module)
+def serve(path: Path, own_prefixes: Iterable[str] = ()) -> None:
+    """Fork processes until SIGTERM. Call it once everything is imported, from the one thread.
+
+    In a fork it returns when the module that was requested has run.
+
+    Args:
+        path: of the Unix socket. Only this user may have access to its folder, for whoever connects
+            runs code as this user.
+        own_prefixes: environment variables whose names start so may differ between requests.
+
+    Raises:
+        SystemExit: after SIGTERM; and in a fork, if its module ends so.
+    """
     gc.collect()
-    gc.freeze()  # what was imported is garbage for no fork, and stays shared
-    module, *arguments = Preloader(options.socket, options.own_prefix).serve()
-    sys.argv[1:] = arguments
+    gc.freeze()  # what was imported is garbage for no fork, and its memory stays shared
+    module, *sys.argv[1:] = _Preloader(path, own_prefixes).serve()
     sys.modules.pop(module, None)  # as in a new interpreter, where it is `__main__` alone
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
@@ -265,6 +255,3 @@ def _changed_at(file: str) -> int | None:
     except OSError:
         return None
 
-
-if __name__ == "__main__":
-    main()

@@ -15,7 +15,7 @@ from media_enricher import migrations
 from media_enricher.dev.edge_function import SECRET, edge_function_secrets, start_edge_function
 from media_enricher.dev.gateway_process import GatewayProcess
 from media_enricher.dev.prefect_server import PrefectServer
-from media_enricher.dev.run_preloader import RunPreloader
+from media_enricher.dev.preloader_process import PreloaderProcess
 from media_enricher.dev.setup_process import SetupProcess
 from media_enricher.dev.work_pool import WorkPool
 from media_enricher.dev.worker import Worker, environment_of_runs
@@ -66,7 +66,7 @@ class DevEnvironment(Stoppable):
         self.auth_string: str | None = None
         self._environment: dict[str, str] = {}
         self._gateway: GatewayProcess | None = None
-        self._preloader: RunPreloader | None = None
+        self._preloader: PreloaderProcess | None = None
         self._worker: Worker | None = None
         self._prefect: PrefectServer | None = None
         self._cleanup = contextlib.ExitStack()
@@ -245,7 +245,7 @@ class DevEnvironment(Stoppable):
         with contextlib.closing(WorkPool(self._environment)) as pool:
             setup.wait_for_pool(pool)
             environment = environment_of_runs(self._environment)
-            preloader = RunPreloader.start(self.logs / "preloader.log", environment)
+            preloader = PreloaderProcess.start(self.logs / "preloader.log", environment)
             self._preloader = self._cleanup.enter_context(preloader)
             environment |= preloader.environment()
             self._worker = self._cleanup.enter_context(

@@ -12,22 +12,8 @@ from process_control.preloaded import SOCKET_VARIABLE
 from supabase_local import children
 from supabase_local.server_process import ServerProcess
 
-MODULES = (
-    "prefect.flow_engine",
-    "flows.backfill",
-    "flows.backfill_sharded",
-    "flows.enrich_object",
-    "flows.process_queue",
-    "flows.repair_types",
-    "flows.sweep",
-)
-"""What is imported for all runs. Anything else is imported by each run that needs it."""
-OF_ONE_RUN = "PREFECT__"
-"""How the environment variables start that Prefect gives to one run."""
-
-
-class RunPreloader(ServerProcess):
-    """A running preloader. Make it with `RunPreloader.start`; its runs end with it.
+class PreloaderProcess(ServerProcess):
+    """A running preloader. Make it with `PreloaderProcess.start`; its runs end with it.
 
     It need not be ready: a run that begins earlier imports everything itself.
     """
@@ -44,7 +30,7 @@ class RunPreloader(ServerProcess):
         self._folder = folder
 
     @classmethod
-    def start(cls, log: Path, environment: Mapping[str, str]) -> RunPreloader:
+    def start(cls, log: Path, environment: Mapping[str, str]) -> PreloaderProcess:
         """Start a preloader.
 
         Args:
@@ -54,8 +40,8 @@ class RunPreloader(ServerProcess):
         folder = tempfile.TemporaryDirectory(prefix="preloader-")  # private, and its path is short
         process = children.spawn(
             [
-                *(sys.executable, "-m", "process_control.preloader"),
-                *("--own-prefix", OF_ONE_RUN, _socket(folder), *MODULES),
+                *(sys.executable, "-m", "media_enricher.orchestration.run_preloader"),
+                _socket(folder),
             ],
             log=log,
             environment=environment,
