@@ -251,7 +251,6 @@ def _imported_files() -> dict[str, int | None]:
 def _changed_at(file: str) -> int | None:
     """In nanoseconds; None if it is gone."""
     try:
-        return os.stat(file).st_mtime_ns
+        return Path(file).stat().st_mtime_ns
     except OSError:
         return None
-

@@ -12,6 +12,7 @@ from process_control.preloaded import SOCKET_VARIABLE
 from supabase_local import children
 from supabase_local.server_process import ServerProcess
 
+
 class PreloaderProcess(ServerProcess):
     """A running preloader. Make it with `PreloaderProcess.start`; its runs end with it.
 

@@ -16,8 +16,8 @@ from media_enricher.setup.resources import POOL
 from supabase_local import children
 from supabase_local.server_process import ServerProcess
 
-QUERY_SECONDS = 0.5
-"""How often it looks for runs. A run takes 3 s to start; looking should add little to that."""
+QUERY_SECONDS = 0.25
+"""How often it looks for runs. A run takes a second to start; looking should add little to that."""
 
 
 def environment_of_runs(environment: Mapping[str, str]) -> dict[str, str]:

@@ -36,7 +36,7 @@ WARM_UP = 2
 """The first requests connect everyone to everyone, and are not counted."""
 LEGEND = """\
 All of it on one machine: local Supabase, Prefect server, worker, gateway. One request at a time,
-each for another photograph and a run of its own, the next one some seconds after that run has ended.
+each for another photograph and a run of its own, the next one two seconds after that run has ended.
 The row is looked for every 10 ms by a direct connection to Postgres."""
 
 PARTS = {
@@ -49,7 +49,7 @@ PARTS = {
     "total": "from the request until the row can be read",
     "end": "the run has ended (Completed), since the row can be read",
 }
-"""What each part is the time of. `queue` to `row` follow one another; `answer` is in beside them."""
+"""What each part is the time of. `queue` to `row` follow one another, beside `answer`."""
 
 console = Console(stderr=True)
 
@@ -133,9 +133,7 @@ async def _measure_one(
     }
 
 
-async def _until_written(
-    database: asyncpg.Connection[asyncpg.Record], name: str
-) -> None:
+async def _until_written(database: asyncpg.Connection[asyncpg.Record], name: str) -> None:
     deadline = time.monotonic() + RUN_SECONDS
     query = "select from public.media_assets where bucket = $1 and path = $2"
     while not await database.fetch(query, BUCKET, name):

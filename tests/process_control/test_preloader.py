@@ -128,9 +128,7 @@ def test_an_error_is_printed_as_ever(preloader: Preloader) -> None:
     assert program.returncode == 1
 
 
-@pytest.mark.parametrize(
-    ("sent", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 7)]
-)
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 7)])
 def test_a_signal_is_passed_on(
     preloader: Preloader, tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
@@ -176,7 +174,7 @@ def test_code_that_has_changed_has_a_new_interpreter(preloader: Preloader) -> No
 
 
 def test_without_a_preloader_it_is_a_new_interpreter(preloader: Preloader) -> None:
-    out, _ = preloader.start("tell", **{SOCKET_VARIABLE: "/nowhere"}).communicate()
+    out, _ = preloader.start("tell", PRELOADER_SOCKET="/nowhere").communicate()
     assert out.endswith("True\n")
 
 
