@@ -17,7 +17,10 @@ from supabase_local import children
 from supabase_local.server_process import ServerProcess
 
 QUERY_SECONDS = 0.25
-"""How often it looks for runs. A run takes a second to start; looking should add little to that."""
+"""How often it looks for runs. A run takes a second to start; looking should add little to that.
+
+An idle Prefect server takes 7.5% of a core for it; with 0.5 s, 5.4%.
+"""
 
 
 def environment_of_runs(environment: Mapping[str, str]) -> dict[str, str]:
