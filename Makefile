@@ -27,7 +27,7 @@ IMAGE_EXTRAS := metrics heif jxl pdf video
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-dask bench-hostile bench-repair bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
+.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-enrich bench-dask bench-hostile bench-repair bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -84,6 +84,9 @@ bench: setup ## Measure against a bare loop and a plain script: ARGS="--quick" o
 
 bench-http: setup ## Measure how soon the gateway answers, and a run begins: ARGS="--rounds N", "--edge-function" or "--json FILE"
 	@$(BIN)/python -m tests.bench.http_trigger $(ARGS)
+
+bench-enrich: setup ## Measure how long one object takes, from the request to its row: ARGS="--rounds N" or "--json FILE"
+	@$(BIN)/python -m tests.bench.single_object $(ARGS)
 
 bench-dask: setup ## Measure the flow over one Dask worker process, and over several: ARGS="--quick" or "--json FILE"
 	@$(BIN)/python -m tests.bench.dask $(ARGS)

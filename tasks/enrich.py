@@ -196,7 +196,7 @@ class Enrichment:
         Args:
             mode: `failed` and `all` ignore cached results.
             start_engine: start it at once, while the run is planned. If false, it starts with the
-                first batch, if there is one.
+                first batch, if there is one, with one worker for the first object.
         """
         self._cache = TaskCache()
         self._starts_engine = start_engine
@@ -296,11 +296,10 @@ class Enrichment:
         task_of_run.result_storage = self._cache.for_task()
         return task_of_run
 
-    @staticmethod
-    def _start_engine() -> None:
+    def _start_engine(self) -> None:
         """Start the engine in this thread, before several task threads would all do it."""
         if settings().task_runner is TaskRunnerName.THREADS:
-            resources.engine().start()
+            resources.engine().start(None if self._starts_engine else 1)
 
     def _submit(self, batch: Batch, *, refresh: bool = False) -> None:
         self._start_engine()

@@ -15,9 +15,10 @@ from media_enricher import migrations
 from media_enricher.dev.edge_function import SECRET, edge_function_secrets, start_edge_function
 from media_enricher.dev.gateway_process import GatewayProcess
 from media_enricher.dev.prefect_server import PrefectServer
+from media_enricher.dev.preloader_process import PreloaderProcess
 from media_enricher.dev.setup_process import SetupProcess
 from media_enricher.dev.work_pool import WorkPool
-from media_enricher.dev.worker import Worker
+from media_enricher.dev.worker import Worker, environment_of_runs
 from process_control.stoppable import Stoppable
 from supabase_local import children
 from supabase_local.edge_function import EdgeFunction
@@ -65,6 +66,7 @@ class DevEnvironment(Stoppable):
         self.auth_string: str | None = None
         self._environment: dict[str, str] = {}
         self._gateway: GatewayProcess | None = None
+        self._preloader: PreloaderProcess | None = None
         self._worker: Worker | None = None
         self._prefect: PrefectServer | None = None
         self._cleanup = contextlib.ExitStack()
@@ -127,6 +129,7 @@ class DevEnvironment(Stoppable):
             return Ended("the local Supabase", self.stack.folder / "logs" / "server.log")
         servers = {
             "the Prefect server": self._prefect,
+            "the preloader of runs": self._preloader,
             "the Prefect worker": self._worker,
             "the gateway": self._gateway,
             "the Edge Function": self.edge_function,
@@ -241,8 +244,12 @@ class DevEnvironment(Stoppable):
         """Start it while the deployments are made: both spend seconds on importing Prefect."""
         with contextlib.closing(WorkPool(self._environment)) as pool:
             setup.wait_for_pool(pool)
+            environment = environment_of_runs(self._environment)
+            preloader = PreloaderProcess.start(self.logs / "preloader.log", environment)
+            self._preloader = self._cleanup.enter_context(preloader)
+            environment |= preloader.environment()
             self._worker = self._cleanup.enter_context(
-                Worker.start(self.logs / "worker.log", self._environment)
+                Worker.start(self.logs / "worker.log", environment)
             )
             setup.wait()
             self._worker.wait_until_ready(pool)

@@ -16,8 +16,26 @@ from media_enricher.setup.resources import POOL
 from supabase_local import children
 from supabase_local.server_process import ServerProcess
 
-QUERY_SECONDS = 0.5
-"""How often it looks for runs. A run takes 3 s to start; looking should add little to that."""
+QUERY_SECONDS = 0.25
+"""How often it looks for runs. A run takes a second to start; looking should add little to that.
+
+An idle Prefect server takes 7.5% of a core for it; with 0.5 s, 5.4%.
+"""
+
+
+def environment_of_runs(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a worker and its runs, on top of this process's.
+
+    Args:
+        environment: names Supabase and Prefect, and has settings of ours.
+    """
+    binaries = Path(sys.executable).parent
+    return {
+        "PREFECT_WORKER_QUERY_SECONDS": str(QUERY_SECONDS),
+        **environment,
+        # Runs are started as `python`, which must be this one.
+        "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    }
 
 
 class Worker(ServerProcess):
@@ -43,22 +61,16 @@ class Worker(ServerProcess):
 
         Args:
             log: its output is appended here.
-            environment: of the worker and its runs, on top of this process's.
+            environment: on top of this process's: see `environment_of_runs`.
         """
         name = f"up-{socket.gethostname()}"
-        binaries = Path(sys.executable).parent
         process = children.spawn(
             process_group.command(
                 *(sys.executable, "-m", "prefect", "worker", "start"),
                 *("--pool", POOL, "--name", name),
             ),
             log=log,
-            environment={
-                "PREFECT_WORKER_QUERY_SECONDS": str(QUERY_SECONDS),
-                **environment,
-                # Runs are started as `python`, which must be this one.
-                "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-            },
+            environment=environment,
             own_session=True,
         )
         return cls(process, name, log)

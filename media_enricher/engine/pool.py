@@ -59,13 +59,16 @@ class EnrichPool:
         """The process ids of the workers that are running."""
         return [] if self._workers is None else self._workers.pids
 
-    def start(self) -> None:
+    def start(self, first_workers: int | None = None) -> None:
         """Start the workers and do not wait for them. For callers with something else to do first.
+
+        Args:
+            first_workers: how many start now; the others once there is work for them. None: all.
 
         Raises:
             PoolClosed: the pool was closed.
         """
-        self._started()
+        self._started(first_workers)
 
     def enrich(
         self,
@@ -178,10 +181,10 @@ class EnrichPool:
         if workers is not None:
             workers.close()
 
-    def _started(self) -> WorkerPool:
+    def _started(self, first_workers: int | None = None) -> WorkerPool:
         with self._lock:
             if self._is_closed:
                 raise PoolClosed("the pool was closed")
             if self._workers is None:
-                self._workers = WorkerPool(self._options)
+                self._workers = WorkerPool(self._options, first_workers)
             return self._workers

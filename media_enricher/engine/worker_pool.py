@@ -18,6 +18,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from math import ceil
 
 from media_enricher.engine.allowance import extent_of
 from media_enricher.engine.options import EngineOptions
@@ -55,9 +56,15 @@ def estimated_seconds(source: StorageObject, depth: Depth) -> float:
 class WorkerPool:
     """Worker processes and the thread that runs them. Thread-safe, `close` included."""
 
-    def __init__(self, options: EngineOptions) -> None:
-        """Start the thread, which starts the workers."""
+    def __init__(self, options: EngineOptions, first_workers: int | None = None) -> None:
+        """Start the thread, which starts the workers.
+
+        Args:
+            options: how they work, and how many there are.
+            first_workers: how many start now; the others once there is work for them. None: all.
+        """
         self._options = options
+        self._first_workers = options.workers if first_workers is None else first_workers
         self._inbox: deque[EnrichRequest] = deque()
         self._requests: set[EnrichRequest] = set()
         self._queue: deque[WorkItem] = deque()
@@ -103,11 +110,11 @@ class WorkerPool:
     def _run(self) -> None:
         end: Exception = PoolClosed("the pool was closed")
         try:
-            for _ in range(self._options.workers):
-                self._start_worker()
+            self._start_workers(self._first_workers)
             while not self._closing:
                 self._wait()
                 self._take_requests()
+                self._start_workers(ceil(len(self._queue) / _ITEMS_AT_ONCE))
                 self._hand_out()
         except WorkerStartError as error:
             end = error
@@ -131,6 +138,11 @@ class WorkerPool:
         self._selector.close()
         self._wakeup.close()
         self._waker.close()
+
+    def _start_workers(self, wanted: int) -> None:
+        """Start workers until there are as many as are wanted, or as the options allow."""
+        while len(self._workers) < min(wanted, self._options.workers):
+            self._start_worker()
 
     def _start_worker(self) -> None:
         worker = WorkerProcess(self._options, self._shared_moment)

@@ -32,7 +32,7 @@ from media_enricher import change_feed, migrations
 from media_enricher.dev.gateway_process import GatewayProcess
 from media_enricher.dev.prefect_server import PrefectServer
 from media_enricher.dev.setup_process import SetupProcess
-from media_enricher.dev.worker import Worker
+from media_enricher.dev.worker import Worker, environment_of_runs
 from supabase_local import LocalStack
 from supabase_local.ports import free_port
 from tests.prefect_api import PrefectApi
@@ -147,7 +147,9 @@ class Site:
 
     def start_worker(self) -> None:
         """Start it."""
-        self.worker = Worker.start(self._folder / "worker.log", self._environment)
+        self.worker = Worker.start(
+            self._folder / "worker.log", environment_of_runs(self._environment)
+        )
 
     def nudge(self, path: str) -> None:
         """Tell the gateway that objects wait, as pg_net does: once a second, once each."""

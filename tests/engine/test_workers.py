@@ -361,3 +361,13 @@ def is_running(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def test_workers_start_when_there_is_work_for_them(make_pool: MakePool, put: Put) -> None:
+    pool = make_pool(workers=2)
+    pool.start(first_workers=1)
+    objects = [put(f"{width}.png", png(width)) for width in range(1, 10)]
+    assert codes(pool.enrich(objects[:1], Depth.FULL)) == {"fine": 1}
+    assert len(pool.worker_pids) == 1
+    assert codes(pool.enrich(objects, Depth.FULL)) == {"fine": 9}
+    assert len(pool.worker_pids) == 2
