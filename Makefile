@@ -27,7 +27,7 @@ IMAGE_EXTRAS := metrics heif jxl pdf video
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench bench-http bench-enrich bench-dask bench-hostile bench-repair bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
+.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench profile bench-http bench-enrich bench-dask bench-hostile bench-repair bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -81,6 +81,9 @@ docs: setup ## Write docs/reference/ anew, from the code
 
 bench: setup ## Measure against a bare loop and a plain script: ARGS="--quick" or "--json FILE"
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+profile: setup ## Draw where the processor time of a run goes: ARGS="--depth full" or "--photographs"
+	@$(BIN)/python -m tests.bench.profile $(ARGS)
 
 bench-http: setup ## Measure how soon the gateway answers, and a run begins: ARGS="--rounds N", "--edge-function" or "--json FILE"
 	@$(BIN)/python -m tests.bench.http_trigger $(ARGS)

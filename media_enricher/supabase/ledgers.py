@@ -12,8 +12,10 @@ from media_enricher.models import TRANSIENT_ERRORS, EnrichRun, Outcome
 from media_enricher.supabase.retrying import call
 from media_enricher.supabase.rows import encode_rows
 
-PART_ROWS = 2000
-"""The maximum number of outcomes in one part, which is one request and one transaction."""
+PART_ROWS = 4000
+"""The maximum number of outcomes in one part, which is one request and one transaction.
+
+A batch of headers is one part. Between 1,000 and 5,000 rows, a row costs the database the same."""
 
 
 class OpenPart(msgspec.Struct, frozen=True):

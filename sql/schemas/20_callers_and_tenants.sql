@@ -57,12 +57,14 @@ comment on function public.media_caller_tenant_id() is
 -- path), and then brings the rows up to date:
 --   update public.media_assets set tenant_id = public.media_tenant_id(bucket, path);
 create function public.media_tenant_id(p_bucket text, p_path text) returns uuid
-language sql stable set search_path = '' as $$
-  select case
-    when split_part(p_path, '/', 1) ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-      and strpos(p_path, '/') > 0
-    then split_part(p_path, '/', 1)::uuid
-  end
+language plpgsql stable set search_path = '' as $$
+begin
+  if strpos(p_path, '/') = 37
+    and left(p_path, 36) ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+    return left(p_path, 36)::uuid;
+  end if;
+  return null;
+end
 $$;
 comment on function public.media_tenant_id(text, text) is
   'The tenant that an object belongs to. Replace it to change how tenants are told apart.';

@@ -74,13 +74,41 @@ begin
     objects as materialized (
       select * from media_enricher.find_objects($2, array(select g.path from given g))
     ),
-    earlier as materialized (
-      select old.* from given g
+    -- What each row replaces, and what is kept of that. It is narrow, because it is joined: only
+    -- where something is kept are the columns of the earlier row read.
+    weighed as materialized (
+      select
+        g.path, o.object_id, o.user_id, o.owner_id, stripped.new_etag,
+        o.path is null as is_gone,
+        coalesce(old.etag = o.etag and new_etag is distinct from o.etag, false) as is_outdated,
+        coalesce(same_bytes, false) as same_bytes,
+        same_bytes and (is_shallower or g.status = 'failed') as keeps_findings,
+        coalesce(
+          same_bytes and old.status <> 'failed'
+            and (is_shallower or g.status = 'failed' and g.error_code = any ($4)),
+          false
+        ) as keeps_verdict,
+        g.status, g.error_code, g.error_message,
+        old.status as earlier_status, old.error_code as earlier_code, old.attempts,
+        coalesce(old.run_id = $1, false) as is_of_this_run
+      from given g
+      left join objects o on o.path = g.path
       -- Row by row: a plan made for a bucket of few rows reads them all, for every part.
-      cross join lateral (
-        select a.* from public.media_assets a
+      left join lateral (
+        select a.path, a.etag, a.status, a.error_code, a.depth, a.attempts, a.run_id,
+          a.declared_content_type
+        from public.media_assets a
         where a.bucket = $2 and a.path = g.path offset 0
-      ) as old
+      ) as old on true
+      cross join lateral (
+        select case when g.etag like 'W/%%' then substr(g.etag, 3) else g.etag end as new_etag
+      ) as stripped
+      cross join lateral (
+        select
+          old.path is not null and old.etag is not distinct from new_etag
+            and coalesce(g.declared_content_type = old.declared_content_type, true) as same_bytes,
+          coalesce(g.depth = 'header' and old.depth = 'full', false) as is_shallower
+      ) as compared
     ),
     recorded as (
       insert into public.media_assets (
@@ -89,40 +117,28 @@ begin
         kind, %1$s
       )
       select
-        o.object_id, o.user_id, o.owner_id, public.media_tenant_id($2, g.path),
+        w.object_id, w.user_id, w.owner_id, public.media_tenant_id($2, g.path),
         case
-          when not same_bytes then 1
-          when old.run_id = $1 then old.attempts
-          else old.attempts + 1
+          when not w.same_bytes then 1
+          when w.is_of_this_run then w.attempts
+          else w.attempts + 1
         end,
-        case when keeps_verdict then old.enricher_version else g.enricher_version end,
-        null, $2, g.path, new_etag,
-        case when keeps_verdict then old.status else g.status end,
-        case when keeps_verdict then old.depth else g.depth end,
-        case when keeps_verdict then old.error_code else g.error_code end,
-        case when keeps_verdict then old.error_message else g.error_message end,
+        case when w.keeps_verdict then kept.enricher_version else g.enricher_version end,
+        null, $2, g.path, w.new_etag,
+        case when w.keeps_verdict then kept.status else g.status end,
+        case when w.keeps_verdict then kept.depth else g.depth end,
+        case when w.keeps_verdict then kept.error_code else g.error_code end,
+        case when w.keeps_verdict then kept.error_message else g.error_message end,
         $1,
-        case when keeps_verdict then old.enriched_at else now() end,
-        coalesce(g.kind, fill.kind, 'other'), %2$s
+        case when w.keeps_verdict then kept.enriched_at else now() end,
+        coalesce(g.kind, kept.kind, 'other'), %2$s
       from given g
-      join objects o on o.path = g.path
-      left join earlier old on old.path = g.path
-      cross join lateral (select regexp_replace(g.etag, '^W/', '') as new_etag) as stripped
-      cross join lateral (
-        select
-          old.path is not null and old.etag is not distinct from new_etag
-            and coalesce(g.declared_content_type = old.declared_content_type, true) as same_bytes,
-          coalesce(g.depth = 'header' and old.depth = 'full', false) as is_shallower
-      ) as compared
-      cross join lateral (
-        select coalesce(
-          same_bytes and old.status <> 'failed'
-            and (is_shallower or g.status = 'failed' and g.error_code = any ($4)),
-          false
-        ) as keeps_verdict
-      ) as weighed
-      left join lateral (select old.*) as fill on same_bytes and (is_shallower or g.status = 'failed')
-      where not coalesce(old.etag = o.etag and new_etag is distinct from o.etag, false)
+      join weighed w on w.path = g.path
+      left join lateral (
+        select a.* from public.media_assets a
+        where w.keeps_findings and a.bucket = $2 and a.path = w.path offset 0
+      ) as kept on true
+      where not w.is_gone and not w.is_outdated
       order by g.path
       on conflict (bucket, path) do update set
         object_id = excluded.object_id,
@@ -141,27 +157,35 @@ begin
         enriched_at = excluded.enriched_at,
         kind = excluded.kind,
         %3$s
-      returning path, status, error_code
     )
     select
-      g.path,
-      case when o.path is null then 'gone' else g.status end,
+      w.path,
+      case when w.is_gone then 'gone' else w.status end,
       case
-        when o.path is null then 'gone'
-        when g.status = 'failed' then coalesce(g.error_code, 'unknown')
+        when w.is_gone then 'gone'
+        when w.status = 'failed' then coalesce(w.error_code, 'unknown')
       end,
-      case when o.path is null then 'deleted before its row was written' else g.error_message end,
-      r.status,
-      case when r.status = 'failed' then coalesce(r.error_code, 'unknown') end,
-      e.status,
-      case when e.status = 'failed' then coalesce(e.error_code, 'unknown') end
-    from given g
-    left join objects o on o.path = g.path
-    left join recorded r on r.path = g.path
-    left join earlier e on e.path = g.path and e.run_id = $1
+      case when w.is_gone then 'deleted before its row was written' else w.error_message end,
+      written.status,
+      case when written.status = 'failed' then coalesce(written.error_code, 'unknown') end,
+      case when w.is_of_this_run then w.earlier_status end,
+      case when w.is_of_this_run and w.earlier_status = 'failed'
+        then coalesce(w.earlier_code, 'unknown')
+      end
+    from weighed w
+    -- What the object's row says now: null where it was not written.
+    cross join lateral (
+      select
+        case
+          when w.is_gone or w.is_outdated then null
+          when w.keeps_verdict then w.earlier_status
+          else w.status
+        end as status,
+        case when w.keeps_verdict then w.earlier_code else w.error_code end as error_code
+    ) as written
     $query$,
     (select string_agg(format('%I', c), ', ') from unnest(found) as c),
-    (select string_agg(format('coalesce(g.%1$I, fill.%1$I)', c), ', ') from unnest(found) as c),
+    (select string_agg(format('coalesce(g.%1$I, kept.%1$I)', c), ', ') from unnest(found) as c),
     (select string_agg(format('%1$I = excluded.%1$I', c), ', ') from unnest(found) as c)
   ) using p_run_id, p_bucket, p_assets, p_transient_codes;
 end

@@ -138,13 +138,13 @@ $$;
 comment on function public.media_color_name is
   'The name of a colour, #rrggbb: one of twelve, as media_search filters by.';
 
--- The words of a text, as the index holds them and as a search asks for them. All punctuation of
--- ASCII is a space, or Postgres would take `a/b.jpg` for one word.
+-- The words of a text, as the index holds them and as a search asks for them. Punctuation that could
+-- join words is a space, or Postgres would take `a/b.jpg` for one word. It takes all other for a
+-- space by itself, and translate() takes as long as it has characters to look for.
 create function public.media_search_words(given text) returns tsvector
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  return to_tsvector('simple',
-    translate(given, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32)));
+  return to_tsvector('simple', translate(given, '-./_@+:&<~', repeat(' ', 10)));
 end
 $$;
 comment on function public.media_search_words is 'The words of a text, as media_search knows them.';
@@ -160,7 +160,7 @@ language plpgsql immutable parallel safe set search_path = '' as $$
 begin
   return to_tsvector('simple', translate(
       concat_ws(' ', path, left(title, 1000), left(array_to_string(tags[:100], ' '), 5000)),
-      '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32)
+      '-./_@+:&<~', repeat(' ', 10) -- as media_search_words
     )) || array_to_tsvector(array_remove(
       array[
         'kind/' || kind,
@@ -170,10 +170,10 @@ begin
       ]
         -- Joined and split again: a subquery would take as long as all of the rest. Never too
         -- long for a term, which has at most 2,046 bytes.
-        || string_to_array(
-          'label/' || nullif(left(array_to_string(labels, E'\nlabel/'), 500), ''), E'\n')
-        || string_to_array(
-          'warning/' || nullif(left(array_to_string(warnings, E'\nwarning/'), 500), ''), E'\n'),
+        || case when labels is not null then string_to_array(
+          'label/' || nullif(left(array_to_string(labels, E'\nlabel/'), 500), ''), E'\n') end
+        || case when warnings is not null then string_to_array(
+          'warning/' || nullif(left(array_to_string(warnings, E'\nwarning/'), 500), ''), E'\n') end,
       null
     ));
 end

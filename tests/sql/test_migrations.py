@@ -53,6 +53,24 @@ def test_a_later_file_is_applied_alone(fresh_postgres: Postgres, folder: Path) -
     assert migrations.apply(url, folder) == ["20300101000200_three.sql"]
 
 
+def test_an_operators_tenants_outlive_an_update(fresh_postgres: Postgres, tmp_path: Path) -> None:
+    """The function is theirs to replace, and so no later file may replace it again."""
+    url = fresh_postgres.url()
+    first = [name for name in OURS if name < "20261130110000"]
+    for name in first:
+        (tmp_path / name).write_text((migrations.FOLDER / name).read_text())
+    assert migrations.apply(url, tmp_path) == first
+    database = Database(url)
+    tenant = "7e1a7000-0000-4000-8000-000000000000"
+    database.run(
+        "create or replace function public.media_tenant_id(p_bucket text, p_path text) returns uuid"
+        f" language sql stable set search_path = '' as $$ select '{tenant}'::uuid $$"
+    )
+    migrations.apply(url)
+    assert str(database.value("select public.media_tenant_id('b', 'a.jpg')")) == tenant
+    database.close()
+
+
 def test_a_changed_file_is_refused(fresh_postgres: Postgres, folder: Path) -> None:
     url = fresh_postgres.url()
     migrations.apply(url, folder)

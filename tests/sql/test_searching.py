@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import string
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -312,6 +313,29 @@ def test_whatever_a_file_claims_can_be_recorded(
 def test_colors_have_names(database: Database, name: str | None, shades: list[str | None]) -> None:
     named = database.column("select public.media_color_name(c) from unnest($1::text[]) c", shades)
     assert named == [name] * len(shades)
+
+
+def test_all_punctuation_parts_words(database: Database) -> None:
+    """Some is made a space before Postgres looks for words; the rest must be one to Postgres."""
+    chance = random.Random(14)
+    marks, letters = string.punctuation + " ", "abzAZ0e19xhtpw" + "éß日“—²"
+    texts = [
+        "".join(
+            chance.choice(marks if chance.random() < 0.5 else letters)
+            for _ in range(chance.randrange(1, 24))
+        )
+        for _ in range(20_000)
+    ]
+    different = database.column(
+        "select t from unnest($1::text[]) t"
+        " where public.media_search_words(t) <> to_tsvector('simple', translate(t, $2, $3))"
+        " or public.media_search_terms(t, null, null, null, null, null, null, false, false)"
+        " <> to_tsvector('simple', translate(t, $2, $3))",
+        texts,
+        string.punctuation,
+        " " * len(string.punctuation),
+    )
+    assert different == []
 
 
 def test_a_search_can_ask_the_index(database: Database, library: str) -> None:
