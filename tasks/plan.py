@@ -11,6 +11,7 @@ from media_enricher.metrics import Stage
 from media_enricher.models import PendingCount, Selection, Share, StorageObject
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.own_buckets import refuse_own_bucket
+from media_enricher.orchestration.prefetching import prefetched
 from media_enricher.orchestration.run_budget import RunBudget
 
 
@@ -85,7 +86,7 @@ def _listed(selection: Selection, limit: int | None) -> Iterator[StorageObject]:
     logger = get_run_logger()
     pages = resources.asset_table().pending_pages(selection, limit=limit)
     timed = resources.metrics().timed_each(selection.bucket, Stage.PLAN, pages)
-    for number, page in enumerate(timed, start=1):
+    for number, page in enumerate(prefetched(timed), start=1):
         logger.info(
             "page %s: %s objects, up to %r",
             f"{number:,}",

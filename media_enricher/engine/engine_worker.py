@@ -2,7 +2,8 @@
 
 Tasks take objects from one queue, twice as many as there may be downloads. Downloads run ahead of
 the decoding as far as the worker's memory allows, so that the decoder, which is the bottleneck,
-always has work. The decoder is another process: a worker holds a key, so it never reads untrusted bytes.
+always has work. The decoder is another process: a worker holds a key, so it never reads untrusted
+bytes.
 """
 
 from __future__ import annotations

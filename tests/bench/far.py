@@ -200,7 +200,7 @@ def _runner(stage: Stage, trial: Trial, far: Mapping[str, str]) -> Iterator[dict
         yield dict(far)
         return
     workers = {"MEDIA_ENRICHER_ENGINE_WORKERS": str(trial.dask_workers)}
-    environment = stage.stack.environment() | far | workers
+    environment = {**stage.stack.environment(), **far, **workers}
     with (
         tempfile.TemporaryDirectory() as folder,
         dask_cluster(environment, trial.dask_workers, Path(folder)) as cluster,
