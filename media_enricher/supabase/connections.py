@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp import connector
 from aiohttp.tracing import Trace
 from yarl import URL
 
@@ -22,7 +23,11 @@ connected_at: ContextVar[float] = ContextVar("connected_at", default=0.0)
 
 
 class Connections(aiohttp.TCPConnector):
-    """The connections to one server, as many as there are requests at once."""
+    """The connections to one server, as many as there are requests at once.
+
+    Attributes:
+        opening: the tasks that open connections ahead.
+    """
 
     def __init__(self, url: str, connect_seconds: float) -> None:
         """Open none yet. Needs a running event loop.
@@ -36,14 +41,14 @@ class Connections(aiohttp.TCPConnector):
         self._connect_timeout = aiohttp.ClientTimeout(sock_connect=connect_seconds)
         self._is_proxied = proxy_for(url) is not None
         self._opened = 0
-        self._opening: set[asyncio.Task[None]] = set()
+        self.opening: set[asyncio.Task[None]] = set()
 
     async def connect(
         self,
         req: aiohttp.ClientRequest,
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own
-    ) -> aiohttp.connector.Connection:
+    ) -> connector.Connection:
         """An idle connection, or a new one. Notes when that was."""
         connection = await super().connect(req, traces, timeout)
         connected_at.set(time.perf_counter())
@@ -60,24 +65,23 @@ class Connections(aiohttp.TCPConnector):
             return
         self._opened = count
         task = asyncio.get_running_loop().create_task(self._open(missing))
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        self.opening.add(task)
+        task.add_done_callback(self.opening.discard)
 
     async def _open(self, count: int) -> None:
-        # Held until all are open: otherwise the first one would be taken for each.
-        request = aiohttp.ClientRequest("GET", self._url, loop=asyncio.get_running_loop())
-        opened = await asyncio.gather(
-            *(
-                super(Connections, self).connect(request, [], self._connect_timeout)
-                for _ in range(count)
-            ),
-            return_exceptions=True,
-        )
-        for connection in opened:
-            if isinstance(connection, aiohttp.connector.Connection):
-                connection.release()
-            elif not isinstance(connection, (aiohttp.ClientError, OSError, TimeoutError)):
-                raise connection
+        loop = asyncio.get_running_loop()
+        request = aiohttp.ClientRequest("GET", self._url, loop=loop)
+
+        async def open_one() -> None:
+            # Not by `connect`: that would take an idle one, which a request may need meanwhile.
+            protocol = await self._create_connection(request, [], self._connect_timeout)
+            connector.Connection(self, request.connection_key, protocol, loop).release()
+
+        for error in await asyncio.gather(
+            *(open_one() for _ in range(count)), return_exceptions=True
+        ):
+            if error and not isinstance(error, (aiohttp.ClientError, OSError, TimeoutError)):
+                raise error
 
 
 def proxy_for(url: str) -> str | None:

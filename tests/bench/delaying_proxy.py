@@ -129,7 +129,7 @@ class Pipe:
 
 
 class Doorman:
-    """Counts the downloads at the server, and says which are too many."""
+    """Counts the downloads under way, the way included, and says which are too many."""
 
     def __init__(self, most: int | None) -> None:
         self.most = most
@@ -192,7 +192,10 @@ class Connection(asyncio.Protocol):
         )
 
     def data_received(self, data: bytes) -> None:
-        self._requests.send(data, not_before=self._usable_at)
+        if self._may_enter(data):
+            self._requests.send(data, not_before=self._usable_at)
+        else:
+            self._refuse()
 
     def eof_received(self) -> bool:
         self._requests.send(None, not_before=self._usable_at)
@@ -216,8 +219,6 @@ class Connection(asyncio.Protocol):
 
     def answered(self, data: bytes) -> None:
         """Bytes have left the server."""
-        if self._proxy.doorman.most is not None:
-            self._answer_parser.feed_data(data)
         self._back(data)
 
     def server_has_gone(self) -> None:
@@ -241,7 +242,7 @@ class Connection(asyncio.Protocol):
             self._early.append(data or b"")
         elif data is None:
             self._server.write_eof()
-        elif self._may_enter(data):
+        else:
             self._server.write(data)
 
     def _at_client(self, data: bytes | None) -> None:
@@ -249,6 +250,8 @@ class Connection(asyncio.Protocol):
             self._client.close()
         else:
             self._client.write(data)
+            if self._is_download:
+                self._answer_parser.feed_data(data)
 
     def _may_enter(self, data: bytes) -> bool:
         """Whether a request goes on to the server. Otherwise it is answered here."""
@@ -256,21 +259,23 @@ class Connection(asyncio.Protocol):
         if doorman.most is None:
             return True
         self._request_parser.feed_data(data)
-        if not self._is_complete or not self._url.startswith(DOWNLOADS):
-            self._start_request_if_complete()
+        if not self._is_complete:
             return True
-        self._start_request_if_complete()
-        if doorman.lets_in():
-            self._is_download = True
-            return True
+        is_download = self._url.startswith(DOWNLOADS)
+        self._reset_parsers()
+        if is_download and not doorman.lets_in():
+            return False
+        self._is_download = is_download
+        return True
+
+    def _refuse(self) -> None:
+        """Answer as Supabase does, after a round trip."""
         body = b'{"statusCode":"429","error":"too_many","message":"too many at once"}'
         head = next(REFUSALS) + b"Content-Type: application/json\r\n"
-        self._back(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        return False
-
-    def _start_request_if_complete(self) -> None:
-        if self._is_complete:
-            self._reset_parsers()
+        answer = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        asyncio.get_running_loop().call_later(
+            self._distance.rtt_seconds, self._client.write, answer
+        )
 
     def _reset_parsers(self) -> None:
         self._url = b""
@@ -279,7 +284,7 @@ class Connection(asyncio.Protocol):
         self._answer_parser = httptools.HttpResponseParser(AnswerEnd(self._leave))
 
     def _leave(self) -> None:
-        """A download has left the server."""
+        """A download has come to its end."""
         if self._is_download:
             self._is_download = False
             self._proxy.doorman.at_once -= 1
