@@ -30,7 +30,7 @@ LEAST_ANSWERS = 16
 GROW_BELOW = 2.0
 """The limit grows while answers take less than this many times the fastest ones."""
 SHRINK_ABOVE = 4.0
-SLACK_SECONDS = 0.02
+SLACK_SECONDS = 0.01
 """A queue as short as this does no harm, and keeps a server busy that is near."""
 MEASURE_EVERY_SECONDS = 20.0
 """So often is the fastest time measured anew. It costs two or three round trips at a quarter of
@@ -120,8 +120,15 @@ class AdaptiveLimiter:
         if self._waiting:
             self._wake()
 
-    def answered(self, seconds: float) -> None:
-        """Note a normal answer, whose headers came this many seconds after the request was sent."""
+    def answered(self, seconds: float, own_delay: float = 0.0) -> None:
+        """Note a normal answer.
+
+        Args:
+            seconds: from when the request was sent to when the answer's headers were read.
+            own_delay: how much of that this process may have taken itself. It does not lower the
+                limit, because the server is not to blame; but it does not raise it either, because
+                a process that is busy gains nothing by more downloads.
+        """
         self._overloads_in_a_row = 0
         if self._waiting:
             self._was_full = True
@@ -132,7 +139,7 @@ class AdaptiveLimiter:
             self._window.append(seconds)
             enough = LEAST_ANSWERS if self._is_starting else max(LEAST_ANSWERS, self._allowed)
             if len(self._window) >= enough:
-                self._adapt(now)
+                self._adapt(now, own_delay)
 
     def overloaded(self, requested_at: float, retry_after: float | None) -> None:
         """Note that the server is overloaded, in answer to a request made at `requested_at`."""
@@ -175,7 +182,7 @@ class AdaptiveLimiter:
             return min(self.limit, max(LEAST_BY_LATENCY, self.limit // 4))
         return self.limit
 
-    def _adapt(self, now: float) -> None:
+    def _adapt(self, now: float, own_delay: float) -> None:
         """Move the limit by the times of the last window of answers.
 
         Their lower quartile counts: what is slow for the object's own sake, or because its
@@ -194,7 +201,7 @@ class AdaptiveLimiter:
             self._measuring_windows_left = MEASURING_WINDOWS
             self._measure_at = self._next_measuring()
             self._fastest = float("inf")
-        elif typical > SHRINK_ABOVE * self._fastest + SLACK_SECONDS:
+        elif typical - own_delay > SHRINK_ABOVE * self._fastest + SLACK_SECONDS:
             self._set_limit(max(min(LEAST_BY_LATENCY, self.limit), self.limit * 3 // 4))
         elif self._was_full and not is_slow:
             self._set_limit(self.limit + max(1, self.limit // 8))

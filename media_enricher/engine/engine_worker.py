@@ -246,9 +246,7 @@ class EngineWorker:
                 if not tries_left:
                     raise
             else:
-                # What waited for this loop did not wait for the server.
-                waited = download.answer_seconds - self._loop_delay.seconds
-                self._limiter.answered(max(0.0, waited))
+                self._limiter.answered(download.answer_seconds, self._loop_delay.seconds)
                 return download
             finally:
                 effort.download_seconds += time.perf_counter() - started

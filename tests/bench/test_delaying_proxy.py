@@ -34,6 +34,7 @@ def test_one_too_many_is_refused_and_not_counted() -> None:
     assert doorman.lets_in()
 
 
+@pytest.mark.usefixtures("needs_processes")
 def test_downloads_above_the_most_are_refused_and_all_else_goes_through() -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.path.endswith("held"):
