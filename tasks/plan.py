@@ -14,6 +14,9 @@ from media_enricher.orchestration.own_buckets import refuse_own_bucket
 from media_enricher.orchestration.prefetching import prefetched
 from media_enricher.orchestration.run_budget import RunBudget
 
+PAGES_AHEAD = 4
+"""As many as two batches in header depth: they are there when batches end. Some 2 MB of memory."""
+
 
 class UnknownBucketError(Exception):
     """The bucket does not exist, or the key has no access to it."""
@@ -86,7 +89,7 @@ def _listed(selection: Selection, limit: int | None) -> Iterator[StorageObject]:
     logger = get_run_logger()
     pages = resources.asset_table().pending_pages(selection, limit=limit)
     timed = resources.metrics().timed_each(selection.bucket, Stage.PLAN, pages)
-    for number, page in enumerate(prefetched(timed), start=1):
+    for number, page in enumerate(prefetched(timed, ahead=PAGES_AHEAD), start=1):
         logger.info(
             "page %s: %s objects, up to %r",
             f"{number:,}",

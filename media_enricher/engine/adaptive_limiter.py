@@ -30,7 +30,7 @@ LEAST_ANSWERS = 16
 GROW_BELOW = 2.0
 """The limit grows while answers take less than this many times the fastest ones."""
 SHRINK_ABOVE = 4.0
-SLACK_SECONDS = 0.01
+SLACK_SECONDS = 0.025
 """A queue as short as this does no harm, and keeps a server busy that is near."""
 MEASURE_EVERY_SECONDS = 20.0
 """So often is the fastest time measured anew. It costs two or three round trips at a quarter of

@@ -1,6 +1,6 @@
-"""Fetch the next item of an iterator while the present one is used: a round trip is not waited for.
+"""Fetch the next items of an iterator while the present one is used: no round trip is waited for.
 
-The thread is a daemon, one for each item, so a run that is interrupted does not wait for an answer.
+The thread is a daemon, so a run that is interrupted does not wait for an answer.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 
 
-def prefetched(items: Iterator[_Item]) -> Iterator[_Item]:
-    """Yield the items of an iterator, always one ahead.
+def prefetched(items: Iterator[_Item], *, ahead: int) -> Iterator[_Item]:
+    """Yield the items of an iterator, which a thread fetches.
 
     Args:
-        items: yields no None. It is used by one thread at a time, with the context of the caller.
+        items: yields no None. It is used by that thread alone, with the context of the caller.
+        ahead: so many items at most are there before they are wanted.
 
     Raises:
         BaseException: whatever `items` raises, after the items before.
     """
-    ahead = _begin(items)
-    while (item := _finish(ahead)) is not None:
-        ahead = _begin(items)
-        yield item
-
-
-_Ahead = SimpleQueue[tuple[_Item | None, BaseException | None]]
-
-
-def _begin(items: Iterator[_Item]) -> _Ahead[_Item]:
-    """Start to fetch the next item, or the None at the end."""
-    ahead: _Ahead[_Item] = SimpleQueue()
+    fetched: SimpleQueue[tuple[_Item | None, BaseException | None]] = SimpleQueue()
+    room = threading.Semaphore(ahead)
+    is_left = threading.Event()
 
     def fetch() -> None:
         try:
-            ahead.put((next(items, None), None))
+            while room.acquire() and not is_left.is_set():
+                item = next(items, None)
+                fetched.put((item, None))
+                if item is None:
+                    return
         except BaseException as error:  # noqa: BLE001 - raised where the item is wanted
-            ahead.put((None, error))
+            fetched.put((None, error))
 
     context = copy_context()
     threading.Thread(target=context.run, args=(fetch,), name="prefetch", daemon=True).start()
-    return ahead
-
-
-def _finish(ahead: _Ahead[_Item]) -> _Item | None:
-    item, error = ahead.get()
-    if error is not None:
-        raise error
-    return item
+    try:
+        while True:
+            item, error = fetched.get()
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            room.release()
+            yield item
+    finally:
+        is_left.set()
+        room.release()
