@@ -27,7 +27,7 @@ IMAGE_EXTRAS := metrics heif jxl pdf video
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench profile bench-http bench-enrich bench-dask bench-hostile bench-repair bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
+.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench profile bench-http bench-enrich bench-dask bench-far bench-hostile bench-repair bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -93,6 +93,9 @@ bench-enrich: setup ## Measure how long one object takes, from the request to it
 
 bench-dask: setup ## Measure the flow over one Dask worker process, and over several: ARGS="--quick" or "--json FILE"
 	@$(BIN)/python -m tests.bench.dask $(ARGS)
+
+bench-far: setup ## Measure the flow with Supabase far away: ARGS="--quick", "--dask", "--most-downloads N" or "--json FILE"
+	@$(BIN)/python -m tests.bench.far $(ARGS)
 
 bench-hostile: setup ## Measure what hostile files cost the photographs beside them
 	@$(BIN)/python -m tests.bench.hostile $(ARGS)

@@ -15,9 +15,12 @@ from media_enricher.models import ComparedPiece, PendingCount, Selection, Share,
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.counting import Counting
 from media_enricher.orchestration.own_buckets import refuse_own_bucket
+from media_enricher.orchestration.prefetching import prefetched
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.run_budget import RunBudget
 
+PAGES_AHEAD = 4
+"""As many as a batch in header depth: they are there when one ends. Some 2 MB of memory."""
 _RECORD_SECONDS = 0.5
 """How often the run's total is recorded while it grows: each is a request to the database."""
 
@@ -121,40 +124,44 @@ def split(selection: Selection, shards: int) -> list[Share]:
 def pending_objects(
     ranges: Iterable[Selection], *, limit: int | None, budget: RunBudget | None = None
 ) -> Iterator[StorageObject]:
-    """Yield the pending objects of ranges, each in the byte order of its paths, a page at a time.
+    """Yield the pending objects of ranges, each in the byte order of its paths.
 
-    Objects that the whole budget has no room for are left out, and do not count towards the limit.
+    The next pages are fetched while the present one is used. Objects that the whole budget has no
+    room for are left out, and do not count towards the limit.
 
     Args:
-        ranges: in the order of their paths, of one bucket.
+        ranges: in the order of their paths, of one bucket. Another thread iterates over them.
         limit: the most objects to yield, or None for all of them.
         budget: the bytes that the run may still read; None for any number.
     """
-    if limit == 0:
-        return
+
+    def affordable() -> Iterator[StorageObject]:
+        pages = _pages(ranges, limit if budget is None else None)
+        for selection, page in prefetched(pages, ahead=PAGES_AHEAD):
+            yield from page if budget is None else budget.affordable(page, selection.depth)
+
+    return islice(affordable(), limit)
+
+
+def _pages(
+    ranges: Iterable[Selection], limit: int | None
+) -> Iterator[tuple[Selection, list[StorageObject]]]:
+    """Fetch pages of at most so many objects in all; yield each with its range."""
+    assets, metrics, logger = resources.asset_table(), resources.metrics(), get_run_logger()
     left = limit
     for selection in ranges:
-        listed = _listed(selection, left if budget is None else None)
-        if budget is not None:
-            listed = islice(budget.affordable(listed, selection.depth), left)
-        for each in listed:
-            yield each
-            left = None if left is None else left - 1
-        if left == 0:
+        pages = assets.pending_pages(selection, limit=left)
+        for page in metrics.timed_each(selection.bucket, Stage.PLAN, pages):
+            logger.info(
+                "page: %s objects, up to %r",
+                f"{len(page):,}",
+                page[-1].path,
+                extra={"bucket": selection.bucket, "objects": len(page)},
+            )
+            yield selection, page
+            left = None if left is None else left - len(page)
+        if left is not None and left <= 0:
             return
-
-
-def _listed(selection: Selection, limit: int | None) -> Iterator[StorageObject]:
-    logger = get_run_logger()
-    pages = resources.asset_table().pending_pages(selection, limit=limit)
-    for page in resources.metrics().timed_each(selection.bucket, Stage.PLAN, pages):
-        logger.info(
-            "page: %s objects, up to %r",
-            f"{len(page):,}",
-            page[-1].path,
-            extra={"bucket": selection.bucket, "objects": len(page)},
-        )
-        yield from page
 
 
 def known_cuts(selection: Selection) -> list[str]:

@@ -1,8 +1,9 @@
 """What an engine worker does: download objects on an event loop, and pass them to its decoder.
 
-A fixed number of tasks take objects from one queue. Downloads run ahead of the decoding as far as
-the worker's memory allows, so that the decoder, which is the bottleneck, always has work. The
-decoder is another process: a worker holds a key, so it never reads untrusted bytes.
+Tasks take objects from one queue, twice as many as there may be downloads. Downloads run ahead of
+the decoding as far as the worker's memory allows, so that the decoder, which is the bottleneck,
+always has work. The decoder is another process: a worker holds a key, so it never reads untrusted
+bytes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from media_enricher.engine.adaptive_limiter import AdaptiveLimiter
 from media_enricher.engine.budget import ByteBudget
 from media_enricher.engine.decoder_process import Decoder
 from media_enricher.engine.fork_server import ForkServer
+from media_enricher.engine.loop_delay import LoopDelay
 from media_enricher.engine.messages import Assignment, Effort, ProbeRequest, encode
 from media_enricher.engine.options import MIB, EngineOptions
 from media_enricher.engine.outcomes import outcome_of_failure
@@ -68,7 +70,10 @@ class EngineWorker:
         self._options = options
         self._deliver = deliver
         self._assigned: asyncio.Queue[Assignment] = asyncio.Queue()
-        self._limiter = AdaptiveLimiter(options.downloads_per_worker)
+        loop = asyncio.get_running_loop()
+        self._loop_delay = LoopDelay(loop.time, loop.call_later)
+        self._limiter = AdaptiveLimiter(options.downloads_per_worker, grown=self._grown)
+        self._working = 0
         self._budget = ByteBudget(options.worker_memory_bytes)
         self._spool_bytes = min(options.spool_bytes, options.worker_memory_bytes)
         self._range_bytes = min(MOST_RANGE_BYTES, self._spool_bytes)
@@ -99,10 +104,17 @@ class EngineWorker:
             ) as self._downloader,
             asyncio.TaskGroup() as group,
         ):
+            self._group = group
             group.create_task(self._decoder.run())
-            # Twice as many as downloads: the others have downloaded, and wait for the decoder.
-            for _ in range(2 * options.downloads_per_worker):
-                group.create_task(self._work())
+            self._grown(self._limiter.limit)
+
+    def _grown(self, downloads: int) -> None:
+        """Have enough tasks and connections for so many downloads, and for soon."""
+        # Twice as many as downloads: the others have downloaded, and wait for the decoder.
+        for _ in range(2 * downloads - self._working):
+            self._working += 1
+            self._group.create_task(self._work())
+        self._downloader.open_ahead(self._limiter.downloads_soon)
 
     async def _work(self) -> None:
         while True:
@@ -234,7 +246,7 @@ class EngineWorker:
                 if not tries_left:
                     raise
             else:
-                self._limiter.answered(download.answer_seconds)
+                self._limiter.answered(download.answer_seconds, self._loop_delay.seconds)
                 return download
             finally:
                 effort.download_seconds += time.perf_counter() - started

@@ -23,7 +23,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
         supabase_url: the project's URL, without a slash at its end.
         service_key: sent as `apikey` and bearer token.
         workers: processes that download, each with a decoder; at least one.
-        downloads_per_worker: the most downloads that a worker has open at once.
+        downloads_per_worker: the most downloads that a worker has open at once; by itself, it
+            finds how many the server needs.
         memory_bytes: bytes of objects that all workers together hold between download and outcome.
         spool_bytes: an object above this size goes through a temporary file, not through memory.
         max_whole_bytes: of a larger object only parts are read, in full depth too.
@@ -41,7 +42,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     service_key: str
     workers: int
     probe: ProbeOptions
-    downloads_per_worker: int = 32
+    downloads_per_worker: int = 512
     memory_bytes: int = 256 * MIB
     spool_bytes: int = 32 * MIB
     max_whole_bytes: int = 256 * MIB

@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Literal, Self, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -29,6 +27,7 @@ from media_enricher.supabase.answers import (
     bare_etag,
     take_all,
 )
+from media_enricher.supabase.connections import Connections, connected_at, proxy_for
 from media_enricher.supabase.errors import SupabaseError
 from media_enricher.supabase.missing_bytes import (
     ReadableAgainError,
@@ -38,8 +37,6 @@ from media_enricher.supabase.missing_bytes import (
 from media_enricher.supabase.trust import ObjectInfo, require_trusted
 from media_enricher.supabase.urls import listing_url, object_url
 
-_IDLE_SECONDS = 30.0
-_DNS_SECONDS = 300
 _PAST_CACHES = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
 _LISTED_OTHERS = 100
 _TRIED_OTHERS = 3
@@ -84,6 +81,7 @@ class Downloader:
         self._read_last: StorageObject | None = None
 
     async def __aenter__(self) -> Self:
+        self._connections = Connections(self._base, self._silence_seconds)
         self._session = aiohttp.ClientSession(
             headers={
                 "apikey": self._service_key,
@@ -92,14 +90,12 @@ class Downloader:
                 "Accept-Encoding": "identity",
                 "User-Agent": "media-enricher",
             },
-            connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=_IDLE_SECONDS, ttl_dns_cache=_DNS_SECONDS
-            ),
+            connector=self._connections,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=self._silence_seconds, sock_read=self._silence_seconds
             ),
-            proxy=_proxy_for(self._base),
+            proxy=proxy_for(self._base),
         )
         return self
 
@@ -110,6 +106,10 @@ class Downloader:
         _traceback: TracebackType | None,
     ) -> None:
         await self._session.close()
+
+    def open_ahead(self, count: int) -> None:
+        """Open connections for so many requests at once in the background, if they are fewer."""
+        self._connections.open_ahead(count)
 
     async def part(
         self,
@@ -306,7 +306,8 @@ class Downloader:
                 method, url, headers=headers, json=json, allow_redirects=False
             )
             try:
-                answer = Answer(response, time.perf_counter() - asked_at, received)
+                sent_at = max(asked_at, connected_at.get())
+                answer = Answer(response, time.perf_counter() - sent_at, received)
                 has_range = "Range" in headers
                 if answer.status not in (200, 206) and not (has_range and answer.status == 416):
                     raise await answer.refusal()
@@ -362,11 +363,3 @@ def _decode(body: bytes, kind: type[_Decoded], what: str) -> _Decoded:
         raise SupabaseError(
             ErrorCode.UNAVAILABLE, f"the response for the {what} is not valid: {error}"
         ) from None
-
-
-def _proxy_for(url: str) -> str | None:
-    """The proxy of the environment for a URL. Looked up once, which aiohttp does for each GET."""
-    parts = urlsplit(url)
-    if parts.hostname is None or proxy_bypass(parts.hostname):
-        return None
-    return getproxies().get(parts.scheme)
