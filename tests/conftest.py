@@ -33,7 +33,7 @@ for _name in ("COLUMNS", "LINES"):
 
 # Each HTTP client reads all certificate authorities, which takes 20 ms, and tests make thousands of
 # clients for servers that have no certificate. Nobody changes such a context, so one does for all.
-ssl.create_default_context = cache(ssl.create_default_context)
+ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -33,7 +33,7 @@ def wait_for(
 ) -> Found:
     """Look until something is found (a true value), and return it.
 
-    Between two looks it waits four times as long as a look took, or `every` if that is longer: to
+    Between two looks it waits four times as long as a look took, at least `every` and at most 1 s: to
     look takes at most a fifth of the time, which what is waited for may need.
 
     Args:
