@@ -33,8 +33,8 @@ def wait_for(
 ) -> Found:
     """Look until something is found (a true value), and return it.
 
-    Between two looks it waits four times as long as a look took, at least `every` and at most 1 s: to
-    look takes at most a fifth of the time, which what is waited for may need.
+    Between two looks it waits four times as long as a look took, at least `every` and at most 1 s:
+    a fifth of the time goes into looks, and the rest is for what is waited for.
 
     Args:
         look: what is asked, every so many seconds.
