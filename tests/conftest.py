@@ -7,7 +7,9 @@ import gc
 import itertools
 import os
 import signal
+import ssl
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 from uuid import uuid4
@@ -29,6 +31,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for _name in ("COLUMNS", "LINES"):
     os.environ.pop(_name, None)
 
+# Each HTTP client reads all certificate authorities, which takes 20 ms, and tests make thousands of
+# clients for servers that have no certificate. Nobody changes such a context, so one does for all.
+ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """All that is imported stays: to look for garbage in it meanwhile is in vain."""
+    gc.disable()
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before several processes (`-n`) want the same images at once, fetch them."""
@@ -45,6 +57,7 @@ def pytest_collection_finish() -> None:
     """Let no collection of garbage look through all that was imported, again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -25,13 +25,11 @@ class PrefectApi:
         """
         self._url = f"{url}/api"
         user, _, password = auth_string.partition(":")
-        self._auth = (user, password)
+        self._http = httpx.Client(auth=(user, password), timeout=PATIENCE_SECONDS)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The answer's body, of an answer that says that all is well."""
-        answer = httpx.request(
-            method, f"{self._url}{path}", json=body, auth=self._auth, timeout=PATIENCE_SECONDS
-        )
+        answer = self._http.request(method, f"{self._url}{path}", json=body)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -96,5 +94,6 @@ class PrefectApi:
             has_one,
             lambda: f"not {' or '.join(wanted)} but {self.state_of(run_id)}",
             seconds=seconds,
+            every=0.2,  # each look is work for the server that is to come to that state
         )
         return time.monotonic() - started

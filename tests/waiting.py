@@ -20,6 +20,9 @@ PATIENCE_SECONDS = 120.0
 PROMPT_SECONDS = 20.0
 """What is to happen "within seconds" has happened by then, on such a machine, too."""
 
+_LONGEST_PAUSE_SECONDS = 1.0
+"""Between two looks, however long a look takes."""
+
 
 def wait_for(
     look: Callable[[], Found],
@@ -30,21 +33,27 @@ def wait_for(
 ) -> Found:
     """Look until something is found (a true value), and return it.
 
+    Between two looks it waits four times as long as a look took, at least `every` and at most 1 s:
+    a fifth of the time goes into looks, and the rest is for what is waited for.
+
     Args:
         look: what is asked, every so many seconds.
         otherwise: what is wrong if it is not found; a function where only then it is known.
         seconds: how long to look.
-        every: seconds between two looks; longer where a look costs much.
+        every: the fewest seconds between two looks.
 
     Raises:
         AssertionError: that what was waited for is not so, in time.
     """
-    deadline = time.monotonic() + seconds
+    looked = time.monotonic()
+    deadline = looked + seconds
     while not (found := look()):
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             said = otherwise if isinstance(otherwise, str) else otherwise()
             raise AssertionError(f"after {seconds:g} s: {said}")
-        time.sleep(every)
+        time.sleep(min(max(every, 4 * (now - looked)), _LONGEST_PAUSE_SECONDS))
+        looked = time.monotonic()
     return found
 
 

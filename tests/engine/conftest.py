@@ -24,10 +24,18 @@ def png(width: int, height: int = 10, color: str = "red") -> bytes:
     return buffer.getvalue()
 
 
-@pytest.fixture
-def storage() -> Iterator[FaultyStorage]:
+@pytest.fixture(scope="session")
+def storage_server() -> Iterator[FaultyStorage]:
+    """One for all tests, so that a pool may serve several of them: see `storage`."""
     with FaultyStorage() as server:
         yield server
+
+
+@pytest.fixture
+def storage(storage_server: FaultyStorage) -> FaultyStorage:
+    """The server, empty and well."""
+    storage_server.forget()
+    return storage_server
 
 
 Put = Callable[..., StorageObject]
@@ -54,20 +62,41 @@ def make_pool(needs_processes: None, storage: FaultyStorage) -> Iterator[MakePoo
     pools: list[EnrichPool] = []
 
     def make(*, idle_seconds: float | None = None, **options: Any) -> EnrichPool:
-        probe = ProbeOptions(max_pixels=10_000_000, location=False, exif_tags=("Make",))
-        defaults: dict[str, Any] = {
-            "supabase_url": storage.url,
-            "service_key": "sb_secret_of_the_tests",
-            "workers": 1,
-            "probe": probe,
-            "silence_seconds": 60.0,
-        }
-        pools.append(EnrichPool(EngineOptions(**(defaults | options)), idle_seconds=idle_seconds))
+        pools.append(_pool(storage, idle_seconds, options))
         return pools[-1]
 
     yield make
     for pool in pools:
         pool.close()
+
+
+@pytest.fixture(scope="session")
+def lasting_pool(needs_processes: None, storage_server: FaultyStorage) -> Iterator[EnrichPool]:
+    """A pool of one worker whose start is paid for once. Tests ask for `shared_pool`."""
+    with _pool(storage_server, None, {}) as pool:
+        yield pool
+
+
+@pytest.fixture
+def shared_pool(lasting_pool: EnrichPool, storage: FaultyStorage) -> EnrichPool:
+    """A pool over the faulty server for tests that leave no worker stuck, slowed or dead.
+
+    After answers of overload a worker asks for less at once: such tests make a pool of their own.
+    """
+    return lasting_pool
+
+
+def _pool(
+    storage: FaultyStorage, idle_seconds: float | None, options: dict[str, Any]
+) -> EnrichPool:
+    defaults: dict[str, Any] = {
+        "supabase_url": storage.url,
+        "service_key": "sb_secret_of_the_tests",
+        "workers": 1,
+        "probe": ProbeOptions(max_pixels=10_000_000, location=False, exif_tags=("Make",)),
+        "silence_seconds": 60.0,
+    }
+    return EnrichPool(EngineOptions(**(defaults | options)), idle_seconds=idle_seconds)
 
 
 @pytest.fixture

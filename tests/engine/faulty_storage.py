@@ -150,14 +150,8 @@ class FaultyStorage:
     """
 
     def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-        self.next_answers: dict[str, list[Answer]] = defaultdict(list)
-        self.usual: Answer = plain()
-        self.delay_seconds = 0.0
-        self.requests: list[ReceivedRequest] = []
-        self.most_at_once = 0
+        self.forget()
         self._at_once = 0
-        self._peers: set[object] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -176,6 +170,16 @@ class FaultyStorage:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+
+    def forget(self) -> None:
+        """Be as at the start: empty, well, and asked for nothing yet."""
+        self.objects: dict[str, bytes] = {}
+        self.next_answers: dict[str, list[Answer]] = defaultdict(list)
+        self.usual: Answer = plain()
+        self.delay_seconds = 0.0
+        self.requests: list[ReceivedRequest] = []
+        self.most_at_once = 0
+        self._peers: set[object] = set()
 
     @property
     def connections(self) -> int:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from media_enricher.engine import EnrichPool
 from media_enricher.models import Depth, MediaAsset, Outcome, StorageObject
 from tests.engine.conftest import MakePool, Put, png
 from tests.engine.faulty_storage import (
@@ -34,6 +35,13 @@ FAULTS: dict[str, Answer] = {
     "wrong etag": misleading(etag='"another"'),
     "stall": silent(),
 }
+OWN_POOL: dict[str, dict[str, float]] = {
+    "429": {},
+    "500": {},
+    "544": {},
+    "stall": {"silence_seconds": 1.0},
+}
+"""The options of a pool for the faults that slow one, or need it to be less patient."""
 
 
 def sometimes(fault: Answer, share: float, given: list[str]) -> Answer:
@@ -58,14 +66,20 @@ def rows(outcomes: list[Outcome]) -> dict[str, MediaAsset]:
 @pytest.mark.parametrize("share", [0.05, 0.4])
 @pytest.mark.parametrize("name", FAULTS)
 def test_after_one_clean_look_all_is_as_if_undisturbed(
-    name: str, share: float, depth: Depth, make_pool: MakePool, put: Put, storage: FaultyStorage
+    name: str,
+    share: float,
+    depth: Depth,
+    make_pool: MakePool,
+    shared_pool: EnrichPool,
+    put: Put,
+    storage: FaultyStorage,
 ) -> None:
     broken: Callable[[int], bytes] = lambda width: png(width)[:60]  # noqa: E731
     objects = [
         put(f"{number}.png", broken(number) if number % 9 == 0 else png(number))
         for number in range(1, OBJECTS + 1)
     ]
-    pool = make_pool(**({"silence_seconds": 1.0} if name == "stall" else {}))
+    pool = make_pool(**OWN_POOL[name]) if name in OWN_POOL else shared_pool
     undisturbed = rows(pool.enrich(objects, depth))
 
     given: list[str] = []

@@ -31,36 +31,34 @@ LARGE = png(600, 600) + b"\0" * 700_000
 """An image, and more after it than a first range holds."""
 
 
-@pytest.fixture
-def pool(make_pool: MakePool) -> EnrichPool:
-    return make_pool()
-
-
 @pytest.mark.parametrize("depth", list(Depth))
 @pytest.mark.parametrize("status", [429, 503, 544])
 def test_overload_is_waited_out(
-    status: int, depth: Depth, pool: EnrichPool, put: Put, storage: FaultyStorage
+    status: int, depth: Depth, make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
     one = put("a.png", png(1))
     storage.next_answers["b/a.png"] = [refuse(status, Retry_After="1")]
-    (outcome,) = pool.enrich([one], depth)
+    (outcome,) = make_pool().enrich([one], depth)
     assert outcome.asset.status is AssetStatus.ENRICHED
     first, second = storage.requests_for("b/a.png")
     assert second.at - first.at >= 1.0
 
 
 def test_overload_in_the_body_counts_too(
-    pool: EnrichPool, put: Put, storage: FaultyStorage
+    make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
     """Storage wraps most of its statuses in a 400."""
     one = put("a.png", png(1))
     body = {"statusCode": "429", "error": "too_many_requests", "message": "Slow down"}
     storage.next_answers["b/a.png"] = [refuse(400, body, Retry_After="0")]
-    (outcome,) = pool.enrich([one], Depth.FULL)
+    (outcome,) = make_pool().enrich([one], Depth.FULL)
     assert outcome.asset.status is AssetStatus.ENRICHED
 
 
-def test_a_date_to_come_back_at_is_kept(pool: EnrichPool, put: Put, storage: FaultyStorage) -> None:
+def test_a_date_to_come_back_at_is_kept(
+    make_pool: MakePool, put: Put, storage: FaultyStorage
+) -> None:
+    pool = make_pool()
     one = put("a.png", png(1))
     pool.enrich([put("warm.png", png(2))], Depth.FULL)  # the start of its worker takes time, too
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
@@ -71,12 +69,12 @@ def test_a_date_to_come_back_at_is_kept(pool: EnrichPool, put: Put, storage: Fau
 
 
 def test_one_overload_answer_holds_back_every_object(
-    pool: EnrichPool, put: Put, storage: FaultyStorage
+    make_pool: MakePool, put: Put, storage: FaultyStorage
 ) -> None:
     objects = [put(f"{number}.png", png(number)) for number in range(1, 101)]
     storage.delay_seconds = 0.02
     storage.next_answers["b/1.png"] = [refuse(429, Retry_After="3")]
-    outcomes = pool.enrich(objects, Depth.FULL)
+    outcomes = make_pool().enrich(objects, Depth.FULL)
     assert {outcome.asset.status for outcome in outcomes} == {AssetStatus.ENRICHED}
     refused_at = storage.requests_for("b/1.png")[0].at + storage.delay_seconds
     # What was on its way when the refusal came arrives within the first two seconds.
@@ -103,11 +101,11 @@ def test_overload_without_end_fails_for_now(
 @pytest.mark.parametrize("depth", list(Depth))
 @pytest.mark.parametrize("reset", [True, False])
 def test_a_short_body_is_a_network_error_and_no_truncated_image(
-    reset: bool, depth: Depth, pool: EnrichPool, put: Put, storage: FaultyStorage
+    reset: bool, depth: Depth, shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     one = put("a.png", png(300))
     storage.usual = cut_short(60, reset=reset)
-    (outcome,) = pool.enrich([one], depth)
+    (outcome,) = shared_pool.enrich([one], depth)
     assert outcome.asset.error_code is ErrorCode.NETWORK
     assert len(storage.requests) == 1, "the retry is the caller's"
 
@@ -163,63 +161,65 @@ def test_refusals(
     body: dict[str, str] | str,
     code: ErrorCode,
     depth: Depth,
-    pool: EnrichPool,
+    shared_pool: EnrichPool,
     put: Put,
     storage: FaultyStorage,
 ) -> None:
     one = put("a.png", png(1))
     storage.usual = refuse(status, body, Location="http://127.0.0.1:9/")
-    (outcome,) = pool.enrich([one], depth)
+    (outcome,) = shared_pool.enrich([one], depth)
     assert outcome.asset.error_code is code
     assert "HTTP" in (outcome.asset.error_message or "")
     assert len(storage.requests) == 1
 
 
 def test_bad_objects_do_not_cost_their_neighbours(
-    pool: EnrichPool, put: Put, storage: FaultyStorage
+    shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     objects = [put(f"{number}.png", png(number)) for number in range(1, 61)]
     for number in range(1, 61, 3):
         storage.next_answers[f"b/{number}.png"] = [cut_short(20, reset=True)]
         storage.next_answers[f"b/{number + 1}.png"] = [refuse(500)]
-    outcomes = pool.enrich(objects, Depth.FULL)
+    outcomes = shared_pool.enrich(objects, Depth.FULL)
     codes = [outcome.asset.error_code for outcome in outcomes]
     assert codes == [ErrorCode.NETWORK, ErrorCode.UNAVAILABLE, None] * 20
 
 
 @pytest.mark.parametrize("depth", list(Depth))
 def test_a_weak_etag_is_stored_as_a_strong_one(
-    depth: Depth, pool: EnrichPool, put: Put, storage: FaultyStorage
+    depth: Depth, shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     one = put("a.png", png(1))
     storage.usual = plain(ETag=f"W/{etag_of(png(1))}")
-    (outcome,) = pool.enrich([one], depth)
+    (outcome,) = shared_pool.enrich([one], depth)
     assert outcome.asset.etag == etag_of(png(1)) == one.etag
 
 
-def test_compression_is_not_asked_for(pool: EnrichPool, put: Put, storage: FaultyStorage) -> None:
-    pool.enrich([put("a.png", png(1))], Depth.FULL)
+def test_compression_is_not_asked_for(
+    shared_pool: EnrichPool, put: Put, storage: FaultyStorage
+) -> None:
+    shared_pool.enrich([put("a.png", png(1))], Depth.FULL)
     assert storage.requests[0].headers["Accept-Encoding"] == "identity"
 
 
 @pytest.mark.parametrize("depth", list(Depth))
 def test_a_proxy_that_compresses_all_the_same_is_coped_with(
-    depth: Depth, pool: EnrichPool, put: Put, storage: FaultyStorage
+    depth: Depth, shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     packed = gzip.compress(LARGE)
     one = put("a.png", packed, size_bytes=len(LARGE))
     storage.usual = plain(Content_Encoding="gzip")
-    (outcome,) = pool.enrich([one], depth)
+    (outcome,) = shared_pool.enrich([one], depth)
     assert outcome.asset.width == 600
     assert outcome.asset.size_bytes == len(LARGE)
 
 
 def test_a_whole_object_in_answer_to_a_range_is_taken(
-    pool: EnrichPool, put: Put, storage: FaultyStorage
+    shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     one = put("a.png", LARGE, size_bytes=None)
     storage.usual = plain(ranges=False)
-    (outcome,) = pool.enrich([one], Depth.HEADER)
+    (outcome,) = shared_pool.enrich([one], Depth.HEADER)
     assert outcome.asset.width == 600
     assert outcome.asset.size_bytes == len(LARGE)
     assert outcome.bytes_read < len(LARGE) / 2, "no more than was asked for"
@@ -228,10 +228,10 @@ def test_a_whole_object_in_answer_to_a_range_is_taken(
 @pytest.mark.parametrize("depth", list(Depth))
 @pytest.mark.parametrize("listed_size", [0, None, 5, 10_000_000])
 def test_a_wrong_listed_size_is_put_right(
-    listed_size: int | None, depth: Depth, pool: EnrichPool, put: Put
+    listed_size: int | None, depth: Depth, shared_pool: EnrichPool, put: Put
 ) -> None:
     one = put("a.png", LARGE, size_bytes=listed_size)
-    (outcome,) = pool.enrich([one], depth)
+    (outcome,) = shared_pool.enrich([one], depth)
     assert outcome.asset.width == 600
     assert outcome.asset.size_bytes == len(LARGE)
 
@@ -239,10 +239,10 @@ def test_a_wrong_listed_size_is_put_right(
 @pytest.mark.parametrize("depth", list(Depth))
 @pytest.mark.parametrize("listed_size", [0, None, 500])
 def test_an_empty_object_is_empty_whatever_its_listing_says(
-    listed_size: int | None, depth: Depth, pool: EnrichPool, put: Put, storage: FaultyStorage
+    listed_size: int | None, depth: Depth, shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     one = put("a.png", b"", size_bytes=listed_size)
-    (outcome,) = pool.enrich([one], depth)
+    (outcome,) = shared_pool.enrich([one], depth)
     assert outcome.asset.error_code is ErrorCode.EMPTY
     assert outcome.asset.size_bytes == 0
     if listed_size == 0:
@@ -250,21 +250,21 @@ def test_an_empty_object_is_empty_whatever_its_listing_says(
 
 
 def test_a_body_of_unknown_length_is_read_to_its_end(
-    pool: EnrichPool, put: Put, storage: FaultyStorage
+    shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     one = put("a.png", LARGE, size_bytes=None)
     storage.usual = chunked()
-    (outcome,) = pool.enrich([one], Depth.FULL)
+    (outcome,) = shared_pool.enrich([one], Depth.FULL)
     assert outcome.asset.size_bytes == len(LARGE)
     assert outcome.asset.width == 600
 
 
 def test_a_proxy_without_etags_leaves_that_of_the_listing(
-    pool: EnrichPool, put: Put, storage: FaultyStorage
+    shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     one = put("a.png", png(1))
     storage.usual = plain(ETag="")
-    (outcome,) = pool.enrich([one], Depth.FULL)
+    (outcome,) = shared_pool.enrich([one], Depth.FULL)
     assert outcome.asset.etag == one.etag
 
 
@@ -278,24 +278,24 @@ PAGE = b"<!doctype html><title>Back soon</title>" * 20
     ids=["page", "page with an etag", "half"],
 )
 def test_a_wrong_answer_with_status_200_fails_for_now(
-    wrong: Answer, depth: Depth, pool: EnrichPool, put: Put, storage: FaultyStorage
+    wrong: Answer, depth: Depth, shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     one = put("a.png", png(300))
     storage.usual = wrong
-    (outcome,) = pool.enrich([one], depth)
+    (outcome,) = shared_pool.enrich([one], depth)
     assert outcome.is_transient_failure
     storage.usual = plain()
     assert f"expected {len(png(300)):,} bytes" in (outcome.asset.error_message or "")
-    (again,) = pool.enrich([one], depth)
+    (again,) = shared_pool.enrich([one], depth)
     assert again.asset.width == 300
 
 
 def test_the_bytes_of_the_listing_under_a_wrong_etag_are_known_by_their_md5(
-    pool: EnrichPool, put: Put, storage: FaultyStorage
+    shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     one = put("a.png", png(300))
     storage.usual = misleading(etag=etag_of(b"another"))
-    (outcome,) = pool.enrich([one], Depth.FULL)
+    (outcome,) = shared_pool.enrich([one], Depth.FULL)
     assert outcome.asset.width == 300
     assert outcome.asset.etag == one.etag
 
@@ -303,30 +303,31 @@ def test_the_bytes_of_the_listing_under_a_wrong_etag_are_known_by_their_md5(
 @pytest.mark.parametrize("depth", list(Depth))
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_a_multipart_etag_of_the_same_bytes_leaves_that_of_the_listing(
-    quote: str, depth: Depth, pool: EnrichPool, put: Put, storage: FaultyStorage
+    quote: str, depth: Depth, shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     """With several ranges too, each of which must be of the version that the first one is of."""
     one = put("a.jpg", jpeg_with_a_late_size(321))
     storage.usual = plain(ETag=f"W/{quote}{'a' * 32}-2{quote}")
-    (outcome,) = pool.enrich([one], depth)
+    (outcome,) = shared_pool.enrich([one], depth)
     assert outcome.asset.width == 321
     assert outcome.asset.etag == one.etag
     assert outcome.attempts == 1
 
 
 def test_an_object_overwritten_since_it_was_listed_is_no_fault(
-    pool: EnrichPool, put: Put, storage: FaultyStorage
+    shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     one = put("a.png", png(300))
     put("a.png", LARGE)
-    (outcome,) = pool.enrich([one], Depth.HEADER)
+    (outcome,) = shared_pool.enrich([one], Depth.HEADER)
     assert outcome.asset.width == 600
     assert outcome.asset.etag == etag_of(LARGE)
 
 
-def test_connections_are_kept(pool: EnrichPool, put: Put, storage: FaultyStorage) -> None:
+def test_connections_are_kept(make_pool: MakePool, put: Put, storage: FaultyStorage) -> None:
     """For more objects, no more connections are made."""
     objects = [put(f"{number}.png", png(number)) for number in range(1, 401)]
+    pool = make_pool()
     pool.enrich(objects[:200], Depth.HEADER)
     first = storage.connections
     pool.enrich(objects[200:], Depth.HEADER)
@@ -342,10 +343,10 @@ def jpeg_with_a_late_size(width: int) -> bytes:
 
 
 def test_only_the_missing_bytes_are_fetched_by_further_ranges(
-    pool: EnrichPool, put: Put, storage: FaultyStorage
+    shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     data = jpeg_with_a_late_size(321)
-    (outcome,) = pool.enrich([put("a.jpg", data)], Depth.HEADER)
+    (outcome,) = shared_pool.enrich([put("a.jpg", data)], Depth.HEADER)
     assert outcome.asset.width == 321
     assert len(storage.requests) > 1
     stops = [0]
@@ -357,24 +358,24 @@ def test_only_the_missing_bytes_are_fetched_by_further_ranges(
 
 
 def test_an_object_overwritten_between_two_ranges_is_read_anew(
-    pool: EnrichPool, put: Put, storage: FaultyStorage
+    shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     old, new = jpeg_with_a_late_size(321), jpeg_with_a_late_size(654)
     one = put("a.jpg", old)
     storage.next_answers["b/a.jpg"] = [plain(), overwriting(storage, "b/a.jpg", new)]
-    (outcome,) = pool.enrich([one], Depth.HEADER)
+    (outcome,) = shared_pool.enrich([one], Depth.HEADER)
     assert outcome.asset.width == 654
     assert outcome.asset.etag == etag_of(new)
 
 
 def test_an_object_that_is_overwritten_all_the_time_fails_for_now(
-    pool: EnrichPool, put: Put, storage: FaultyStorage
+    shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     versions = [jpeg_with_a_late_size(width) for width in range(1, 20)]
     one = put("a.jpg", versions[0])
     storage.next_answers["b/a.jpg"] = [
         overwriting(storage, "b/a.jpg", version) for version in versions[1:]
     ]
-    (outcome,) = pool.enrich([one], Depth.HEADER)
+    (outcome,) = shared_pool.enrich([one], Depth.HEADER)
     assert outcome.is_transient_failure
     assert "overwritten" in (outcome.asset.error_message or "")

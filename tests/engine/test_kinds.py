@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from media_enricher.engine import EnrichPool
 from media_enricher.models import AssetStatus, Depth
-from tests.engine.conftest import MakePool, Put
+from tests.engine.conftest import Put
 from tests.probe.recordings import recording
 
 pytestmark = pytest.mark.usefixtures("needs_processes")
@@ -20,8 +21,8 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_of_each_kind_is_shown(name: str, make_pool: MakePool, put: Put) -> None:
-    (outcome,) = make_pool(workers=1).enrich([put(name, FILES[name]())], Depth.FULL)
+def test_a_file_of_each_kind_is_shown(name: str, shared_pool: EnrichPool, put: Put) -> None:
+    (outcome,) = shared_pool.enrich([put(name, FILES[name]())], Depth.FULL)
     assert outcome is not None
     asset = outcome.asset
     assert (asset.status, asset.error_message) == (AssetStatus.ENRICHED, None)

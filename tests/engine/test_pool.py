@@ -32,9 +32,9 @@ def test_outcomes_are_in_the_order_of_the_objects(
     assert {outcome.asset.depth for outcome in outcomes} == {depth}
 
 
-def test_the_same_object_twice_has_two_outcomes(make_pool: MakePool, put: Put) -> None:
+def test_the_same_object_twice_has_two_outcomes(shared_pool: EnrichPool, put: Put) -> None:
     one = put("a.png", png(7))
-    assert [o.asset.width for o in make_pool(workers=WORKERS).enrich([one, one], Depth.FULL)] == [
+    assert [o.asset.width for o in shared_pool.enrich([one, one], Depth.FULL)] == [
         7,
         7,
     ]
@@ -83,17 +83,17 @@ def test_many_threads_share_one_pool(make_pool: MakePool, put: Put) -> None:
     assert len(pool.worker_pids) == WORKERS
 
 
-def test_no_objects_no_outcomes(make_pool: MakePool) -> None:
-    assert make_pool(workers=WORKERS).enrich([], Depth.FULL) == []
+def test_no_objects_no_outcomes(shared_pool: EnrichPool) -> None:
+    assert shared_pool.enrich([], Depth.FULL) == []
 
 
 def test_an_outcome_says_what_it_took(
-    make_pool: MakePool, put: Put, storage: FaultyStorage
+    shared_pool: EnrichPool, put: Put, storage: FaultyStorage
 ) -> None:
     data = png(50)
     storage.delay_seconds = 0.05
     tried = put("a.png", data, attempts=2, previous_etag='"old"', declared_content_type="image/x")
-    (outcome,) = make_pool(workers=WORKERS).enrich([tried], Depth.FULL)
+    (outcome,) = shared_pool.enrich([tried], Depth.FULL)
     assert outcome.attempts == 3
     assert outcome.previous_etag == '"old"'
     assert outcome.bytes_read == outcome.asset.size_bytes == len(data)
@@ -103,20 +103,22 @@ def test_an_outcome_says_what_it_took(
 
 
 def test_the_etag_is_that_of_the_bytes_and_counts_their_tries(
-    make_pool: MakePool, put: Put
+    shared_pool: EnrichPool, put: Put
 ) -> None:
     """An object overwritten after it was listed."""
     listed = put("a.png", png(50), etag='"of the version before"', size_bytes=3, attempts=2)
-    (outcome,) = make_pool(workers=WORKERS).enrich([listed], Depth.FULL)
+    (outcome,) = shared_pool.enrich([listed], Depth.FULL)
     assert outcome.asset.etag == etag_of(png(50))
     assert outcome.asset.size_bytes == len(png(50))
     assert outcome.asset.status is AssetStatus.ENRICHED
     assert outcome.attempts == 1
 
 
-def test_a_missing_object_keeps_the_etag_it_was_listed_with(make_pool: MakePool) -> None:
+def test_a_missing_object_keeps_the_etag_it_was_listed_with(
+    shared_pool: EnrichPool, storage: FaultyStorage
+) -> None:
     listed = StorageObject(bucket="b", path="gone.png", etag='"it"', size_bytes=10)
-    (outcome,) = make_pool(workers=WORKERS).enrich([listed], Depth.HEADER)
+    (outcome,) = shared_pool.enrich([listed], Depth.HEADER)
     assert outcome.asset.error_code is ErrorCode.NOT_FOUND
     assert outcome.asset.etag == '"it"'
 
