@@ -17,10 +17,10 @@ from media_enricher.probe.source import MoreBytesError, UnreadableError, Window
 
 MOST_PIXELS = 2_000_000
 """Of larger pictures it is not asked, for it takes as long as decoding does."""
-_CUT = 16
+CUT = 16
 """Bytes. Encoders fill up the last word, and decoders read ahead: up to 3 bytes of sound pictures
 are not missed."""
-_LEAST = 256
+LEAST = 256
 """Bytes of a stream that is asked about."""
 _CHUNK = struct.Struct("<4sI")
 
@@ -32,9 +32,9 @@ def is_damaged(window: Window) -> bool:
         window: on a whole file, of which the header was read.
     """
     picture = webp.first_picture(window)
-    if picture is None or picture.length < _LEAST or picture.end > window.size:
+    if picture is None or picture.length < LEAST or picture.end > window.size:
         return False
-    kept = picture.length - _CUT
+    kept = picture.length - CUT
     stream = window.read(picture.start, kept) + bytes(kept % 2)
     content = b"WEBP" + _CHUNK.pack(picture.name, kept) + stream
     return _decodes(_CHUNK.pack(b"RIFF", len(content)) + content)
