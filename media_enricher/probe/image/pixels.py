@@ -9,6 +9,7 @@ from PIL import Image, ImageFile
 
 from media_enricher.models import ErrorCode
 from media_enricher.probe.image import (
+    avif_decoder,
     gif,
     jpeg_decoder,
     memory,
@@ -114,7 +115,13 @@ def _decode_whole(data: Buffer, header: ImageHeader, max_pixels: int) -> Image.I
     elif header.format == "ppm":
         data = netpbm.without_comments(data)
     try:
-        return _load(open_image(header.format, data), header, max_pixels)
+        image = open_image(header.format, data)
+        if header.format == "avif":
+            _limit(*image.size, max_pixels)
+            with refusals("avif"):
+                if small := avif_decoder.decode(data, header, side=_REDUCING_GAP * SIDE):
+                    return small
+        return _load(image, header, max_pixels)
     except UnreadableError as refused:
         if header.format != "png" or refused.code is not ErrorCode.CORRUPT:
             raise
