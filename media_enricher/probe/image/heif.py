@@ -97,7 +97,7 @@ def _note_plain_stream(meta: Meta, header: ImageHeader) -> None:
             header.yuv = int.from_bytes(content[8:10], "big"), bool(content[10] & 0x80)
             break
     is_coded = meta.primary is not None and meta.items.get(meta.primary) == b"av01"
-    is_plain = not (header.is_animated or header.has_alpha or header.crop or header.mode != "RGB")
+    is_plain = header.mode == "RGB" and not (header.is_animated or header.crop)
     if is_coded and is_plain and _LAYERS.isdisjoint(name for name, _ in owned):
         header.av1_stream = meta.extents.get(meta.primary or 0)
 

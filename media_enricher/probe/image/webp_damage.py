@@ -2,8 +2,9 @@
 
 A picture is one arithmetic or Huffman coded stream without checksums (RFC 6386, 7; RFC 9649, 3).
 A decoder that has lost its way still makes a picture, and it ends at another place: where it would
-read past the end it fails. Where it stops before the end, nobody notices. So a copy that lacks the
-last bytes of the stream is decoded: of a sound picture that must fail.
+read past the end it fails. Where it stops before the end, nobody notices. So the stream is decoded
+without its last bytes: of a sound picture that must fail. Of a still picture `webp_decoder` asks
+on the way; here a copy is decoded, for those that Pillow decodes.
 """
 
 from __future__ import annotations
