@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-ENRICHER_VERSION = 2
+ENRICHER_VERSION = 3
 """Raised by one whenever findings change for the same bytes: rows that an older version wrote are
 what the mode `stale` selects, and cached results of it are no longer used."""
 

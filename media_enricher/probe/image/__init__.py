@@ -23,7 +23,6 @@ from media_enricher.probe.image import (
     tiff,
     tiff_damage,
     webp,
-    webp_damage,
 )
 from media_enricher.probe.image.decoders import require_decoder
 from media_enricher.probe.image.descriptions import describe
@@ -168,7 +167,6 @@ def _check(window: Window, header: ImageHeader) -> None:
         png.check(window.data)
     elif header.format == "webp":
         webp.check(window, header)
-        header.is_damaged |= webp_damage.is_damaged(window)
     elif header.format == "tiff":
         header.is_damaged |= tiff_damage.is_damaged(window, header)
     elif header.format in {"avif", "heic", "heif"}:

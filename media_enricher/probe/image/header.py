@@ -59,6 +59,12 @@ class ImageHeader(msgspec.Struct):
     icc: bytes | None = None
     coded_colours: tuple[int, int] | None = None
     """Primaries and transfer by their numbers in ITU-T H.273: PNG's `cICP`, HEIF's `nclx`."""
+    av1_stream: tuple[int, int] | None = None
+    """Of an AVIF whose picture is one AV1 stream, shown whole and without alpha: where it begins,
+    and its length."""
+    yuv: tuple[int, bool] | None = None
+    """Of an AVIF that says so: its matrix by its number in ITU-T H.273, and whether samples have
+    their full range."""
     is_srgb: bool = False
     """A PNG says that it is sRGB."""
     gamma: float | None = None

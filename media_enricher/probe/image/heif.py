@@ -81,9 +81,28 @@ def _describe(meta: Meta, window: Window, header: ImageHeader) -> None:
     elif colour[:4] == b"nclx" and len(colour) >= 8:
         header.coded_colours = struct.unpack_from(">HH", colour, 4)
     header.is_turned_by_decoder = header.format in _TURNED_BY_DECODER
+    _note_plain_stream(meta, header)
     _linked_metadata(meta, window, header)
 
 
+_LAYERS = frozenset({b"a1op", b"a1lx", b"lsel"})
+"""Properties of a picture in several layers (AVIF, 2.3)."""
+
+
+def _note_plain_stream(meta: Meta, header: ImageHeader) -> None:
+    """Note where the coded picture is, if it is one stream and all that is shown."""
+    owned = meta.listed(meta.primary)
+    for name, content in owned:
+        if name == b"colr" and content[:4] == b"nclx" and len(content) >= _NCLX_BYTES:
+            header.yuv = int.from_bytes(content[8:10], "big"), bool(content[10] & 0x80)
+            break
+    is_coded = meta.primary is not None and meta.items.get(meta.primary) == b"av01"
+    is_plain = header.mode == "RGB" and not (header.is_animated or header.crop)
+    if is_coded and is_plain and _LAYERS.isdisjoint(name for name, _ in owned):
+        header.av1_stream = meta.extents.get(meta.primary or 0)
+
+
+_NCLX_BYTES = 11
 _TURNED_BY_DECODER = frozenset({"heic", "heif"})
 """libheif applies turns, mirrors and cut-outs; Pillow's decoder of AVIF does not."""
 

@@ -8,16 +8,28 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from media_enricher.models import ErrorCode
-from media_enricher.probe.image import gif, jpeg_decoder, memory, netpbm, png, webp
+from media_enricher.probe.image import (
+    avif_decoder,
+    gif,
+    jpeg_decoder,
+    memory,
+    netpbm,
+    png,
+    webp,
+    webp_damage,
+    webp_decoder,
+)
 from media_enricher.probe.image.decoders import open_image, refusals
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.image.srgb import to_srgb
-from media_enricher.probe.source import Buffer, UnreadableError
+from media_enricher.probe.source import Buffer, UnreadableError, Window
 
 SIDE = 100
 """The longest side of the small picture, in pixels."""
 
 _SHORTEST_AFTER_DRAFT = 32
+_REDUCING_GAP = 2
+"""How many times finer than needed a picture is averaged, before it is resampled."""
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 """TIFF 6.0, PhotometricInterpretation."""
 
@@ -63,7 +75,10 @@ def decode(
         loaded, is_damaged = jpeg_decoder.decode(data, header, scale=scale)
     else:
         _limit(*header.size_to_decode(), max_pixels)
-        loaded = _decode_whole(data, header, max_pixels)
+        if header.format == "webp":
+            loaded, is_damaged = _decode_webp(data, header, max_pixels)
+        else:
+            loaded = _decode_whole(data, header, max_pixels)
         if header.crop and not header.is_turned_by_decoder:
             loaded = loaded.crop(header.crop)
     with refusals(header.format):
@@ -83,6 +98,14 @@ def _limit(width: int | None, height: int | None, max_pixels: int) -> None:
         )
 
 
+def _decode_webp(data: Buffer, header: ImageHeader, max_pixels: int) -> tuple[Image.Image, bool]:
+    """The picture, and whether it is damaged."""
+    memory.before_opening(data, header)
+    if decoded := webp_decoder.decode(data, header, side=_REDUCING_GAP * SIDE):
+        return decoded.image, decoded.is_damaged
+    return _decode_whole(data, header, max_pixels), webp_damage.is_damaged(Window(data))
+
+
 def _decode_whole(data: Buffer, header: ImageHeader, max_pixels: int) -> Image.Image:
     memory.before_opening(data, header)
     if header.format == "gif":
@@ -92,7 +115,13 @@ def _decode_whole(data: Buffer, header: ImageHeader, max_pixels: int) -> Image.I
     elif header.format == "ppm":
         data = netpbm.without_comments(data)
     try:
-        return _load(open_image(header.format, data), header, max_pixels)
+        image = open_image(header.format, data)
+        if header.format == "avif":
+            _limit(*image.size, max_pixels)
+            with refusals("avif"):
+                if small := avif_decoder.decode(data, header, side=_REDUCING_GAP * SIDE):
+                    return small
+        return _load(image, header, max_pixels)
     except UnreadableError as refused:
         if header.format != "png" or refused.code is not ErrorCode.CORRUPT:
             raise
@@ -170,5 +199,5 @@ def _small(image: Image.Image) -> Picture:
     if max(width, height) > SIDE:
         factor = SIDE / max(width, height)
         size = max(round(width * factor), 1), max(round(height * factor), 1)
-        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
     return Picture(image, is_opaque)

@@ -2,8 +2,9 @@
 
 A picture is one arithmetic or Huffman coded stream without checksums (RFC 6386, 7; RFC 9649, 3).
 A decoder that has lost its way still makes a picture, and it ends at another place: where it would
-read past the end it fails. Where it stops before the end, nobody notices. So a copy that lacks the
-last bytes of the stream is decoded: of a sound picture that must fail.
+read past the end it fails. Where it stops before the end, nobody notices. So the stream is decoded
+without its last bytes: of a sound picture that must fail. Of a still picture `webp_decoder` asks
+on the way; here a copy is decoded, for those that Pillow decodes.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from media_enricher.probe.source import MoreBytesError, UnreadableError, Window
 
 MOST_PIXELS = 2_000_000
 """Of larger pictures it is not asked, for it takes as long as decoding does."""
-_CUT = 16
+CUT = 16
 """Bytes. Encoders fill up the last word, and decoders read ahead: up to 3 bytes of sound pictures
 are not missed."""
-_LEAST = 256
+LEAST = 256
 """Bytes of a stream that is asked about."""
 _CHUNK = struct.Struct("<4sI")
 
@@ -32,9 +33,9 @@ def is_damaged(window: Window) -> bool:
         window: on a whole file, of which the header was read.
     """
     picture = webp.first_picture(window)
-    if picture is None or picture.length < _LEAST or picture.end > window.size:
+    if picture is None or picture.length < LEAST or picture.end > window.size:
         return False
-    kept = picture.length - _CUT
+    kept = picture.length - CUT
     stream = window.read(picture.start, kept) + bytes(kept % 2)
     content = b"WEBP" + _CHUNK.pack(picture.name, kept) + stream
     return _decodes(_CHUNK.pack(b"RIFF", len(content)) + content)
