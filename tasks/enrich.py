@@ -26,6 +26,7 @@ from media_enricher.engine.allowance import Allowance
 from media_enricher.models import ENRICHER_VERSION, Mode, Outcome
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.batch_cuts import Cuts
+from media_enricher.orchestration.prefetching import Prefetched
 from media_enricher.orchestration.run_budget import RunBudget
 from media_enricher.orchestration.task_cache import TaskCache
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
@@ -185,6 +186,9 @@ def _log(batch: Batch, outcomes: list[Outcome]) -> None:
 class Enrichment:
     """Maps `enrich` over the batches of a run, with a bounded number of them in flight.
 
+    A thread submits batches and waits for them, so that the engine goes on while outcomes are
+    written, however far away the database is.
+
     A context manager. If it is left normally or by an error, the batches in flight finish, so that
     what was read is in the cache. If it is left by a signal (`KeyboardInterrupt`, Prefect's
     `TerminationSignal`), it stops the engine at once.
@@ -207,6 +211,8 @@ class Enrichment:
         self._waiting: deque[Batch] = deque()
         self._budget: RunBudget | None = None
         self._cuts = Cuts()
+        self._outcomes: Prefetched[list[Outcome]] | None = None
+        self._is_leaving = False
         self._unread_in_a_row = 0
         self._last_error: str | None = None
         self.reused = 0
@@ -226,11 +232,16 @@ class Enrichment:
         _traceback: TracebackType | None,
     ) -> None:
         interrupted = kind is not None and not issubclass(kind, Exception)
+        self._is_leaving = True
+        if self._outcomes is not None:
+            self._outcomes.stop()
         try:
             if interrupted:
                 if settings().task_runner is TaskRunnerName.PROCESSES:
                     kill_workers()  # a cluster drops the tasks of a run that ended
             else:
+                if self._outcomes is not None:
+                    self._outcomes.wait()
                 while self._submitted:
                     with suppress(Exception):  # the first error is the one to report
                         self._next_outcomes()
@@ -242,7 +253,8 @@ class Enrichment:
     ) -> Iterator[list[Outcome]]:
         """Enrich batches as they come, and yield the outcomes of those that finished meanwhile.
 
-        Ends with the batches, or before them when the budget has no room for the next object.
+        Ends with the batches, or before them when the budget has no room for the next object. The
+        batches are cut by another thread.
 
         Raises:
             OutageError: the last `OUTAGE_OBJECTS` objects could not be read. Their outcomes were
@@ -250,6 +262,10 @@ class Enrichment:
             Exception: whatever made a task run fail, other than objects that could not be read.
         """
         self._budget = budget
+        self._outcomes = Prefetched(self._enriched(batches), ahead=1)
+        return self._outcomes
+
+    def _enriched(self, batches: Iterator[Batch]) -> Iterator[list[Outcome]]:
         self._submit_from(batches)
         while self._submitted:
             outcomes = self._next_outcomes()
@@ -257,7 +273,7 @@ class Enrichment:
                 outcomes += self._next_outcomes()
             self._cuts.note()
             try:
-                self._submit_from(batches)  # the engine goes on while these outcomes are written
+                self._submit_from(batches)  # the engine goes on with them
             except Exception:
                 yield outcomes  # to be written, although no more can be planned
                 raise
@@ -275,6 +291,8 @@ class Enrichment:
 
     def _next_batch(self, batches: Iterator[Batch]) -> Batch | None:
         """The batch to submit next; None if there is no more, or no room in the budget now."""
+        if self._is_leaving:
+            return None
         batch = self._waiting.popleft() if self._waiting else next(batches, None)
         if batch is None or self._budget is None or self._budget.lend(batch):
             return batch

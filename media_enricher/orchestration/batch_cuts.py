@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from media_enricher.batching import Batch
 from media_enricher.orchestration import resources
+
+_CALLS_UNTIL_WRITTEN = 2
+"""Of `note`: outcomes wait while those before them are written, and are then written themselves."""
 
 
 class Cuts:
@@ -14,14 +19,13 @@ class Cuts:
         self._bucket = ""
         self._new: set[str] = set()
         self._open: dict[tuple[str, str], set[str]] = {}
-        self._done: set[str] = set()
-        self._done_next: set[str] = set()
+        self._done: deque[set[str]] = deque(set() for _ in range(_CALLS_UNTIL_WRITTEN + 1))
 
     def follow(self, batch: Batch, rest: Batch | None) -> None:
         """Remember the bounds of a batch if only some of it is about to be written."""
         bounds = (batch.after, batch.until)
         if rest is None:
-            self._done_next |= self._open.pop(bounds, set())
+            self._done[-1] |= self._open.pop(bounds, set())
         elif bounds not in self._open:
             self._bucket = batch.objects[0].bucket
             self._open[bounds] = batch.bounds()
@@ -30,14 +34,14 @@ class Cuts:
     def note(self) -> None:
         """Store the bounds for the next run. Call this before the batches are written in part.
 
-        Bounds of complete batches are deleted one call later, when their last members are written.
+        Bounds of complete batches are deleted two calls later, when their last members are written.
 
         Raises:
             SupabaseError: the database did not accept them, after retries.
         """
         still_open = set().union(*self._open.values())
-        done = self._done - still_open
+        done = self._done.popleft() - still_open
         if self._new or done:
             resources.asset_table().note_cuts(self._bucket, self._new, done)
         self._new = set()
-        self._done, self._done_next = self._done_next, set()
+        self._done.append(set())
