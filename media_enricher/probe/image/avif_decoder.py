@@ -23,8 +23,8 @@ _WEIGHTS = {
     9: (0.2627, 0.0593),
 }
 """ITU-T H.273, table 4: the part of red and blue in luma. 2 stands for unknown."""
-_LEAST_SHRINKING = 4
-"""In-loop filters, which are left out, show in pictures that are shrunk less."""
+_LEAST_SHRINKING = 8
+"""Smaller pictures cost little as they are, and what clipping does to colours shows in them."""
 _BLACK, _LUMA_STEPS, _CHROMA_STEPS, _MIDDLE = 16, 219, 224, 128
 """Of samples of video range (H.273, 8.3)."""
 
