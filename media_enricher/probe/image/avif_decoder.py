@@ -1,6 +1,6 @@
 """An AVIF's pixels at a small size, where its picture is one plain AV1 stream.
 
-Planes are averaged before they become RGB. What has alpha, tiles, layers, frames, a cut-out, more
+Planes are shrunk before they become RGB. What has alpha, tiles, layers, frames, a cut-out, more
 than eight bits or no chroma, and what dav1d refuses, Pillow decodes.
 """
 
@@ -23,17 +23,19 @@ _WEIGHTS = {
     9: (0.2627, 0.0593),
 }
 """ITU-T H.273, table 4: the part of red and blue in luma. 2 stands for unknown."""
+_LEAST_SHRINKING = 8
+"""Smaller pictures cost little as they are, and what clipping does to colours shows in them."""
 _BLACK, _LUMA_STEPS, _CHROMA_STEPS, _MIDDLE = 16, 219, 224, 128
 """Of samples of video range (H.273, 8.3)."""
 
 
-def decode(data: Buffer, header: ImageHeader, *, side: int) -> Image.Image | None:
+def decode(data: Buffer, header: ImageHeader, *, small: tuple[int, int]) -> Image.Image | None:
     """Decode a large plain picture by dav1d itself.
 
     Args:
         data: the whole file.
         header: of this file.
-        side: the longest side that is needed, in pixels. The result has at least as much.
+        small: width and height that are needed.
 
     Returns:
         A picture in the mode RGB; None where Pillow has to decode it.
@@ -41,11 +43,10 @@ def decode(data: Buffer, header: ImageHeader, *, side: int) -> Image.Image | Non
     if header.av1_stream is None:
         return None
     size = header.size_to_decode()
-    factor = max(size) // side // 2 * 2
     start, length = header.av1_stream
-    if not factor or not length or start + length > len(data):
+    if max(size) < _LEAST_SHRINKING * max(small) or not length or start + length > len(data):
         return None
-    planes = dav1d.decode_planes(bytes(data[start : start + length]), size=size, factor=factor)
+    planes = dav1d.decode_planes(bytes(data[start : start + length]), size=size, small=small)
     if planes is None:
         return None
     matrix, is_full_range = header.yuv or (planes.matrix, planes.is_full_range)

@@ -13,6 +13,7 @@ Structures: include/dav1d/*.h, which a major version of the API (7) keeps as the
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -115,7 +116,7 @@ def is_available() -> bool:
 
 
 class Planes(NamedTuple):
-    """A picture averaged to a smaller size: all three planes have the same size and mode L."""
+    """A picture made small: all three planes have the same size and the mode L."""
 
     luma: Image.Image
     blue: Image.Image
@@ -125,13 +126,13 @@ class Planes(NamedTuple):
     is_full_range: bool
 
 
-def decode_planes(stream: bytes, *, size: tuple[int, int], factor: int) -> Planes | None:
-    """Decode one picture, and average squares of its samples.
+def decode_planes(stream: bytes, *, size: tuple[int, int], small: tuple[int, int]) -> Planes | None:
+    """Decode one picture, and shrink each of its planes.
 
     Args:
         stream: the open bitstream units of one picture.
         size: width and height that it must have.
-        factor: the side of the squares: even, as chroma may have half the samples.
+        small: width and height of the result; not larger.
 
     Returns:
         None where dav1d does not decode it, or can't be called; and of a picture that is not of
@@ -145,12 +146,9 @@ def decode_planes(stream: bytes, *, size: tuple[int, int], factor: int) -> Plane
         subsampling = _SUBSAMPLING.get(picture.layout)
         if picture.depth != _EIGHT_BITS or subsampling is None:
             return None
-        across, down = subsampling
-        luma = _plane(picture, 0, size).reduce(factor)
-        chroma_size = -(-size[0] // across), -(-size[1] // down)
-        blue, red = (
-            _plane(picture, number, chroma_size).reduce((factor // across, factor // down))
-            for number in (1, 2)
+        luma, blue, red = (
+            _small_plane(picture, number, small, subsampling if number else (1, 1))
+            for number in range(3)
         )
         sequence = picture.sequence.contents
         return Planes(luma, blue, red, sequence.matrix, bool(sequence.is_full_range))
@@ -192,8 +190,15 @@ def _sent(library: ctypes.CDLL, decoder: ctypes.c_void_p, stream: bytes) -> Iter
         library.dav1d_data_unref(ctypes.byref(data))
 
 
-def _plane(picture: Any, number: int, size: tuple[int, int]) -> Image.Image:
-    """One plane, which shares the decoder's memory."""
+def _small_plane(
+    picture: Any, number: int, small: tuple[int, int], subsampling: tuple[int, int]
+) -> Image.Image:
+    """One plane, shrunk as `pixels` shrinks pictures; at odd sizes the last sample counts half."""
+    width, height = picture.width / subsampling[0], picture.height / subsampling[1]
+    size = math.ceil(width), math.ceil(height)
     stride = picture.strides[_STRIDES[number]]
     memory = (ctypes.c_uint8 * (stride * size[1])).from_address(picture.planes[number])
-    return Image.frombuffer("L", size, memory, "raw", "L", stride, 1)
+    plane = Image.frombuffer("L", size, memory, "raw", "L", stride, 1)
+    return plane.resize(
+        small, Image.Resampling.BILINEAR, box=(0, 0, width, height), reducing_gap=2.0
+    )

@@ -119,7 +119,7 @@ def _decode_whole(data: Buffer, header: ImageHeader, max_pixels: int) -> Image.I
         if header.format == "avif":
             _limit(*image.size, max_pixels)
             with refusals("avif"):
-                if small := avif_decoder.decode(data, header, side=_REDUCING_GAP * SIDE):
+                if small := avif_decoder.decode(data, header, small=_small_size(*image.size)):
                     return small
         return _load(image, header, max_pixels)
     except UnreadableError as refused:
@@ -197,7 +197,12 @@ def _small(image: Image.Image) -> Picture:
             image = image.convert("RGB" if image.mode == "RGBA" else "L")
     width, height = image.size
     if max(width, height) > SIDE:
-        factor = SIDE / max(width, height)
-        size = max(round(width * factor), 1), max(round(height * factor), 1)
+        size = _small_size(width, height)
         image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
     return Picture(image, is_opaque)
+
+
+def _small_size(width: int, height: int) -> tuple[int, int]:
+    """Of a picture that is shrunk until its longest side is `SIDE`."""
+    factor = SIDE / max(width, height)
+    return max(round(width * factor), 1), max(round(height * factor), 1)
