@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 from aiohttp import web
+from prefect.utilities.annotations import quote
 
 import tasks.enrich
+from media_enricher import batching
+from media_enricher.batching import BatchLimits
+from media_enricher.models import Depth
+from media_enricher.orchestration.run import Run
+from media_enricher.settings import settings
 from tests.engine.faulty_storage import Answer, FaultyStorage, held, plain, refuse
 from tests.flows.conftest import FilledBucket, photo
 from tests.flows.test_backfill import run
@@ -130,3 +137,31 @@ def _overloaded(share: float, chance: random.Random, served: Counter[str]) -> An
         return await usual(request, data)
 
     return answer
+
+
+def test_objects_are_read_while_others_are_written(
+    bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first write waits for more downloads than batches were in flight when it began."""
+    module = sys.modules["flows.backfill"]
+    write, window = module.write, settings().batches_in_flight
+    monkeypatch.setitem(
+        batching.LIMITS, Depth.FULL, BatchLimits(objects=1, size_bytes=2**40, cut_every=2**31)
+    )
+    read: Counter[str] = Counter()
+
+    def write_late(flow_run: Run, outcomes: quote) -> None:
+        seen = len(outcomes.unquote()) + window
+
+        def is_more_read() -> bool:
+            read.update(bucket.downloads())
+            return len(read) > seen
+
+        if not flow_run.stats.processed:
+            wait_for(is_more_read, "the engine waits until the outcomes are written")
+        write(flow_run, outcomes)
+
+    monkeypatch.setattr(module, "write", write_late)
+    bucket.fill(8 * window)
+    assert run(bucket).is_completed()
+    assert len(bucket.rows()) == 8 * window
