@@ -72,9 +72,11 @@ class FakeGateway(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("content-length", str(len(content)))
+        has_body = status not in {204, 304}  # what came after one would be read as the next answer
+        if has_body:
+            self.send_header("content-length", str(len(content)))
         self.end_headers()
-        if self.command != "HEAD":
+        if has_body and self.command != "HEAD":
             self.wfile.write(content)
 
     def log_message(self, *_: object) -> None: ...

@@ -108,12 +108,18 @@ def test_ray_gives_the_same_table_as_threads_and_leaves_no_process(
     by_threads = findings(bucket)
     flow = start_flow(two("ray"), bucket=bucket.name, mode="all")
     flow.wait_for_run_id()
-    wait_for(lambda: len(engine_workers_below(psutil.Process(flow.process.pid))) == 2)
-    started = psutil.Process(flow.process.pid).children(recursive=True)
+    root, started = psutil.Process(flow.process.pid), set[psutil.Process]()
+
+    def has_ended() -> bool:
+        started.update(root.children(recursive=True))
+        return flow.process.poll() is not None
+
+    wait_for(has_ended, "the run does not end")
     exit_code, last = flow.result()
     assert exit_code == 0, last
     assert last["message"].startswith("180 enriched, 1 failed, 1 unsupported of 182")
     assert findings(bucket) == by_threads
+    assert started
     wait_until_gone(started)
 
 
