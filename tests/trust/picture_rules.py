@@ -34,6 +34,11 @@ def _has_no_size(each: Disagreement) -> bool:
     return each.context["status"] == "failed" and each.ours is None
 
 
+def _is_in_codestream_alone(each: Disagreement) -> bool:
+    is_damaged = each.context["status"] == "failed"
+    return each.format == "jpeg2000" and is_damaged and each.theirs is None
+
+
 def _says_heic(each: Disagreement) -> bool:
     pair = (each.ours, str(each.theirs).removesuffix("-sequence"))
     return pair == ("image/heic", "image/heif")
@@ -105,6 +110,12 @@ RULES = (
         "width height",
         "The header itself is damaged, and the row says so (failed): null or the truth, no guess",
         _has_no_size,
+    ),
+    Rule(
+        "width height",
+        "The header box of a JP2 is damaged: the codestream's SIZ has the size, too (ISO/IEC "
+        "15444-1, A.5.1), where FFmpeg finds it; exiftool does not look there",
+        _is_in_codestream_alone,
     ),
     Rule(
         "orientation",
