@@ -27,7 +27,7 @@ IMAGE_EXTRAS := metrics heif jxl pdf video
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench profile bench-http bench-enrich bench-dask bench-far bench-hostile bench-repair bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
+.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench profile bench-http bench-enrich bench-dask bench-far bench-hostile bench-repair bench-same bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -99,6 +99,9 @@ bench-far: setup ## Measure the flow with Supabase far away: ARGS="--quick", "--
 
 bench-hostile: setup ## Measure what hostile files cost the photographs beside them
 	@$(BIN)/python -m tests.bench.hostile $(ARGS)
+
+bench-same: setup ## See whether other code writes the same table: ARGS="write FILE" with each, then ARGS="compare FILE FILE"
+	@$(BIN)/python -m tests.bench.same_table $(ARGS)
 
 bench-sweep: setup ## Measure sweeps that find nothing to do: ARGS="--objects 1000000 10000000"
 	@$(BIN)/python -m tests.bench.sweep $(ARGS)
