@@ -166,11 +166,14 @@ def stage_of(stack: Stack) -> str:
 def table(stacks: Counter[Stack], servers: Mapping[str, float], objects: int) -> Table:
     """Processor seconds per 1,000 objects, by process and stage."""
     shown = Table(
-        title="CPU s per 1,000 objects, start-up included", box=None, title_justify="left"
+        title="Seconds per 1,000 objects, start-up included: of processes of ours, under the "
+        "interpreter's lock; of servers, of processor time",
+        box=None,
+        title_justify="left",
     )
     shown.add_column("process")
     shown.add_column("stage")
-    shown.add_column("CPU s", justify="right")
+    shown.add_column("seconds", justify="right")
     spent: Counter[tuple[str, str]] = Counter()
     for stack, samples in stacks.items():
         spent[stack[0], stage_of(stack)] += samples
