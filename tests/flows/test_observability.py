@@ -132,7 +132,7 @@ def test_logs_have_a_line_a_page_and_one_an_object_where_that_is_asked_for(
     run_id = json.loads(done.stdout.splitlines()[0])["run_id"]
     lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
 
-    (page,) = (line for line in lines if line["message"].startswith("page: "))
+    (page,) = (line for line in lines if str(line.get("message")).startswith("page: "))
     assert (page["flow_run_id"], page["bucket"], page["objects"]) == (run_id, filled.name, 4)
     objects = {line["path"]: line for line in lines if line.get("path")}
     if level == "INFO":

@@ -113,7 +113,7 @@ RULES = (
     ),
     Rule(
         "width height",
-        "The header box of a JP2 is damaged: the codestream's SIZ has the size, too (ISO/IEC "
+        "The header box of a JP2 is damaged: the codestream has the size, too (ISO/IEC "
         "15444-1, A.5.1), where FFmpeg finds it; exiftool does not look there",
         _is_in_codestream_alone,
     ),
