@@ -81,7 +81,8 @@ def lasting_pool(needs_processes: None, storage_server: FaultyStorage) -> Iterat
 def shared_pool(lasting_pool: EnrichPool, storage: FaultyStorage) -> EnrichPool:
     """A pool over the faulty server for tests that leave no worker stuck, slowed or dead.
 
-    After answers of overload a worker asks for less at once: such tests make a pool of their own.
+    After answers of overload a worker asks for less at once, and of an object that is not there it
+    asks whether the last one that it read still is: such tests make a pool of their own.
     """
     return lasting_pool
 
