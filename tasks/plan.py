@@ -10,8 +10,9 @@ from itertools import islice
 import msgspec
 from prefect import get_run_logger, task
 
+from media_enricher.comparisons import ComparedPiece
 from media_enricher.metrics import Stage
-from media_enricher.models import ComparedPiece, PendingCount, Selection, Share, StorageObject
+from media_enricher.models import PendingCount, Selection, Share, StorageObject
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.counting import Counting
 from media_enricher.orchestration.own_buckets import refuse_own_bucket

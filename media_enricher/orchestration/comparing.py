@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from media_enricher.models import Comparison, NextComparison, Selection, TenantPending
+from media_enricher.comparisons import Comparison, NextComparison, TenantPending
+from media_enricher.models import Selection
 from media_enricher.orchestration import resources
 
 

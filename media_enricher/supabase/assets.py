@@ -8,15 +8,13 @@ from typing import Any
 import msgspec
 from supabase import Client
 
+from media_enricher.comparisons import ComparedPiece, Comparison, NextComparison
 from media_enricher.models import (
     ENRICHER_VERSION,
     MOST_RANGE_BYTES,
     TRANSIENT_ERRORS,
     AssetStatus,
-    ComparedPiece,
-    Comparison,
     FailureReason,
-    NextComparison,
     PendingCount,
     RunPace,
     Selection,
