@@ -73,11 +73,7 @@ class EdgeFunction(ServerProcess):
             own_session=True,
         )
         function = cls(process, log, port)
-        try:
-            function._wait_until(function._accepts)
-        except BaseException:
-            function.stop()
-            raise
+        function._wait_until(function._accepts)
         return function
 
     def _accepts(self) -> bool:

@@ -69,11 +69,7 @@ class PostgREST(ServerProcess):
             },
         )
         server = cls(process, log, port, admin_port)
-        try:
-            server._wait_until(lambda: _is_ready(admin_port))
-        except BaseException:
-            server.stop()
-            raise
+        server._wait_until(lambda: _is_ready(admin_port))
         return server
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import httpx
+import psutil
 
 from process_control.stoppable import Stoppable
 from supabase_local import children
@@ -46,7 +48,9 @@ class ServerProcess(Stoppable):
             process: the server's.
             log: its output.
             chosen_ports: that it was told to listen on and that were free then. If it ends at its
-                start and one of them is taken, that is a PortTakenError (see `on_free_ports`).
+                start and one of them is taken, that is a PortTakenError (see `on_free_ports`). It
+                has not started before it listens on all of them: what answers there until then
+                is a stranger's.
         """
         self._process = process
         self._chosen_ports = tuple(chosen_ports)
@@ -83,19 +87,41 @@ class ServerProcess(Stoppable):
             self._wait_until(answers)
 
     def _wait_until(self, is_ready: Callable[[], bool]) -> None:
-        """Look until it is ready.
+        """Look until it is ready; if that fails, stop it.
 
         Raises:
             PortTakenError: it ended, and a port that was chosen for it is taken.
             LocalStackError: it ended instead, or takes too long.
         """
+        try:
+            self._look_until(is_ready)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _look_until(self, is_ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self.start_seconds
-        while not is_ready():
+        while not (is_ready() and self._listens()):
             if self.has_ended:
                 raise self._start_error(children.reason(self.log))
             if time.monotonic() > deadline:
                 raise self._start_error(f" in {self.start_seconds:.0f} s")
             time.sleep(self.look_seconds)
+
+    def _listens(self) -> bool:
+        """Whether it, or a process that it started, has all the ports chosen for it."""
+        if not self._chosen_ports:
+            return True
+        open_ports: set[int] = set()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server = psutil.Process(self.pid)
+            for process in (server, *server.children(recursive=True)):
+                open_ports |= {
+                    connection.laddr.port
+                    for connection in process.net_connections("tcp")
+                    if connection.status == psutil.CONN_LISTEN
+                }
+        return open_ports.issuperset(self._chosen_ports)
 
     def _start_error(self, why: str = "", *, log_lines: str = "") -> LocalStackError:
         """The error to raise for a start that failed.

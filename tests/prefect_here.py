@@ -14,6 +14,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import get_current_settings
 
 from media_enricher.dev.prefect_server import PrefectServer
+from supabase_local.ports import on_free_ports
 
 
 @contextmanager
@@ -26,8 +27,7 @@ def prefect_here(folder: Path) -> Iterator[None]:
     Args:
         folder: of the server's data and the flows' results.
     """
-    with PrefectServer.start(folder) as server:
-        server.wait_until_ready()
+    with on_free_ports(lambda: PrefectServer.start(folder).wait_until_ready()) as server:
         with patch.dict(os.environ, server.environment()):
             refresh_global_settings_context()
         try:

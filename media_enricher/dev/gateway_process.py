@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from supabase_local import children
 from supabase_local.ports import HOST
@@ -22,9 +23,9 @@ class GatewayProcess(ServerProcess):
 
     what = "The gateway"
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-        super().__init__(process, log)
-        self.url = url
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        super().__init__(process, log, chosen_ports=(port,))
+        self.url = f"http://{HOST}:{port}"
 
     @classmethod
     def start(cls, port: int, log: Path, environment: Mapping[str, str]) -> GatewayProcess:
@@ -44,12 +45,14 @@ class GatewayProcess(ServerProcess):
             environment=environment,
             own_session=True,
         )
-        return cls(process, f"http://{HOST}:{port}", log)
+        return cls(process, port, log)
 
-    def wait_until_ready(self) -> None:
-        """Wait until it answers.
+    def wait_until_ready(self) -> Self:
+        """Wait until it answers, and return it; if that fails, stop it.
 
         Raises:
+            PortTakenError: something else listens on its port.
             LocalStackError: it ended instead, or takes too long.
         """
         self._wait_until_it_answers(f"{self.url}/healthz")
+        return self

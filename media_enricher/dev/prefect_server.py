@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -50,7 +51,7 @@ class PrefectServer(ServerProcess):
     def __init__(
         self, process: subprocess.Popen[bytes], folder: Path, access: _Access, database: Postgres
     ) -> None:
-        super().__init__(process, folder / "server.log")
+        super().__init__(process, folder / "server.log", chosen_ports=(access.port,))
         self._folder = folder
         self._database = database
         self.url = f"http://{HOST}:{access.port}"
@@ -113,13 +114,15 @@ class PrefectServer(ServerProcess):
         finally:
             self._database.stop()
 
-    def wait_until_ready(self) -> None:
-        """Wait until the API answers.
+    def wait_until_ready(self) -> Self:
+        """Wait until the API answers, and return it; if that fails, stop it.
 
         Raises:
+            PortTakenError: something else listens on its port. Start it again: it takes another.
             LocalStackError: it ended instead, or takes too long.
         """
         self._wait_until_it_answers(f"{self.url}/api/health")
+        return self
 
     def environment(self) -> dict[str, str]:
         """The environment variables that make Prefect use this server."""

@@ -22,7 +22,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from media_enricher.dev.gateway_process import GatewayProcess
 from supabase_local import LocalStack, User
 from supabase_local.folder import StackFolder
-from supabase_local.ports import free_port
+from supabase_local.ports import free_port, on_free_ports
 from tests.conftest import Put
 from tests.prefect_here import prefect_environment
 
@@ -95,10 +95,7 @@ def gateway_process(
     stack: LocalStack, folder: Path, environment: dict[str, str] | None = None
 ) -> Iterator[Gateway]:
     """`media-enricher serve`, until the block is left."""
-    port = free_port()
-    started = GatewayProcess.start(
-        port,
-        folder / f"gateway-{port}.log",
+    whole_environment = (
         prefect_environment()
         | stack.environment()
         | {"MEDIA_ENRICHER_WEBHOOK_SECRET": WEBHOOK_SECRET}
@@ -106,10 +103,15 @@ def gateway_process(
         # Those of all tests.
         | {f"MEDIA_ENRICHER_{name}ACTIVE_RUNS": "1000" for name in QUOTAS}
         | {"MEDIA_ENRICHER_UNAUTHENTICATED_PER_MINUTE": "100000"}
-        | (environment or {}),
+        | (environment or {})
     )
-    with started as process:
-        process.wait_until_ready()
+
+    def start() -> GatewayProcess:
+        port = free_port()
+        log = folder / f"gateway-{port}.log"
+        return GatewayProcess.start(port, log, whole_environment).wait_until_ready()
+
+    with on_free_ports(start) as process:
         yield Gateway(process.url, stack, process.log)
 
 

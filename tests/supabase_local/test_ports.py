@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from supabase_local import LocalStackError, postgres
+from supabase_local import LocalStackError, children, postgres
 from supabase_local.ports import HOST, PortTakenError, free_port, on_free_ports
+from supabase_local.server_process import ServerProcess
 
 
 def test_a_port_taken_in_between_is_given_up(
@@ -32,6 +34,31 @@ def test_a_port_taken_in_between_is_given_up(
         finally:
             server.stop()
     assert server.has_ended
+
+
+class _FileServer(ServerProcess):
+    what = "The file server"
+    port: int
+
+    @classmethod
+    def start(cls, port: int, folder: Path) -> _FileServer:
+        command = [sys.executable, "-m", "http.server", str(port), "--bind", HOST]
+        log = folder / "server.log"
+        server = cls(children.spawn(command, log=log), log, chosen_ports=(port,))
+        server.port = port
+        server._wait_until_it_answers(f"http://{HOST}:{port}/")
+        return server
+
+
+def test_an_answer_by_another_server_at_the_chosen_port_is_no_start(
+    needs_stack: None, tmp_path: Path
+) -> None:
+    with _FileServer.start(free_port(), tmp_path) as other:
+        ports = iter([other.port, free_port()])
+
+        with on_free_ports(lambda: _FileServer.start(next(ports), tmp_path)) as server:
+            assert not server.has_ended
+            assert server.port != other.port
 
 
 def test_a_port_that_stays_taken_is_an_error_in_the_end() -> None:
