@@ -36,7 +36,7 @@ def _has_no_size(each: Disagreement) -> bool:
 
 def _is_in_codestream_alone(each: Disagreement) -> bool:
     is_damaged = each.context["status"] == "failed"
-    return each.format == "jpeg2000" and is_damaged and each.theirs is None
+    return each.format == "jp2" and is_damaged and each.theirs is None
 
 
 def _says_heic(each: Disagreement) -> bool:
