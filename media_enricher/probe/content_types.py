@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from media_enricher.models import Kind
@@ -127,6 +128,7 @@ _DOCUMENT_PREFIXES = (
 )
 
 
+@lru_cache(maxsize=256)
 def normalised(content_type: str | None) -> str | None:
     """A content type without its parameters, in the one spelling that we use.
 

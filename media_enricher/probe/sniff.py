@@ -95,6 +95,11 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "application/x-elf"),
 )
 
+_BY_FIRST_BYTE = {
+    first: [(signature, name) for signature, name in _SIGNATURES if signature[:1] == first]
+    for first in {signature[:1] for signature, _ in _SIGNATURES}
+}
+
 _BRANDS = {
     b"avif": "image/avif",
     b"avis": "image/avif",
@@ -184,7 +189,7 @@ def identify(window: Window, path: str = "", declared: str | None = None) -> str
 
 
 def _identified(window: Window, head: bytes, path: str, declared: str | None) -> str | None:
-    for signature, content_type in _SIGNATURES:
+    for signature, content_type in _BY_FIRST_BYTE.get(head[:1], ()):
         if head.startswith(signature):
             return _raw_or_tiff(head, path) if content_type == "image/tiff" else content_type
     return (

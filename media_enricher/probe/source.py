@@ -91,7 +91,9 @@ class Window:
         """
         self.data = data
         self.held = len(data)
-        self.size = max(size or 0, self.held, *(start + len(part) for start, part in rest))
+        self.size = max(size or 0, self.held)
+        if rest:
+            self.size = max(self.size, *(start + len(part) for start, part in rest))
         self._rest = rest
         self._limit = self.size if limit is None else limit
         self._parts = 0
@@ -103,6 +105,9 @@ class Window:
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`."""
+        end = offset + length
+        if end <= self.held:  # as most are
+            return bytes(self.data[offset:end])
         found = self.peek(offset, length)
         return self._miss(offset, offset + length) if found is None else found
 

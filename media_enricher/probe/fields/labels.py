@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-
-import msgspec
+from typing import NamedTuple
 
 from media_enricher.models import Findings, Kind
 from media_enricher.probe.content_types import normalised
@@ -34,41 +33,42 @@ _SCREENSHOT_NAME = re.compile(
 )
 
 
-class _Labelled(msgspec.Struct, frozen=True):
+class _Labelled(NamedTuple):
     """What the rules look at."""
 
     found: Findings
     path: str
-    declared_content_type: str | None
+    declared: str | None
+    """The content type, normalised."""
+    width: int
+    """Displayed, of a picture or film; 0 where it is unknown."""
+    height: int
+    is_image: bool
 
-    @property
-    def sides(self) -> tuple[int, int]:
-        """Displayed width and height of a picture or film; (0, 0) where they are unknown."""
-        return self.found.width or 0, self.found.height or 0
 
-
-def _is_shaped(each: _Labelled, *, longer: int, shorter: int) -> bool:
-    return 0 < each.sides[shorter] * (1 + _SQUARE_WITHIN) < each.sides[longer]
+def _is_longer(long: int, short: int) -> bool:
+    return 0 < short * (1 + _SQUARE_WITHIN) < long
 
 
 def _is_square(each: _Labelled) -> bool:
-    short, long = sorted(each.sides)
-    return 0 < long <= short * (1 + _SQUARE_WITHIN)
+    long = max(each.width, each.height)
+    return 0 < long <= min(each.width, each.height) * (1 + _SQUARE_WITHIN)
 
 
 def _is_panorama(each: _Labelled) -> bool:
-    short, long = sorted(each.sides)
-    is_photograph = each.found.kind is Kind.IMAGE and bool(each.found.camera_model)
-    return is_photograph and long >= max(_PANORAMA_PIXELS, short * _PANORAMA_RATIO)
+    if not each.is_image or not each.found.camera_model:
+        return False
+    short, long = sorted((each.width, each.height))
+    return long >= max(_PANORAMA_PIXELS, short * _PANORAMA_RATIO)
 
 
 def _is_low_resolution(each: _Labelled) -> bool:
     is_drawn = each.found.format == "svg"  # sharp at any size
-    return not is_drawn and 0 < max(each.sides) < _LOW_RESOLUTION_PIXELS
+    return not is_drawn and 0 < max(each.width, each.height) < _LOW_RESOLUTION_PIXELS
 
 
 def _is_greyscale(each: _Labelled) -> bool:
-    if each.found.kind is not Kind.IMAGE:
+    if not each.is_image:
         return False
     if each.found.color_mode in _GREY_MODES:
         return True
@@ -81,29 +81,30 @@ def _is_grey(colour: str) -> bool:
 
 
 def _is_screenshot(each: _Labelled) -> bool:
-    exif = each.found.exif or {}
-    says_so = any(
-        "screenshot" in str(exif.get(tag, "")).lower() for tag in ("UserComment", "Software")
+    if not each.is_image:
+        return False
+    return _SCREENSHOT_NAME.search(each.path) is not None or any(
+        "screenshot" in str(written).lower()
+        for tag in ("UserComment", "Software")
+        if (written := (each.found.exif or {}).get(tag))
     )
-    is_named_so = _SCREENSHOT_NAME.search(each.path) is not None
-    return each.found.kind is Kind.IMAGE and (says_so or is_named_so)
 
 
 def _is_mislabelled(each: _Labelled) -> bool:
-    declared, found = normalised(each.declared_content_type), each.found.content_type
-    if not declared or not found or declared in _UNSPECIFIC:
+    declared, found = each.declared, each.found.content_type
+    if declared == found or not declared or not found or declared in _UNSPECIFIC:
         return False
-    return declared != found and not any({declared, found} <= same for same in _SAME_FAMILY)
+    return not any({declared, found} <= same for same in _SAME_FAMILY)
 
 
 _RULES: dict[str, Callable[[_Labelled], bool]] = {
     "animated": lambda each: each.found.is_animated is True,
     "greyscale": _is_greyscale,
-    "landscape": lambda each: _is_shaped(each, longer=0, shorter=1),
+    "landscape": lambda each: _is_longer(each.width, each.height),
     "low-resolution": _is_low_resolution,
     "mislabelled": _is_mislabelled,
     "panorama": _is_panorama,
-    "portrait": lambda each: _is_shaped(each, longer=1, shorter=0),
+    "portrait": lambda each: _is_longer(each.height, each.width),
     "screenshot": _is_screenshot,
     "square": _is_square,
     "transparent": lambda each: each.found.is_opaque is False,
@@ -125,6 +126,13 @@ _RULES: dict[str, Callable[[_Labelled], bool]] = {
 
 def label(findings: Findings, path: str, declared_content_type: str | None) -> None:
     """Add the labels of all rules that hold to those that the reader found."""
-    each = _Labelled(findings, path, declared_content_type)
+    each = _Labelled(
+        findings,
+        path,
+        normalised(declared_content_type),
+        findings.width or 0,
+        findings.height or 0,
+        findings.kind is Kind.IMAGE,
+    )
     ruled = {name for name, holds in _RULES.items() if holds(each)}
     findings.labels = sorted(ruled.union(findings.labels or ())) or None

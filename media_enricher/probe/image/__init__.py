@@ -155,10 +155,11 @@ def _read(window: Window, content_type: str, options: ProbeOptions) -> tuple[Fin
 
 def _warn(findings: Findings, header: ImageHeader) -> None:
     """Say what is wrong with a picture that shows."""
-    found = {DAMAGED: header.is_damaged, TRUNCATED: header.is_truncated}
-    warnings = [warning for warning, is_so in found.items() if is_so]
-    if warnings and findings.status is AssetStatus.ENRICHED:
-        findings.warnings = warnings
+    if not (header.is_damaged or header.is_truncated):
+        return
+    if findings.status is AssetStatus.ENRICHED:
+        found = {DAMAGED: header.is_damaged, TRUNCATED: header.is_truncated}
+        findings.warnings = [warning for warning, is_so in found.items() if is_so]
 
 
 def _check(window: Window, header: ImageHeader) -> None:

@@ -6,7 +6,7 @@ from media_enricher.models import Findings
 from media_enricher.probe.fields.labels import HDR
 from media_enricher.probe.image.header import ImageHeader
 from media_enricher.probe.metadata import icc, sources
-from media_enricher.probe.metadata.values import Values
+from media_enricher.probe.metadata.values import NOTHING, Values
 from media_enricher.probe.source import ProbeOptions
 
 _TURNED_BY_EXIF = frozenset({"jpeg", "png", "webp"})
@@ -40,6 +40,8 @@ def describe(header: ImageHeader, findings: Findings, options: ProbeOptions) -> 
 def _container(header: ImageHeader) -> Values:
     """What the format's own texts say: those of PNG, the title of an SVG."""
     texts = header.texts
+    if not texts:
+        return NOTHING
     return Values(
         title=texts.get("title"),
         description=texts.get("description"),

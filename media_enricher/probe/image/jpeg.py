@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from typing import NamedTuple
 
 from media_enricher.models import ErrorCode
@@ -24,6 +25,9 @@ _METADATA = frozenset(range(0xE1, 0xF0)) - {0xEE} | {0xFE}
 """Segments of applications, less JFIF's and Adobe's, which tell of colours; and comments."""
 _JUMBF_HEADER = 8
 """Bytes before the box in APP11 (ISO 19566-5): `JP`, the box's number, the part's number."""
+
+_SEGMENT = struct.Struct(">BBH")
+"""FF, the marker, and the length of what follows, with the two bytes of the length itself."""
 
 MAX_SEGMENTS = 20_000
 """Before the first scan. A long XMP or a panorama has some hundred."""
@@ -83,7 +87,11 @@ def next_segment(window: Window, at: int) -> Segment:
     """
     data, held = window.data, window.held
     while True:
-        first, second = data[at : at + 2] if at + 2 <= held else window.read(at, 2)
+        if at + 4 <= held:  # as most are
+            first, second, size = _SEGMENT.unpack_from(data, at)
+        else:
+            first, second = window.read(at, 2)
+            size = None
         if first != 0xFF or second in _NO_SEGMENT:
             at = _next_marker(window, at)
         elif second == END:
@@ -91,9 +99,8 @@ def next_segment(window: Window, at: int) -> Segment:
                 ErrorCode.CORRUPT, f"The JPEG ends at byte {at:,}, without a picture."
             )
         else:
-            is_held = at + 4 <= held
-            length = data[at + 2 : at + 4] if is_held else window.read(at + 2, 2)
-            size = int.from_bytes(length, "big")
+            if size is None:
+                size = int.from_bytes(window.read(at + 2, 2), "big")
             if size < 2:
                 raise UnreadableError(
                     ErrorCode.CORRUPT, f"The JPEG's segment at byte {at:,} has the length {size}."

@@ -71,12 +71,12 @@ class Entry(NamedTuple):
 
 
 class Directory(NamedTuple):
-    """One directory: its entries by tag, each tag once, and where the next directory is."""
+    """One directory: its entries by tag, each tag once, and where it ends."""
 
     at: int
     entries: dict[int, Entry]
-    following: int
-    """Offset of the next directory of the chain, from the start of the TIFF; 0 at its end."""
+    end: int
+    """Behind its entries, as it states their number, in the window: the link to the next one."""
 
 
 class _Layout(NamedTuple):
@@ -155,7 +155,7 @@ class Tiff:
         at = self.start + offset
         size = self.window.size
         if offset <= 0 or at + count_layout.size > size:
-            return Directory(offset, {}, 0)
+            return Directory(offset, {}, size)
         at += count_layout.size
         stated: int = self.window.unpack(count_layout, at - count_layout.size)[0]
         count = min(stated, MAX_ENTRIES, (size - at) // entry_layout.size)
@@ -169,7 +169,7 @@ class Tiff:
                 if where + width <= size:
                     entries[tag] = Entry(tag, field_type, length, where, width)
             value_at += entry_layout.size
-        return Directory(offset, entries, self._following(at + stated * entry_layout.size))
+        return Directory(offset, entries, at + stated * entry_layout.size)
 
     def _following(self, at: int) -> int:
         """The link behind a directory; 0 where the file ends before it."""
@@ -186,7 +186,7 @@ class Tiff:
             seen.add(at)
             directory = self.directory(at, wanted)
             yield directory
-            at = directory.following
+            at = self._following(directory.end)
 
     def raw(self, entry: Entry, most: int = MAX_VALUE_BYTES) -> bytes:
         """The bytes of a value, at most the first `most` of them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from media_enricher.probe.metadata.directories import (
     Entry,
     Tiff,
 )
+from media_enricher.probe.metadata.maker_notes import MAKER_NOTE
 from media_enricher.probe.metadata.texts import MAX_DESCRIPTION, clean, decoded
 from media_enricher.probe.metadata.times import Moment, moment
 from media_enricher.probe.metadata.values import Values
@@ -64,7 +65,8 @@ _WANTED = frozenset(
 _GPS_WANTED = frozenset(
     {GPS.GPSLatitudeRef, GPS.GPSLatitude, GPS.GPSLongitudeRef, GPS.GPSLongitude}
 )
-_POINTERS = frozenset({int(IFD.Exif), int(IFD.GPSInfo)})
+_EXIF_AT, _GPS_AT = int(IFD.Exif), int(IFD.GPSInfo)
+_POINTERS = frozenset({_EXIF_AT, _GPS_AT})
 _ONLY_FIRST_DIRECTORY = frozenset({int(Base.Orientation)})
 """Tags that mean nothing elsewhere."""
 
@@ -87,19 +89,17 @@ def read(tiff: Tiff, *, tags: tuple[str, ...]) -> Values:
     """
     asked, in_first, in_exif = _wanted(tags)
     reader = _Reader(tiff)
-    values = reader.values(tiff.first, in_first)
-    exif_at, gps_at = values.pop(int(IFD.Exif), None), values.pop(int(IFD.GPSInfo), None)
-    if isinstance(exif_at, int):
-        values.update(reader.values(exif_at, in_exif))
+    values = reader.values(reader.entries(tiff.first, in_first))
+    exif_at, gps_at = values.pop(_EXIF_AT, None), values.pop(_GPS_AT, None)
+    camera = reader.entries(exif_at, in_exif) if isinstance(exif_at, int) else {}
+    notes = camera.get(MAKER_NOTE) if MAKER_NOTE in asked else camera.pop(MAKER_NOTE, None)
+    values.update(reader.values(camera))
     make, lens = _text(values.get(Base.Make)), _text(values.get(Base.LensModel))
-    if not lens and make and isinstance(exif_at, int):
-        lens = reader.by_maker(maker_notes.lens, exif_at, make)
-    labels = (
-        reader.by_maker(maker_notes.labels, exif_at, make)
-        if make and isinstance(exif_at, int)
-        else None
-    )
-    gps = reader.values(gps_at, _GPS_WANTED) if isinstance(gps_at, int) else {}
+    labels = None
+    if make and notes:
+        lens = lens or reader.by_maker(maker_notes.lens, notes, make)
+        labels = reader.by_maker(maker_notes.labels, notes, make)
+    gps = reader.values(reader.entries(gps_at, _GPS_WANTED)) if isinstance(gps_at, int) else {}
     return Values(
         orientation=_within(values.get(Base.Orientation), 1, 8),
         taken=_taken(values),
@@ -117,7 +117,7 @@ def read(tiff: Tiff, *, tags: tuple[str, ...]) -> Values:
         exif={
             name: value
             for tag, name in asked.items()
-            if tag in values and (value := _json(values[tag])) is not None
+            if (value := values.get(tag)) is not None and _is_json(value)
         },
         is_cut=reader.is_cut,
     )
@@ -132,7 +132,7 @@ def _wanted(names: tuple[str, ...]) -> tuple[dict[int, str], frozenset[int], fro
     known = {tag.name: int(tag) for tag in Base}
     asked = {known[name]: name for name in names if name in known and not name.startswith("GPS")}
     wanted = _WANTED | asked.keys()
-    return asked, wanted | _POINTERS, wanted - _ONLY_FIRST_DIRECTORY
+    return asked, wanted | _POINTERS, (wanted | {MAKER_NOTE}) - _ONLY_FIRST_DIRECTORY
 
 
 class _Reader:
@@ -142,14 +142,17 @@ class _Reader:
         self._tiff = tiff
         self.is_cut = False
 
-    def values(self, offset: int, wanted: Collection[int]) -> dict[int, Any]:
-        """The values of a directory's wanted tags."""
-        found: dict[int, Any] = {}
+    def entries(self, offset: int, wanted: Collection[int]) -> dict[int, Entry]:
+        """The entries of a directory's wanted tags."""
         try:
-            entries = self._tiff.directory(offset, wanted).entries
+            return self._tiff.directory(offset, wanted).entries
         except MoreBytesError as more:
             self._give_up(more)
-            return found
+            return {}
+
+    def values(self, entries: dict[int, Entry]) -> dict[int, Any]:
+        """The values of entries."""
+        found: dict[int, Any] = {}
         for tag, entry in entries.items():
             try:
                 value = _value(self._tiff, entry)
@@ -160,10 +163,12 @@ class _Reader:
                     found[tag] = value
         return found
 
-    def by_maker(self, read: Callable[[Tiff, int, str], _T], offset: int, make: str) -> _T | None:
+    def by_maker(
+        self, read: Callable[[Tiff, Entry, str], _T], notes: Entry, make: str
+    ) -> _T | None:
         """What the notes of the camera's maker say."""
         try:
-            return read(self._tiff, offset, make)
+            return read(self._tiff, notes, make)
         except MoreBytesError as more:
             self._give_up(more)
             return None
@@ -188,22 +193,22 @@ def _value(tiff: Tiff, entry: Entry) -> Any:
     if entry.type == UNDEFINED:
         raw = tiff.raw(entry, _MAX_VALUE_BYTES)
         return _user_comment(raw, tiff.order) if entry.tag == _USER_COMMENT else _undefined(raw)
-    if not 0 < entry.length <= _MAX_VALUES:
-        return None
-    numbers: Iterable[float] = tiff.numbers(entry)
+    return _numeric(tiff, entry) if 0 < entry.length <= _MAX_VALUES else None
+
+
+def _numeric(tiff: Tiff, entry: Entry) -> float | list[float]:
+    numbers: Sequence[float] = tiff.numbers(entry)
     if entry.type in RATIONALS:
-        both = list(numbers)
-        pairs = zip(both[::2], both[1::2], strict=True)
+        pairs = zip(numbers[::2], numbers[1::2], strict=True)
         numbers = [top / bottom if bottom else math.nan for top, bottom in pairs]
-    values = list(numbers)
-    return values[0] if len(values) == 1 else values
+    return numbers[0] if len(numbers) == 1 else list(numbers)
 
 
-def _json(value: Any) -> Any:
-    """A value as JSON has it: one over nothing is no number."""
-    numbers = value if isinstance(value, list) else [value]
-    is_finite = all(math.isfinite(number) for number in numbers if isinstance(number, float))
-    return value if is_finite else None
+def _is_json(value: Any) -> bool:
+    """Whether JSON has such a value: one over nothing is no number."""
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _undefined(raw: bytes) -> Any:

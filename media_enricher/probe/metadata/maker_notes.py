@@ -10,10 +10,10 @@ The notes have no standard. Their layout is that of ExifTool's documentation (`T
 from __future__ import annotations
 
 from media_enricher.probe.fields.labels import BURST, LIVE_PHOTO
-from media_enricher.probe.metadata.directories import ASCII, Tiff
+from media_enricher.probe.metadata.directories import ASCII, Entry, Tiff
 from media_enricher.probe.metadata.texts import MAX_NAME, clean, decoded
 
-_MAKER_NOTE = 0x927C
+MAKER_NOTE = 0x927C
 _CANON_LENS = 0x0095
 _APPLE_LABELS = {0x000B: BURST, 0x0011: LIVE_PHOTO}
 """BurstUUID, and the ContentIdentifier that a still shares with its film."""
@@ -24,19 +24,18 @@ _OLYMPUS = {b"OLYMPUS\0": (12, True), b"OM SYSTEM\0": (16, True), b"OLYMP\0": (8
 _ORDERS = {b"II": "<", b"MM": ">"}
 
 
-def lens(tiff: Tiff, camera_directory: int, make: str) -> str | None:
+def lens(tiff: Tiff, notes: Entry, make: str) -> str | None:
     """The lens that the maker's notes name.
 
     Args:
         tiff: the EXIF.
-        camera_directory: offset of the directory that holds the notes.
+        notes: where they lie.
         make: the camera's.
 
     Raises:
         MoreBytesError: the notes lie outside of the window, and may be asked for.
     """
-    notes = tiff.directory(camera_directory, {_MAKER_NOTE}).entries.get(_MAKER_NOTE)
-    if notes is None or notes.size < 32:
+    if notes.size < 32:
         return None
     if make.lower().startswith("canon"):
         return _text(tiff, notes.at - tiff.start, _CANON_LENS)
@@ -49,16 +48,13 @@ def lens(tiff: Tiff, camera_directory: int, make: str) -> str | None:
     return None
 
 
-def labels(tiff: Tiff, camera_directory: int, make: str) -> list[str]:
+def labels(tiff: Tiff, notes: Entry, make: str) -> list[str]:
     """What Apple's notes say of a picture's siblings.
 
     Raises:
         MoreBytesError: the notes lie outside of the window, and may be asked for.
     """
-    if make != "Apple":
-        return []
-    notes = tiff.directory(camera_directory, {_MAKER_NOTE}).entries.get(_MAKER_NOTE)
-    if notes is None or notes.size < 32:
+    if make != "Apple" or notes.size < 32:
         return []
     start = tiff.window.read(notes.at, 14)
     order = _ORDERS.get(start[12:14])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -28,7 +28,7 @@ from media_enricher.probe.metadata.texts import (
     is_default_description,
 )
 from media_enricher.probe.metadata.times import Moment
-from media_enricher.probe.metadata.values import Values
+from media_enricher.probe.metadata.values import NOTHING, Values
 from media_enricher.probe.source import ProbeOptions
 
 _MADE_WITH_A_MODEL = frozenset(
@@ -88,23 +88,27 @@ def read(
 ) -> Sources:
     """What the blocks say, source by source; of several of one sort, the first that says it."""
     by_kind = blocks.sort(found)
-    digests = by_kind.iptc_digests[:1]
-    current = [hashlib.md5(block, usedforsecurity=False).digest() for block in by_kind.iptc[:1]]
     return Sources(
         exif=_merged(
             exif.read(tiff, tags=options.exif_tags) for tiff in by_kind.exif[:_MOST_BLOCKS]
         ),
         xmp=_merged(xmp.read(packet) for packet in by_kind.xmp[:_MOST_BLOCKS]),
         iptc=_merged(iptc.read(block) for block in by_kind.iptc[:_MOST_BLOCKS]),
-        container=container or Values(),
-        is_iptc_newer=bool(digests and current and digests != current),
+        container=container or NOTHING,
+        is_iptc_newer=_is_changed(by_kind.iptc[:1], by_kind.iptc_digests[:1]),
         has_content_credentials=by_kind.has_content_credentials,
         is_cut=is_cut or by_kind.is_cut,
     )
 
 
+def _is_changed(iptc_blocks: Sequence[bytes], digests: Sequence[bytes]) -> bool:
+    """Whether IPTC has another digest than when the XMP was made from it."""
+    current = [hashlib.md5(block, usedforsecurity=False).digest() for block in iptc_blocks]
+    return bool(digests and current and digests != current)
+
+
 def _merged(several: Iterable[Values]) -> Values:
-    merged, *others = [*several] or [Values()]
+    merged, *others = [*several] or [NOTHING]
     for values in others:
         merged.fill_from(values)
     if merged.description and is_default_description(merged.description):
@@ -127,7 +131,8 @@ def fill(findings: Findings, sources: Sources, options: ProbeOptions) -> None:
     findings.camera_model = device.text("camera_model", MAX_NAME)
     findings.lens = device.text("lens", MAX_NAME)
     findings.exif = exif.exif or None
-    findings.labels = sorted({*(findings.labels or ()), *exif.labels, *xmp.labels}) or None
+    if exif.labels or xmp.labels:
+        findings.labels = sorted({*(findings.labels or ()), *exif.labels, *xmp.labels})
     position: Position | None = device.first("position")
     findings.has_location = True if position else device.absent
     if position and options.location:
@@ -157,30 +162,31 @@ class _Order:
     """
 
     def __init__(self, sources: tuple[Values, ...], *, is_cut: bool) -> None:
-        self._sources = sources
-        self._is_cut = is_cut
+        self._sources: list[Values] = []
+        self.absent: bool | None = False
+        """What to say of something that was not found: no, or unknown."""
+        for values in sources:
+            if values is not NOTHING:
+                self._sources.append(values)
+            if is_cut or values.is_cut:
+                self.absent = None
+                break
 
-    def first(self, name: str, wanted: Callable[[Any], Any] = lambda value: value) -> Any:
+    def first(self, name: str) -> Any:
         """The first value of this name that there is."""
         for values in self._sources:
             value = getattr(values, name)
-            fit = wanted(value) if value not in (None, []) else None
-            if fit is not None:
-                return fit
-            if self._is_cut or values.is_cut:
-                return None
+            if value is not None and value != []:
+                return value
         return None
 
     def text(self, name: str, limit: int) -> str | None:
         """The first text of this name with anything in it, at most `limit` characters."""
-        text: str | None = self.first(name, lambda text: clean(text, limit))
-        return text
-
-    @property
-    def absent(self) -> bool | None:
-        """What to say of something that was not found: no, or unknown."""
-        is_cut = self._is_cut or any(values.is_cut for values in self._sources)
-        return None if is_cut else False
+        for values in self._sources:
+            written = getattr(values, name)
+            if written and (text := clean(written, limit)):
+                return text
+        return None
 
 
 def _tags(written: _Order, xmp: Values, iptc: Values) -> list[str] | None:

@@ -46,3 +46,7 @@ class Values(msgspec.Struct):
             if name != "is_cut" and not getattr(self, name):
                 setattr(self, name, getattr(other, name))
         self.is_cut = self.is_cut or other.is_cut
+
+
+NOTHING = Values()
+"""Of a source that a file does not have, as most of a file's sources. Never written to."""
