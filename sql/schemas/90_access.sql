@@ -152,6 +152,7 @@ to authenticated, service_role;
 revoke execute on function
   public.media_color_name,
   public.media_facets,
+  public.media_facets_page,
   public.media_search,
   public.media_search_terms,
   public.media_search_words,
@@ -160,6 +161,7 @@ from public, anon;
 grant execute on function
   public.media_color_name,
   public.media_facets,
+  public.media_facets_page,
   public.media_search,
   public.media_search_terms,
   public.media_search_words,

@@ -192,6 +192,8 @@ def test_an_admin_of_the_whole_project_sees_all_where_that_is_turned_on(
         assert seen(admin, media) == {"a.jpg", "b.jpg", "own.jpg", "nobody.jpg"}
         facets: Any = admin.rpc("media_facets", {"bucket": media}).execute().data
         assert sum(row["objects"] for row in facets if row["facet"] == "status") == 4
+        pages: Any = admin.rpc("media_facets_page", {"bucket": media}).execute().data
+        assert [(page["objects"], page["next_after"]) for page in pages] == [(4, None)]
         assert seen(ben, media) == {"b.jpg"}
     finally:
         project_admins.turn_off(migrated_stack.database_url)
