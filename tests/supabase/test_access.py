@@ -66,6 +66,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "media_give_up_parts": {"p_bucket": "b", "p_silence_seconds": 60},
     "media_forget_parts": {"p_run_id": str(uuid4()), "p_parts": [0]},
     "media_purge_run_records": {"p_keep_days": 90},
+    "media_recount_piece": {"p_bucket": "b"},
     "media_record_run": {"p_run": {"id": str(uuid4()), "bucket": "b"}},
     "media_run_failures": {"p_run_id": str(uuid4())},
     "media_request_run": {
