@@ -12,6 +12,7 @@ from media_enricher.cli.local import without_extra
 from media_enricher.cli.migrate import migrate
 from media_enricher.cli.probe import probe
 from media_enricher.cli.project_admins import app as project_admins
+from media_enricher.cli.recount import recount
 from media_enricher.cli.repair_types import repair_types
 from media_enricher.cli.runs import runs
 from media_enricher.cli.serve import serve
@@ -37,6 +38,7 @@ app.command()(backfill)
 app.command()(doctor)
 app.command()(migrate)
 app.command()(probe)
+app.command()(recount)
 app.command("repair-types")(repair_types)
 app.command()(runs)
 app.command()(serve)

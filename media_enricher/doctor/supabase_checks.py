@@ -64,6 +64,7 @@ FUNCTIONS = {
     "media_give_up_parts": {"p_bucket": "", "p_silence_seconds": "60"},
     "media_forget_parts": {"p_run_id": _NO_ID, "p_parts": "{}"},
     "media_purge_run_records": {"p_keep_days": "90"},
+    "media_recount_piece": {"p_bucket": ""},
     "media_record_run": {"p_run": "{}"},
     "media_run_failures": {"p_run_id": _NO_ID},
     "media_request_run": {"p_request": "{}", "p_limits": "{}"},

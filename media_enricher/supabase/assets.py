@@ -114,6 +114,20 @@ class AssetTable:
         }
         return bool(self._call("media_note_comparison", msgspec.to_builtins(payload)))
 
+    def recount(self, bucket: str) -> Iterator[int]:
+        """Count a bucket anew into `media_totals`, piece by piece.
+
+        It goes on where an earlier count stopped, if that did not come to the end.
+
+        Yields:
+            How many rows were counted so far, gone ones too. The last time, the count is complete.
+        """
+        is_last = False
+        while not is_last:
+            (piece,) = self._call("media_recount_piece", {"p_bucket": bucket})
+            is_last = piece["is_last"]
+            yield piece["objects"]
+
     def estimate(
         self, selection: Selection, *, limit: int | None, max_bytes: int | None
     ) -> Estimate:

@@ -18,6 +18,12 @@ PART_ROWS = 4000
 A batch of headers is one part. Between 1,000 and 5,000 rows, a row costs the database the same."""
 
 
+_PURGED_ROWS = 10_000
+"""How many rows of each table `media_purge_run_records` deletes at most."""
+_PURGED_PIECES = 100
+"""How many pieces are deleted at most: nothing else of a sweep is done meanwhile."""
+
+
 class OpenPart(msgspec.Struct, frozen=True):
     """The part of a snapshot that may be written next.
 
@@ -144,12 +150,18 @@ class SnapshotLedger:
         self._call("media_forget_parts", {"p_run_id": run_id, "p_parts": list(parts)})
 
     def purge(self, keep_days: float) -> int:
-        """Delete the ledgers and failures of runs that ended earlier than that.
+        """Delete the ledgers and failures of runs that ended earlier than that, piece by piece.
 
         Returns:
-            How many rows were deleted: 10,000 of each table at most; the rest next time.
+            How many rows were deleted: a million of each table at most; the rest next time.
         """
-        return int(self._call("media_purge_run_records", {"p_keep_days": keep_days}))
+        purged = 0
+        for _ in range(_PURGED_PIECES):
+            deleted = int(self._call("media_purge_run_records", {"p_keep_days": keep_days}))
+            purged += deleted
+            if deleted < _PURGED_ROWS:  # of all tables together, so nothing is left
+                break
+        return purged
 
     def _call(self, function: str, arguments: dict[str, Any]) -> Any:
         return call(function, lambda: self._client.rpc(function, arguments).execute().data)

@@ -50,7 +50,8 @@ create index contents_copied_idx on media_enricher.contents (bucket, sha256, ten
 create function media_enricher.counted_rows_sql(p_rows text, p_sign integer) returns text
 language sql immutable set search_path = '' as $$
   select format(
-    $q$select %L::integer as sign, a.bucket, a.tenant_id, a.status, a.kind, a.labels, a.warnings,
+    $q$select %L::integer as sign, a.bucket, a.path, a.tenant_id, a.status, a.kind, a.labels,
+      a.warnings,
       (a.has_location or a.latitude is not null) is true as has_location,
       a.status = 'enriched' and a.kind = 'image' and coalesce(a.alt_text, '') = '' as lacks_alt_text,
       coalesce(a.size_bytes, 0) as size_bytes, a.sha256
@@ -144,6 +145,17 @@ language sql immutable set search_path = '' as $$
     p_counted_rows)
 $$;
 
+-- Buckets that are being counted anew (media_recount_piece), in the order of their paths. Triggers do
+-- not count what lies behind the place: the count comes to it.
+create table media_enricher.recounts (
+  bucket text primary key,
+  after text collate "C" not null default '', -- the last path that was counted
+  objects bigint not null default 0, -- rows of media_assets so far, gone ones too
+  started_at timestamptz not null default now()
+);
+comment on table media_enricher.recounts is
+  'How far counting a bucket anew has come. Totals of the rest of it are not there yet.';
+
 -- Makes transactions that change the totals of a bucket take turns, until they end. Each adds to
 -- several rows, and would else wait for rows of another that waits for its own. The rows of
 -- media_assets are locked before, never after: so it can't be part of a deadlock with them.
@@ -181,6 +193,12 @@ begin
     return null;
   end if;
   perform media_enricher.lock_totals(buckets);
+  if exists (select from media_enricher.recounts r where r.bucket = any (buckets)) then
+    changed := format(
+      'select * from (%s) c where not exists ('
+      'select from media_enricher.recounts r where r.bucket = c.bucket and r.after < c.path)',
+      changed);
+  end if;
   execute media_enricher.count_facets_sql(changed);
   execute media_enricher.count_copies_sql(changed);
   if tg_op <> 'INSERT' then
@@ -208,51 +226,78 @@ create trigger media_assets_count_deleted after delete on public.media_assets
 create trigger media_assets_count_truncated after truncate on public.media_assets
   for each statement execute function media_enricher.count_changes();
 
--- Counts a bucket anew. Only needed where the triggers were off, as while a dump is restored: until
--- it ends, writes to the bucket's assets wait. Of a million contents, only those are written that
--- were counted wrong.
-create function public.media_recount(p_bucket text) returns void
-language plpgsql security definer set search_path = '' set statement_timeout = '10min'
-set work_mem = '64MB' as $$
+-- Counts a bucket anew, a piece in each call: it forgets what was counted, then counts so many rows
+-- of media_assets at a time as the triggers do. Writes to the bucket's assets wait for one piece at
+-- most, and are counted meanwhile where they lie before the place. It goes on where the last call
+-- ended, also if that was long ago. objects: how many rows were counted so far, gone ones too.
+create function public.media_recount_piece(p_bucket text, p_rows integer default 20000)
+returns table (objects bigint, is_last boolean)
+language plpgsql security definer set search_path = '' set statement_timeout = '2min'
+set jit = 'off' as $$
 declare
-  counted text := format('select * from (%s) c where c.bucket = %L',
-    media_enricher.counted_rows_sql('public.media_assets', 1), p_bucket);
+  place media_enricher.recounts;
+  until text; -- null in the last piece
+  counted text;
+  looked_at bigint;
+begin
+  if p_rows is null or p_rows < 1 then
+    raise exception 'rows is %, and must be at least 1', coalesce(p_rows::text, 'null')
+      using errcode = '22023';
+  end if;
+  perform media_enricher.lock_totals(array[p_bucket]);
+  insert into media_enricher.recounts (bucket) values (p_bucket) on conflict do nothing;
+  select r.* into place from media_enricher.recounts r where r.bucket = p_bucket;
+
+  if place.after = '' then
+    with totals as (
+      delete from public.media_totals t where t.ctid = any (array(
+        select o.ctid from public.media_totals o
+        where o.bucket = p_bucket and o.facet <> 'pending' limit p_rows))
+      returning 1
+    ), contents as (
+      delete from media_enricher.contents k where k.ctid = any (array(
+        select o.ctid from media_enricher.contents o where o.bucket = p_bucket limit p_rows))
+      returning 1
+    )
+    select greatest((select count(*) from totals), (select count(*) from contents)) into looked_at;
+    if looked_at = p_rows then -- there may be more
+      return query select 0::bigint, false;
+      return;
+    end if;
+  end if;
+
+  select count(*), max(p.path) filter (where p.number = p_rows) into looked_at, until
+  from (
+    select a.path, row_number() over (order by a.path) as number from public.media_assets a
+    where a.bucket = p_bucket and a.path > place.after
+    order by a.path limit p_rows
+  ) p;
+  counted := format('%s and a.bucket = %L and %s',
+    media_enricher.counted_rows_sql('public.media_assets', 1), p_bucket,
+    media_enricher.path_sql('a.path', '', place.after, until));
+  execute media_enricher.count_facets_sql(counted);
+  execute media_enricher.count_copies_sql(counted);
+
+  if until is null then
+    delete from media_enricher.recounts r where r.bucket = p_bucket;
+  else
+    update media_enricher.recounts r set after = until, objects = r.objects + looked_at
+    where r.bucket = p_bucket;
+  end if;
+  return query select place.objects + looked_at, until is null;
+end
+$$;
+comment on function public.media_recount_piece is
+  'Counts the next piece of a bucket anew, into media_totals. Call it until it says is_last.';
+
+-- Counts a bucket anew, all of it in one statement, for which a large bucket takes too long.
+create function public.media_recount(p_bucket text) returns void
+language plpgsql security definer set search_path = '' set statement_timeout = '10min' as $$
 begin
   perform media_enricher.lock_totals(array[p_bucket]);
-  delete from public.media_totals where bucket = p_bucket and facet <> 'pending';
-  execute media_enricher.count_facets_sql(counted);
-
-  execute format(
-    $q$with fresh as materialized (
-      select coalesce(c.tenant_id::text, '') as tenant, c.sha256, count(*) as objects,
-        sum(c.size_bytes)::bigint as size_bytes
-      from (%1$s) c
-      where c.sha256 is not null
-      group by 1, 2
-    ),
-    removed as (
-      delete from media_enricher.contents k
-      where k.bucket = %2$L
-        and not exists (select from fresh f where f.tenant = k.tenant and f.sha256 = k.sha256)
-    )
-    insert into media_enricher.contents (bucket, tenant, sha256, objects, size_bytes)
-    select %2$L, f.tenant, f.sha256, f.objects, f.size_bytes
-    from fresh f
-    left join media_enricher.contents k
-      on k.bucket = %2$L and k.tenant = f.tenant and k.sha256 = f.sha256
-    where (k.objects, k.size_bytes) is distinct from (f.objects, f.size_bytes)
-    order by f.tenant, f.sha256
-    on conflict (bucket, tenant, sha256) do update set
-      objects = excluded.objects, size_bytes = excluded.size_bytes$q$,
-    counted, p_bucket);
-
-  insert into public.media_totals (bucket, scope, facet, value, objects, size_bytes)
-  select p_bucket, s.scope, 'copy', 'redundant', sum(k.objects - 1),
-    sum(media_enricher.redundant_bytes(k.objects, k.size_bytes))
-  from media_enricher.contents k
-  cross join lateral (select '' union select k.tenant) as s (scope)
-  where k.bucket = p_bucket and k.objects > 1
-  group by s.scope;
+  delete from media_enricher.recounts r where r.bucket = p_bucket;
+  while not (select p.is_last from public.media_recount_piece(p_bucket) p) loop
+  end loop;
 end
 $$;
 comment on function public.media_recount is

@@ -137,8 +137,26 @@ $$;
 comment on function public.media_purge_requests is
   'Forgets requests to start runs after so many days, and those for buckets that are no more.';
 
+-- Runs that ended before then, of those that have rows in run_deviations. It looks into the index
+-- once for each run, however many rows there are.
+create function media_enricher.runs_with_old_deviations(p_oldest timestamptz) returns setof uuid
+language sql stable set search_path = '' as $$
+  with recursive kept as (
+    (select d.run_id from media_enricher.run_deviations d order by d.run_id limit 1)
+    union all
+    select following.run_id
+    from kept k
+    cross join lateral (
+      select d.run_id from media_enricher.run_deviations d
+      where d.run_id > k.run_id order by d.run_id limit 1
+    ) following
+  )
+  select r.id from kept k join public.media_enrich_runs r on r.id = k.run_id
+  where r.finished_at < p_oldest
+$$;
+
 -- Deletes, for runs that ended more than p_keep_days ago, what only serves to follow them: up to
--- 10,000 rows of each table in a call.
+-- 10,000 rows of each table in a call. Returns how many; 0 once nothing is left.
 create function public.media_purge_run_records(p_keep_days double precision)
 returns bigint
 language plpgsql security definer set search_path = '' set statement_timeout = '2min' as $$
@@ -156,11 +174,13 @@ begin
   get diagnostics deleted = row_count;
   purged := purged + deleted;
 
-  delete from media_enricher.run_deviations v where v.ctid in (
-    select o.ctid from media_enricher.run_deviations o
-    join public.media_enrich_runs r on r.id = o.run_id
-    where r.finished_at < oldest limit most
-  );
+  delete from media_enricher.run_deviations v where v.ctid = any (array(
+    select o.ctid from media_enricher.runs_with_old_deviations(oldest) as old (run_id)
+    cross join lateral (
+      select d.ctid from media_enricher.run_deviations d where d.run_id = old.run_id limit most
+    ) o
+    limit most
+  ));
   get diagnostics deleted = row_count;
   purged := purged + deleted;
 

@@ -89,6 +89,10 @@ alter table media_enricher.contents enable row level security;
 create policy "nobody, but through the functions"
   on media_enricher.contents for select using (false);
 
+alter table media_enricher.recounts enable row level security;
+create policy "nobody, but through the functions"
+  on media_enricher.recounts for select using (false);
+
 alter table media_enricher.batch_cuts enable row level security;
 create policy "nobody, but through the functions"
   on media_enricher.batch_cuts for select using (false);
@@ -152,6 +156,7 @@ to authenticated, service_role;
 revoke execute on function
   public.media_color_name,
   public.media_facets,
+  public.media_facets_page,
   public.media_search,
   public.media_search_terms,
   public.media_search_words,
@@ -160,6 +165,7 @@ from public, anon;
 grant execute on function
   public.media_color_name,
   public.media_facets,
+  public.media_facets_page,
   public.media_search,
   public.media_search_terms,
   public.media_search_words,
@@ -213,6 +219,7 @@ revoke execute on function
   public.media_record_part,
   public.media_record_run,
   public.media_recount,
+  public.media_recount_piece,
   public.media_release_request,
   public.media_request_run,
   public.media_requested_objects,
@@ -262,6 +269,7 @@ grant execute on function
   public.media_record_part,
   public.media_record_run,
   public.media_recount,
+  public.media_recount_piece,
   public.media_release_request,
   public.media_request_run,
   public.media_requested_objects,

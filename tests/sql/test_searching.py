@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -158,6 +160,114 @@ def test_facets_count_objects_and_bytes(database: Database, bucket: str) -> None
     everything = database.rows("select * from public.media_facets($1)", bucket)
     assert {row["value"]: row["objects"] for row in everything}["png"] == 1
     assert database.rows("select * from public.media_facets('no-such-bucket')") == []
+
+
+def facet_pages(
+    database: Database, bucket: str, prefix: str = "", *, rows: int
+) -> list[dict[str, Any]]:
+    """All pages of facets, each of so many rows."""
+    pages, after = [], ""
+    while True:
+        (page,) = database.rows(
+            "select * from public.media_facets_page($1, $2, $3, $4)", bucket, prefix, after, rows
+        )
+        pages.append(page)
+        if page["next_after"] is None:
+            return pages
+        assert page["next_after"] > after, "it goes on"
+        after = page["next_after"]
+
+
+def added_up(pages: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[int, int]]:
+    """The objects and bytes of each value of each facet."""
+    sums: dict[tuple[str, str], tuple[int, int]] = {}
+    for each in (each for page in pages for each in json.loads(page["facets"])):
+        key = each["facet"], each["value"]
+        objects, size_bytes = sums.get(key, (0, 0))
+        sums[key] = objects + each["objects"], size_bytes + each["size_bytes"]
+    return sums
+
+
+def facets(database: Database, bucket: str, prefix: str = "") -> dict[tuple[str, str], Any]:
+    rows = database.rows("select * from public.media_facets($1, $2)", bucket, prefix)
+    return {(row["facet"], row["value"]): (row["objects"], row["size_bytes"]) for row in rows}
+
+
+def fill(database: Database, bucket: str, tenant: UUID) -> None:
+    """Forty rows of all sorts; every third is the tenant's, every seventh is gone."""
+    for number in range(40):
+        add(
+            *(database, bucket, f"{'ab'[number % 2]}/{number:02}"),
+            kind=("image", "video")[number % 3 == 1],
+            format=("jpeg", "png", None)[number % 3],
+            labels=[None, ["square"], ["animated", "square"]][number % 3],
+            size_bytes=None if number % 5 == 0 else number,
+            tenant_id=tenant if number % 3 == 0 else None,
+            gone_at=datetime.now(UTC) if number % 7 == 0 else None,
+        )
+
+
+@pytest.mark.parametrize("prefix", ["", "b/", "nowhere/"])
+@pytest.mark.parametrize("rows", [1, 7, 20, 1000])
+def test_pages_of_facets_add_up_to_all(
+    database: Database, bucket: str, prefix: str, rows: int
+) -> None:
+    fill(database, bucket, uuid4())
+    whole = facets(database, bucket, prefix)
+    pages = facet_pages(database, bucket, prefix, rows=rows)
+    assert added_up(pages) == whole
+    assert max(page["objects"] for page in pages) <= rows
+    of_all_kinds = sum(objects for (facet, _), (objects, _) in whole.items() if facet == "kind")
+    assert sum(page["objects"] for page in pages) == of_all_kinds
+
+
+@pytest.mark.parametrize(("rows", "pages"), [(1, 10), (2, 3), (3, 1)])
+def test_pages_of_facets_are_of_what_the_caller_may_see(
+    database: Database, bucket: str, rows: int, pages: int
+) -> None:
+    """What is left is one page where it is at most five times the rows of a page."""
+    tenant = uuid4()
+    fill(database, bucket, tenant)
+    claims = {"sub": str(uuid4()), "app_metadata": {"tenant_id": str(tenant)}}
+    database.run("begin; set local role authenticated")
+    try:
+        database.rows("select set_config('request.jwt.claims', $1, true)", json.dumps(claims))
+        found = facet_pages(database, bucket, rows=rows)
+        whole = facets(database, bucket)
+    finally:
+        database.run("rollback")
+    assert added_up(found) == whole
+    assert sum(page["objects"] for page in found) == 12
+    assert len(found) == pages
+    own = [f"{'ab'[number % 2]}/{number:02}" for number in range(0, 40, 3)]
+    assert {page["next_after"] for page in found[:-1]} <= set(own), "no path of another's"
+
+
+def test_objects_that_come_and_go_between_pages_are_counted_once_or_not_at_all(
+    database: Database, bucket: str
+) -> None:
+    for path in ("a", "c", "e", "g"):
+        add(database, bucket, path, kind="image", size_bytes=1)
+    ask = "select * from public.media_facets_page($1, '', $2, 2)"
+    (first,) = database.rows(ask, bucket, "")
+    assert first["next_after"] == "c"
+    add(database, bucket, "b", kind="video", size_bytes=1)  # behind the place
+    add(database, bucket, "d", kind="audio", size_bytes=1)
+    database.rows(
+        "delete from public.media_assets where bucket = $1 and path in ('c', 'e')", bucket
+    )
+    (second,) = database.rows(ask, bucket, first["next_after"])
+    (last,) = database.rows(ask, bucket, second["next_after"])
+    kinds = {
+        each[1]: n for each, (n, _) in added_up([first, second, last]).items() if each[0] == "kind"
+    }
+    assert (kinds, last["next_after"]) == ({"image": 3, "audio": 1}, None)
+
+
+@pytest.mark.parametrize("rows", [0, -1, 1_000_001])
+def test_a_page_of_facets_is_neither_empty_nor_endless(database: Database, rows: int) -> None:
+    with pytest.raises(asyncpg.InvalidParameterValueError, match=f"max_objects is {rows}"):
+        database.rows("select * from public.media_facets_page('b', max_objects => $1)", rows)
 
 
 def search(database: Database, bucket: str | None, **asked: Any) -> list[str]:

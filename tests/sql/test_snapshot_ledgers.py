@@ -194,6 +194,33 @@ def test_what_is_kept_of_old_runs_is_forgotten(ledger: Ledger, database: Databas
     assert ledger.failures() == []
 
 
+def test_old_deviations_are_forgotten_in_pieces_and_newer_ones_kept(
+    ledger: Ledger, database: Database
+) -> None:
+    def runs(number: int, ended: str) -> None:
+        database.rows(
+            "with runs as (insert into public.media_enrich_runs (id, flow, bucket, prefix, mode,"
+            " depth, status, trigger, finished_at) select gen_random_uuid(), 'backfill', 'b', '',"
+            " 'missing', 'full', 'completed', 'manual', now() - $2::text::interval"
+            " from generate_series(1, $1) returning id)"
+            " insert into media_enricher.run_deviations (run_id, path, ended)"
+            " select r.id, n::text, 'gone' from runs r cross join generate_series(1, 6000) n",
+            *(number, ended),
+        )
+
+    database.run("begin")
+    try:
+        database.run("delete from media_enricher.run_deviations")
+        runs(3, "9 days")
+        runs(2, "1 day")
+        purged = [database.value("select public.media_purge_run_records(5)") for _ in range(3)]
+        kept = database.value("select count(*) from media_enricher.run_deviations")
+    finally:
+        database.run("rollback")
+    assert purged == [10_000, 8_000, 0]
+    assert kept == 12_000
+
+
 def test_a_table_that_was_empty_when_plans_were_made_is_not_read_for_every_object(
     database: Database, objects: Objects
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -226,6 +227,114 @@ def test_counting_anew_puts_right_what_was_written_past_the_triggers(
     database.rows("select public.media_recount($1)", objects.bucket)
     assert_exact(database, objects.bucket)
     assert totals(database, objects.bucket)["kind/video"] == (1, 5)
+
+
+def recount_piece(database: Database, bucket: str, rows: int) -> tuple[int, bool]:
+    (piece,) = database.rows("select * from public.media_recount_piece($1, $2)", bucket, rows)
+    return piece["objects"], piece["is_last"]
+
+
+def spoil(database: Database, superuser: Database, bucket: str) -> None:
+    """Rows of all sorts, and totals that count what is no more and know nothing of the rest."""
+    chance = random.Random(14)
+    upsert(database, bucket, {f"{number:02}": columns(chance) for number in range(40)})
+    superuser.run(
+        "set session_replication_role = replica; update public.media_assets set kind = 'video',"
+        f" sha256 = repeat('d', 64), labels = null where bucket = '{bucket}' and path < '25';"
+        f" delete from public.media_assets where bucket = '{bucket}' and path like '%7'"
+    )
+    assert totals(database, bucket) != counted(database, bucket)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 36, 37, 1000])
+def test_a_bucket_is_counted_anew_in_pieces(
+    database: Database, superuser: Database, objects: Objects, rows: int
+) -> None:
+    spoil(database, superuser, objects.bucket)
+    pieces = [recount_piece(database, objects.bucket, rows)]
+    while not pieces[-1][1]:
+        pieces.append(recount_piece(database, objects.bucket, rows))
+    assert pieces[-1] == (36, True)
+    assert all(after[0] - before[0] <= rows for before, after in pairwise(pieces))
+    assert_exact(database, objects.bucket)
+    assert not database.rows(
+        "select from media_enricher.recounts where bucket = $1", objects.bucket
+    )
+
+
+def test_what_is_written_between_the_pieces_of_a_count_is_counted_once(
+    database: Database, superuser: Database, objects: Objects
+) -> None:
+    """Before the place and behind it, moved across it, deleted, and marked as gone."""
+    bucket, chance = objects.bucket, random.Random(5)
+    spoil(database, superuser, bucket)
+    for _ in range(200):
+        paths = [f"{number:02}" for number in chance.sample(range(60), 8)]
+        upsert(database, bucket, {path: columns(chance) for path in paths[:4]})
+        database.rows(
+            "delete from public.media_assets where bucket = $1 and path = $2", bucket, paths[4]
+        )
+        database.rows(
+            "update public.media_assets set gone_at = now() where bucket = $1 and path = $2",
+            *(bucket, paths[5]),
+        )
+        database.rows(
+            "update public.media_assets a set path = $2 where bucket = $1 and path = $3"
+            " and not exists (select from public.media_assets where bucket = $1 and path = $2)",
+            *(bucket, paths[6], paths[7]),
+        )
+        _, is_last = recount_piece(database, bucket, 3)
+        if is_last:
+            break
+    assert is_last
+    assert_exact(database, bucket)
+
+
+def test_writers_and_a_count_at_the_same_time_neither_lose_a_row_nor_stop_each_other(
+    postgres: Postgres, database: Database, superuser: Database, objects: Objects
+) -> None:
+    bucket = objects.bucket
+    spoil(database, superuser, bucket)
+
+    async def write(writer: int) -> None:
+        connection = await asyncpg.connect(postgres.url())
+        for turn in range(15):
+            await connection.execute(
+                "insert into public.media_assets (bucket, path, status, depth, enricher_version,"
+                " sha256, size_bytes) select $1, to_char(n * 7 % 90, 'FM00') || $2, 'enriched',"
+                " 'full', 1, repeat('e', 64), n from generate_series($3::int, $3 + 5) n"
+                " on conflict (bucket, path) do update set size_bytes = excluded.size_bytes",
+                *(bucket, str(writer % 2), 3 * turn),
+            )
+        await connection.close()
+
+    async def count() -> None:
+        connection = await asyncpg.connect(postgres.url())
+        for _ in range(3):
+            while not await connection.fetchval(
+                "select is_last from public.media_recount_piece($1, 2)", bucket
+            ):
+                pass
+        await connection.close()
+
+    async def all_at_once() -> None:
+        await asyncio.gather(count(), *map(write, range(4)))
+
+    asyncio.run(all_at_once())
+    assert_exact(database, bucket)
+
+
+def test_a_count_that_was_interrupted_goes_on_or_begins_anew(
+    database: Database, superuser: Database, objects: Objects
+) -> None:
+    spoil(database, superuser, objects.bucket)
+    while recount_piece(database, objects.bucket, 10)[0] < 20:
+        pass
+    assert recount_piece(database, objects.bucket, 100) == (36, True)
+    assert_exact(database, objects.bucket)
+    recount_piece(database, objects.bucket, 30)
+    database.rows("select public.media_recount($1)", objects.bucket)
+    assert_exact(database, objects.bucket)
 
 
 def count_missing(database: Database, bucket: str) -> tuple[int, int]:

@@ -66,6 +66,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "media_give_up_parts": {"p_bucket": "b", "p_silence_seconds": 60},
     "media_forget_parts": {"p_run_id": str(uuid4()), "p_parts": [0]},
     "media_purge_run_records": {"p_keep_days": 90},
+    "media_recount_piece": {"p_bucket": "b"},
     "media_record_run": {"p_run": {"id": str(uuid4()), "bucket": "b"}},
     "media_run_failures": {"p_run_id": str(uuid4())},
     "media_request_run": {
@@ -192,6 +193,8 @@ def test_an_admin_of_the_whole_project_sees_all_where_that_is_turned_on(
         assert seen(admin, media) == {"a.jpg", "b.jpg", "own.jpg", "nobody.jpg"}
         facets: Any = admin.rpc("media_facets", {"bucket": media}).execute().data
         assert sum(row["objects"] for row in facets if row["facet"] == "status") == 4
+        pages: Any = admin.rpc("media_facets_page", {"bucket": media}).execute().data
+        assert [(page["objects"], page["next_after"]) for page in pages] == [(4, None)]
         assert seen(ben, media) == {"b.jpg"}
     finally:
         project_admins.turn_off(migrated_stack.database_url)
