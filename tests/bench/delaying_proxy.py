@@ -4,9 +4,9 @@ Each piece of data waits in a queue until it is due, half a round trip after it 
 does not limit the throughput. The first piece of a connection waits for its set-up, too: the kernel
 of this machine connects at once, and a far server does not.
 
-As an option, it limits the bandwidth of each direction, all connections together, and refuses
-downloads above so many at once as Supabase does. A program of its own, so that its processor time
-is nobody else's.
+As options, it limits the bandwidth of each direction, all connections together, refuses downloads
+above so many at once as Supabase does, and writes down when each request was on its way. A program
+of its own, so that its processor time is nobody else's.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import cast
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -50,17 +51,41 @@ class Distance(msgspec.Struct, frozen=True, kw_only=True):
         tls_round_trips: those of TLS when a connection is set up, after the one of TCP.
         bytes_per_second: of each direction; None for any number.
         most_downloads: further ones at once are refused; None for any number.
+        log: a file that gets a `Passed` as a line of JSON for each request; None for none.
     """
 
     rtt_seconds: float = 0.0
     tls_round_trips: int = 1
     bytes_per_second: float | None = None
     most_downloads: int | None = None
+    log: str | None = None
 
     @property
     def set_up_seconds(self) -> float:
         """From the first packet of a connection to the first that carries a request."""
         return (1 + self.tls_round_trips) * self.rtt_seconds
+
+
+class Passed(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that went through the proxy, as its client saw it.
+
+    Attributes:
+        method: of HTTP.
+        path: without the query.
+        status: of the answer.
+        began: when the request left the client, on a monotonic clock.
+        ended: when the last byte of the answer was back, on the same clock.
+    """
+
+    method: str
+    path: str
+    status: int
+    began: float
+    ended: float
+
+    @property
+    def is_download(self) -> bool:
+        return self.path.encode().startswith(DOWNLOADS)
 
 
 class Cable:
@@ -163,6 +188,57 @@ class Upstream(asyncio.Protocol):
         self._connection.server_has_gone()
 
 
+class Exchanges:
+    """The requests of one connection and their answers, written to a log as they end."""
+
+    def __init__(self, log: BinaryIO) -> None:
+        self._log = log
+        self._clock = asyncio.get_running_loop().time
+        self._url = b""
+        self._status = 0
+        self._requests = httptools.HttpRequestParser(RequestStart(self))
+        self._answers = httptools.HttpResponseParser(self)
+
+    def asked(self, data: bytes) -> None:
+        """Bytes have left the client."""
+        self._requests.feed_data(data)
+
+    def answered(self, data: bytes) -> None:
+        """Bytes are back at the client."""
+        self._answers.feed_data(data)
+
+    def has_begun(self, url: bytes) -> None:
+        """More of the URL of a request is known."""
+        if not self._url:
+            self._began = self._clock()
+        self._url += url
+
+    # Callbacks of the parser of answers.
+    def on_headers_complete(self) -> None:
+        self._status = self._answers.get_status_code()
+        if self._requests.get_method() == b"HEAD":  # has no body, whatever its headers say
+            self.on_message_complete()
+            self._answers = httptools.HttpResponseParser(self)
+
+    def on_message_complete(self) -> None:
+        passed = Passed(
+            method=self._requests.get_method().decode(),
+            path=urlsplit(self._url.decode()).path,
+            status=self._status,
+            began=self._began,
+            ended=self._clock(),
+        )
+        self._url = b""
+        self._log.write(msgspec.json.encode(passed) + b"\n")
+
+
+class RequestStart:
+    """Says what is requested."""
+
+    def __init__(self, exchanges: Exchanges) -> None:
+        self.on_url = exchanges.has_begun
+
+
 class Connection(asyncio.Protocol):
     """The client's end of a connection, and all that is under way on it.
 
@@ -181,6 +257,7 @@ class Connection(asyncio.Protocol):
         self._is_download = False
         if proxy.doorman.most is not None:
             self._reset_parsers()
+        self._exchanges = Exchanges(proxy.log) if proxy.log else None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         loop = asyncio.get_running_loop()
@@ -192,6 +269,8 @@ class Connection(asyncio.Protocol):
         )
 
     def data_received(self, data: bytes) -> None:
+        if self._exchanges is not None:
+            self._exchanges.asked(data)
         if self._may_enter(data):
             self._requests.send(data, not_before=self._usable_at)
         else:
@@ -249,9 +328,14 @@ class Connection(asyncio.Protocol):
         if data is None:
             self._client.close()
         else:
-            self._client.write(data)
+            self._to_client(data)
             if self._is_download:
                 self._answer_parser.feed_data(data)
+
+    def _to_client(self, data: bytes) -> None:
+        self._client.write(data)
+        if self._exchanges is not None:
+            self._exchanges.answered(data)
 
     def _may_enter(self, data: bytes) -> bool:
         """Whether a request goes on to the server. Otherwise it is answered here."""
@@ -273,9 +357,7 @@ class Connection(asyncio.Protocol):
         body = b'{"statusCode":"429","error":"too_many","message":"too many at once"}'
         head = next(REFUSALS) + b"Content-Type: application/json\r\n"
         answer = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
-        asyncio.get_running_loop().call_later(
-            self._distance.rtt_seconds, self._client.write, answer
-        )
+        asyncio.get_running_loop().call_later(self._distance.rtt_seconds, self._to_client, answer)
 
     def _reset_parsers(self) -> None:
         self._url = b""
@@ -300,9 +382,12 @@ class AnswerEnd:
 class Proxy:
     """All connections to one server."""
 
-    def __init__(self, target: tuple[str, int], distance: Distance) -> None:
+    def __init__(
+        self, target: tuple[str, int], distance: Distance, log: BinaryIO | None = None
+    ) -> None:
         self._target = target
         self._distance = distance
+        self.log = log
         self.there = Cable(distance)
         self.back = Cable(distance)
         self.doorman = Doorman(distance.most_downloads)
@@ -331,8 +416,8 @@ def delayed(url: str, distance: Distance) -> Iterator[str]:
         child.wait()
 
 
-async def _serve(target: tuple[str, int], distance: Distance) -> None:
-    server = await Proxy(target, distance).start()
+async def _serve(target: tuple[str, int], distance: Distance, log: BinaryIO | None) -> None:
+    server = await Proxy(target, distance, log).start()
     sys.stdout.write(json.dumps({"port": server.sockets[0].getsockname()[1]}) + "\n")
     sys.stdout.flush()
     await server.serve_forever()
@@ -346,7 +431,10 @@ def main() -> None:
     options = parser.parse_args()
     die_with_parent(os.getppid())
     host, _, port = options.target.rpartition(":")
-    uvloop.run(_serve((host, int(port)), msgspec.json.decode(options.distance, type=Distance)))
+    distance = msgspec.json.decode(options.distance, type=Distance)
+    with ExitStack() as stack:
+        log = distance.log and stack.enter_context(Path(distance.log).open("wb", buffering=0))
+        uvloop.run(_serve((host, int(port)), distance, log or None))
 
 
 if __name__ == "__main__":

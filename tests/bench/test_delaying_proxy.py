@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.bench.delaying_proxy import Cable, Distance, Doorman, delayed
+from tests.bench.delaying_proxy import Cable, Distance, Doorman, Passed, delayed
+from tests.bench.round_trips import kind, logged, one_after_the_other
 
 
 def test_what_is_sent_together_arrives_together_half_a_round_trip_later() -> None:
@@ -68,3 +70,42 @@ def test_downloads_above_the_most_are_refused_and_all_else_goes_through() -> Non
 
     is_held, release = asyncio.Event(), asyncio.Event()
     asyncio.run(run())
+
+
+@pytest.mark.usefixtures("needs_processes")
+def test_requests_are_written_down_as_their_client_saw_them(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=await request.read(), status=201)
+
+    async def run() -> None:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", answer)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        distance = Distance(rtt_seconds=0.05, log=str(log))
+        with delayed(f"http://127.0.0.1:{runner.addresses[0][1]}", distance) as url:
+            async with aiohttp.ClientSession() as session:
+                for _ in range(2):  # over one connection
+                    await session.post(f"{url}/rest/v1/rpc/asked?x=1", data=b"x" * 200_000)
+                await session.head(f"{url}/storage/v1/object/authenticated/photos/1.jpg")
+                await session.get(f"{url}/storage/v1/object/authenticated/photos/2.jpg")
+                await session.post(f"{url}/storage/v1/object/photos/2.jpg", data=b"x")
+        await runner.cleanup()
+
+    log = tmp_path / "log"
+    asyncio.run(run())
+    requests = logged(log)
+    assert [kind(each) for each in requests.start] == ["asked", "asked"]
+    assert [each.method for each in requests.reading] == ["HEAD", "GET"]
+    assert [kind(each) for each in requests.end] == ["POST object"]
+    assert {each.status for part in requests for each in part} == {201}
+    assert all(each.ended - each.began >= 0.05 for part in requests for each in part)
+
+
+def test_what_is_under_way_together_is_waited_for_once() -> None:
+    def passed(began: float, ended: float) -> Passed:
+        return Passed(method="GET", path=f"/{began}", status=200, began=began, ended=ended)
+
+    first, beside, second, third = passed(0, 2), passed(1, 4), passed(2, 5), passed(6, 7)
+    assert one_after_the_other([first, beside, second, third]) == [first, second, third]
