@@ -10,10 +10,10 @@ from itertools import product
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from media_enricher.models import AssetStatus, ErrorCode, Findings
-from media_enricher.probe.image import jpeg_decoder
+from media_enricher.probe.image import jpeg_decoder, tiff_damage
 from tests.probe.samples import full, photograph, saved
 from tests.trust.damage import flipped, zeroed
 
@@ -73,6 +73,24 @@ def test_sound_pictures_of_all_modes_are_not_called_damaged(
     assert state(full(data)) == SOUND
 
 
+class NoInflating:
+    """The module zlib without what inflates."""
+
+    adler32 = zlib.adler32
+    error = zlib.error
+
+
+def deflated(mode: str, predictor: int, orientation: int) -> bytes:
+    """A TIFF of several Deflate strips, the last of which is lower."""
+    file = io.BytesIO()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[274], tags[317] = orientation, predictor
+    photograph(131, 77).convert(mode).save(
+        file, "tiff", compression="tiff_adobe_deflate", tiffinfo=tags, strip_size=131 * 4 * 10
+    )
+    return file.getvalue()
+
+
 def tiff_of(strips: list[bytes], order: str) -> bytes:
     """A grey TIFF of 64 x 32 pixels, in Deflate strips of 16 rows."""
     content, places = b"", []
@@ -102,6 +120,50 @@ def test_the_checksum_of_every_strip_counts(order: str) -> None:
         wrong = list(strips)
         wrong[number] = wrong[number][:-1] + bytes((wrong[number][-1] ^ 1,))
         assert is_told(tiff_of(wrong, order))
+
+
+@pytest.mark.parametrize("predictor", [1, 2])
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "CMYK"])
+def test_a_sound_strip_is_not_inflated_again(
+    mode: str, predictor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checksum is that of the samples that libtiff made, however the picture is turned."""
+    monkeypatch.setattr(tiff_damage, "zlib", NoInflating)
+    for orientation in range(1, 9):
+        data = deflated(mode, predictor, orientation)
+        assert state(full(data)) == SOUND
+
+
+@pytest.mark.parametrize("predictor", [1, 2])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_damage_is_told_however_the_picture_is_turned(orientation: int, predictor: int) -> None:
+    data = deflated("RGB", predictor, orientation)
+    for seed in range(8):
+        hurt = zeroed(data, random.Random(seed))
+        assert is_told(hurt)
+
+
+def test_strips_whose_samples_are_not_the_picture_s_are_inflated() -> None:
+    """With 0 as white, or with bytes behind the stream, the checksum is that of other samples."""
+    strips = [zlib.compress(bytes(range(64)) * 16), zlib.compress(bytes(64 * 16))]
+    inverted = tiff_of(strips, "<").replace(
+        struct.pack("<HHIH", 262, 3, 1, 1), struct.pack("<HHIH", 262, 3, 1, 0)
+    )
+    padded = tiff_of([strip + bytes(3) for strip in strips], "<")
+    for data in (inverted, padded):
+        assert state(full(data)) == SOUND
+        at = data.index(strips[1]) + len(strips[1]) - 1
+        hurt = data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
+        assert is_told(hurt)
+
+
+def test_rows_that_make_no_sense_are_no_error() -> None:
+    strips = [zlib.compress(bytes(64 * 32)), zlib.compress(bytes(64 * 16))]
+    named = struct.pack("<HHIH", 278, 3, 1, 16)
+    for field_type, rows in ((3, 0), (3, 33), (4, 2**32 - 1), (9, 2**32 - 16)):
+        said = struct.pack("<HHII", 278, field_type, 1, rows)
+        found = full(tiff_of(strips, "<").replace(named + bytes(2), said))
+        assert found.error_code in {None, ErrorCode.CORRUPT, ErrorCode.TRUNCATED}
 
 
 def test_strips_that_are_bombs_cost_little() -> None:

@@ -21,7 +21,6 @@ from media_enricher.probe.image import (
     sizes,
     svg,
     tiff,
-    tiff_damage,
     webp,
 )
 from media_enricher.probe.image.decoders import require_decoder
@@ -168,8 +167,6 @@ def _check(window: Window, header: ImageHeader) -> None:
         png.check(window.data)
     elif header.format == "webp":
         webp.check(window, header)
-    elif header.format == "tiff":
-        header.is_damaged |= tiff_damage.is_damaged(window, header)
     elif header.format in {"avif", "heic", "heif"}:
         heif_boxes.check(window)
     elif header.format == "svg":

@@ -15,6 +15,7 @@ from media_enricher.probe.image import (
     memory,
     netpbm,
     png,
+    tiff_damage,
     webp,
     webp_damage,
     webp_decoder,
@@ -79,6 +80,8 @@ def decode(
             loaded, is_damaged = _decode_webp(data, header, max_pixels)
         else:
             loaded = _decode_whole(data, header, max_pixels)
+        if header.format == "tiff":
+            is_damaged = tiff_damage.is_damaged(Window(data), header, loaded)
         if header.crop and not header.is_turned_by_decoder:
             loaded = loaded.crop(header.crop)
     with refusals(header.format):
