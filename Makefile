@@ -24,10 +24,10 @@ NODE_MODULES := node_modules/.package-lock.json
 # What the Docker image has of the extras.
 IMAGE_EXTRAS := metrics heif jxl pdf video
 
-LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+LOCK := uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench profile bench-http bench-enrich bench-dask bench-far bench-hostile bench-repair bench-same bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
+.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench profile bench-http bench-enrich bench-dask bench-far bench-peers bench-hostile bench-repair bench-same bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -97,6 +97,9 @@ bench-dask: setup ## Measure the flow over one Dask worker process, and over sev
 bench-far: setup ## Measure the flow with Supabase far away: ARGS="--quick", "--dask", "--most-downloads N" or "--json FILE"
 	@$(BIN)/python -m tests.bench.far $(ARGS)
 
+bench-peers: setup ## Measure the flow beside img2dataset and Daft on the same photographs: ARGS="--quick" or "--json FILE"
+	@$(BIN)/python -m tests.bench.peers $(ARGS)
+
 bench-hostile: setup ## Measure what hostile files cost the photographs beside them
 	@$(BIN)/python -m tests.bench.hostile $(ARGS)
 
@@ -124,8 +127,9 @@ trust: setup ## Compare with exiftool, ffprobe, mediainfo and pdfinfo on thousan
 
 lock: | $(BIN)/python ## Pin all dependencies in requirements*.txt: ARGS=--upgrade for newer versions
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/$(LOCK) $(ARGS) $(IMAGE_EXTRAS:%=--extra %) --output-file requirements.txt
-	@$(BIN)/$(LOCK) $(ARGS) --all-extras --constraints requirements.txt --output-file requirements-dev.txt
+	@$(BIN)/$(LOCK) pyproject.toml $(ARGS) $(IMAGE_EXTRAS:%=--extra %) --output-file requirements.txt
+	@$(BIN)/$(LOCK) pyproject.toml $(ARGS) --all-extras --constraints requirements.txt --output-file requirements-dev.txt
+	@cd tests/bench/peers && $(CURDIR)/$(BIN)/$(LOCK) $(ARGS) requirements.in --output-file requirements.txt
 
 dist: setup ## Build the wheel and the sdist into dist/
 	@rm -rf dist

@@ -6,9 +6,9 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,7 @@ from tests.bench import sampler
 from tests.bench.job import Done, Job
 from tests.bench.stage import Stage
 
-Name = Literal["flow", "loop", "script"]
+Name = Literal["flow", "loop", "script", "img2dataset", "daft"]
 CORES = len(os.sched_getaffinity(0))
 DOWNLOADS = 64
 
@@ -44,10 +44,25 @@ class Measured(msgspec.Struct, kw_only=True):
     stack_cpu_seconds: float
     peak_rss_mb: float
     peak_pss_mb: float
+    lost: int = 0
+    """Images that it gave up. Only of peers: the others must describe all."""
+    version: str = ""
+    """Of a peer."""
 
     @property
     def images_per_second(self) -> float:
         return self.round.objects / self.seconds
+
+
+class Run(NamedTuple):
+    """What a contender's program says of itself, and what was seen of it. Times in Unix seconds."""
+
+    started: float
+    first_request: float
+    last_result: float
+    usage: sampler.Usage
+    lost: int = 0
+    version: str = ""
 
 
 class IncompleteError(Exception):
@@ -69,33 +84,41 @@ def measure(
         IncompleteError: not every image was described.
         sampler.FailedError: the program failed.
     """
+
+    def run(environment: dict[str, str]) -> Run:
+        if name == "flow":
+            return _flow(stage, each, environment | dict(settings or {}))
+        return _program(stage, name, each)
+
+    return measure_run(stage, name, each, run)
+
+
+def measure_run(
+    stage: Stage, name: Name, each: Round, run: Callable[[dict[str, str]], Run]
+) -> Measured:
+    """Run a contender, which is given the environment of a flow, on a clean slate."""
     with (
         stage.clean_slate() as environment,
         sampler.cpu_seconds_of(stage.stack.pid) as stack_cpu,
         sampler.cpu_seconds_of(stage.prefect.pid) as prefect_cpu,
     ):
-        started, first, last, usage = (
-            _flow(stage, each, environment | dict(settings or {}))
-            if name == "flow"
-            else _program(stage, name, each)
-        )
+        ran = run(environment)
     return Measured(
         contender=name,
         round=each,
-        start_up_seconds=first - started,
-        seconds=last - first,
-        cpu_seconds=usage.cpu_seconds,
+        start_up_seconds=ran.first_request - ran.started,
+        seconds=ran.last_result - ran.first_request,
+        cpu_seconds=ran.usage.cpu_seconds,
         prefect_cpu_seconds=prefect_cpu[0],
         stack_cpu_seconds=stack_cpu[0],
-        peak_rss_mb=usage.peak_rss_mb,
-        peak_pss_mb=usage.peak_pss_mb,
+        peak_rss_mb=ran.usage.peak_rss_mb,
+        peak_pss_mb=ran.usage.peak_pss_mb,
+        lost=ran.lost,
+        version=ran.version,
     )
 
 
-_Times = tuple[float, float, float, sampler.Usage]
-
-
-def _flow(stage: Stage, each: Round, environment: dict[str, str]) -> _Times:
+def _flow(stage: Stage, each: Round, environment: dict[str, str]) -> Run:
     """(a) The backfill flow with everything it does, as the command line starts it."""
     parameters = {"bucket": each.bucket, "depth": each.depth, "limit": each.objects}
     ran = sampler.run(
@@ -109,10 +132,10 @@ def _flow(stage: Stage, each: Round, environment: dict[str, str]) -> _Times:
     )
     _refuse_incomplete("flow", each, min(run["succeeded"], rows["described"]))
     first_plan, last_write = stage.span(run_id)
-    return ran.started, first_plan, last_write, ran.usage
+    return Run(ran.started, first_plan, last_write, ran.usage)
 
 
-def _program(stage: Stage, name: Name, each: Round) -> _Times:
+def _program(stage: Stage, name: Name, each: Round) -> Run:
     job = Job(
         supabase_url=stage.stack.url,
         service_key=stage.stack.service_key,
@@ -126,7 +149,7 @@ def _program(stage: Stage, name: Name, each: Round) -> _Times:
         ran = sampler.run([sys.executable, "-m", f"tests.bench.{name}", file.name], {})
     done = msgspec.json.decode(ran.lines[-1], type=Done)
     _refuse_incomplete(name, each, done.described)
-    return ran.started, done.first_request, done.last_result, ran.usage
+    return Run(ran.started, done.first_request, done.last_result, ran.usage)
 
 
 def _refuse_incomplete(name: Name, each: Round, described: int) -> None:

@@ -26,6 +26,7 @@ from supabase_local import LocalStack
 
 UPLOADS_AT_ONCE = 8
 RECORDING_SECONDS = 60.0
+SIGNED_SECONDS = 24 * 3600
 
 
 class Stage:
@@ -94,6 +95,13 @@ class Stage:
             )
             for row in rows
         ]
+
+    def signed_urls(self, bucket: str, limit: int) -> list[str]:
+        """URLs of the same objects that anyone may read, as a program without the key needs."""
+        storage = connect(settings_of(self.stack)).storage.from_(bucket)
+        paths = [each.path for each in self.objects(bucket, limit)]
+        signed = storage.create_signed_urls(paths, SIGNED_SECONDS)
+        return [url for each in signed if (url := each["signedURL"])]
 
     @contextmanager
     def clean_slate(self) -> Iterator[dict[str, str]]:
