@@ -21,7 +21,7 @@ begin
   if row_security_active('public.media_assets') then
     perform set_config(name, 'off', true)
     from unnest(array['enable_seqscan', 'enable_indexscan']) as name;
-    if not is_one_page then
+    if not is_one_page and coalesce(after, '') = '' then
       execute format(
         'select count(*) <= %s from (select from public.media_assets a where %s limit %1$s + 1) s',
         5 * max_objects, is_asked

@@ -70,9 +70,10 @@ comment on function public.similar_media is
 -- many were counted.
 --
 -- Under row level security, rows are found by the indexes on user and tenant, which costs what the
--- caller may see, wherever it lies: up to five times max_objects are one page. Who sees more, as an
--- admin of the whole project does, finds them soon enough by reading on in the order of paths.
--- Postgres can't choose between the two, for it knows neither the caller nor how much is theirs.
+-- caller may see, wherever it lies: up to five times max_objects are the first page, and the last.
+-- Who sees more, as an admin of the whole project does, finds them soon enough by reading on in the
+-- order of paths. Postgres can't choose between the two, for it knows neither the caller nor how
+-- much is theirs.
 create function public.media_facets_page(
   bucket text, prefix text default '', after text default '', max_objects integer default 100000
 ) returns table (facets jsonb, objects bigint, next_after text)
@@ -93,7 +94,7 @@ begin
   if row_security_active('public.media_assets') then
     perform set_config(name, 'off', true)
     from unnest(array['enable_seqscan', 'enable_indexscan']) as name;
-    if not is_one_page then
+    if not is_one_page and coalesce(after, '') = '' then
       execute format(
         'select count(*) <= %s from (select from public.media_assets a where %s limit %1$s + 1) s',
         5 * max_objects, is_asked

@@ -1,8 +1,12 @@
 """`make bench-sweep`: what a sweep costs that finds nothing to do, in buckets of several sizes.
 
 The bucket's objects are rows without bytes, each with its asset; the same bucket grows from size to
-size. All servers run on this machine. Database time is what Postgres itself logs of each statement,
-so it counts every statement of a sweep, and nothing of the way to it.
+size. The other questions whose statements could grow with the bucket follow: its facets, its totals
+counted anew, and of two buckets of a tenth of the size, one that was emptied and one with nothing
+enriched, what was deleted and what is pending.
+
+All servers run on this machine. Database time is what Postgres itself logs of each statement, so it
+counts every statement, and nothing of the way to it.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from time import perf_counter, sleep
 
@@ -37,20 +42,36 @@ _PREPARE = """
     drop index storage.bucketid_objname, storage.idx_objects_bucket_id_name_lower,
       storage.name_prefix_search, public.media_assets_search_idx
 """
-_FILL = """
+_FILL_OBJECTS = """
     set session_replication_role = replica;
     insert into storage.objects (bucket_id, name, metadata, version)
     select '{bucket}', {name},
       jsonb_build_object('eTag', '"' || md5(n::text) || '"', 'size', n, 'mimetype', 'image/jpeg'),
       'v'
     from generate_series({first}, {last}) as n;
+    set session_replication_role = origin;
+"""
+_FILL_ASSETS = """
+    set session_replication_role = replica;
     insert into public.media_assets
       (bucket, path, object_id, etag, declared_content_type, size_bytes, status, depth,
-       enricher_version, kind)
-    select bucket_id, name, id, metadata ->> 'eTag', 'image/jpeg', (metadata ->> 'size')::bigint,
-      'enriched', 'full', 1, 'image'
-    from storage.objects
-    where bucket_id = '{bucket}' and name collate "C" between '{first_name}' and '{last_name}';
+       enricher_version, kind, format, labels, sha256)
+    select bucket_id, name, id, metadata ->> 'eTag', 'image/jpeg', size, 'enriched', 'full', 1,
+      case size % 10 when 0 then 'video' else 'image' end,
+      (array['jpeg', 'png', 'webp', 'heic', 'mp4'])[1 + size % 5],
+      case size % 3 when 0 then array['landscape'] when 1 then array['portrait', 'transparent'] end,
+      md5(size::text) || md5(name)
+    from (
+      select o.*, (o.metadata ->> 'size')::bigint as size from storage.objects o
+      where o.bucket_id = '{bucket}'
+        and o.name collate "C" between '{first_name}' and '{last_name}'
+    ) o;
+    set session_replication_role = origin;
+"""
+_EMPTY = """
+    set session_replication_role = replica;
+    set storage.allow_delete_query = 'true';
+    delete from storage.objects where bucket_id = '{bucket}';
     set session_replication_role = origin;
 """
 _NAME = "to_char({n} / 1000, 'FM000000') || '/IMG_' || to_char({n}, 'FM00000000') || '.jpg'"
@@ -89,7 +110,7 @@ class Bench:
         (self._log,) = stack.folder.rglob("postgres.log")
 
     def execute(self, script: str) -> None:
-        """Run statements as the superuser, one transaction each line that ends with `;`."""
+        """Run statements as the superuser, in one transaction."""
 
         async def work() -> None:
             connection = await asyncpg.connect(self.superuser_url)
@@ -104,17 +125,26 @@ class Bench:
         """Fill the bucket up to so many objects, and leave the tables as autovacuum would."""
         while self.objects < objects:
             first, last = self.objects + 1, min(objects, self.objects + _STEP)
-            self.execute(
-                _FILL.format(
-                    bucket=BUCKET,
-                    name=_NAME.format(n="n"),
-                    first=first,
-                    last=last,
-                    first_name=path_of(first),
-                    last_name=path_of(last),
-                )
-            )
+            self.fill(BUCKET, first, last)
             self.objects = last
+        self.settle()
+
+    def fill(self, bucket: str, first: int, last: int, *, is_enriched: bool = True) -> None:
+        """Add objects, with their assets if they are enriched."""
+        filling = _FILL_OBJECTS + (_FILL_ASSETS if is_enriched else "")
+        self.execute(
+            filling.format(
+                bucket=bucket,
+                name=_NAME.format(n="n"),
+                first=first,
+                last=last,
+                first_name=path_of(first),
+                last_name=path_of(last),
+            )
+        )
+
+    def settle(self) -> None:
+        """Leave the tables as autovacuum would."""
         for table in ("storage.objects", "public.media_assets"):
             self.execute(f"vacuum analyze {table}")
         self.execute("checkpoint")
@@ -183,7 +213,7 @@ def main() -> None:
         bench.execute("select pg_reload_conf()")
         for objects in sorted(asked.objects):
             bench.grow(objects)
-            for each in measurements(bench, asked.rounds):
+            for each in chain(measurements(bench, asked.rounds), of_all(bench), changed(bench)):
                 measured.append(each)
                 sys.stdout.write(line(each) + "\n")
                 sys.stdout.flush()
@@ -208,6 +238,40 @@ def measurements(bench: Bench, rounds: int) -> Iterator[Measured]:
     for where, share in (("start", 0.0), ("middle", 0.5), ("end", 0.99)):
         after = path_of(int(bench.objects * share))
         yield bench.measure(f"page of 1,000 at the {where}", page_after(after), rounds)
+
+
+def of_all(bench: Bench) -> Iterator[Measured]:
+    """What counts all that is known of the bucket."""
+    middle = path_of(bench.objects // 2)
+    yield bench.measure("facets, in one", lambda: rpc("media_facets", bucket=BUCKET))
+    yield bench.measure(
+        "facets, a page", lambda: rpc("media_facets_page", bucket=BUCKET, after=middle)
+    )
+    yield bench.measure("recount", lambda: list(resources.asset_table().recount(BUCKET)))
+
+
+def changed(bench: Bench) -> Iterator[Measured]:
+    """What is asked of buckets where everything was deleted, and where nothing is enriched yet."""
+    emptied, pending = (f"bench-{what}-{bench.objects}" for what in ("emptied", "pending"))
+    tenth = max(1, bench.objects // 10)
+    for bucket in (emptied, pending):
+        resources.bucket(bucket).create_private()
+        bench.fill(bucket, 1, tenth, is_enriched=bucket == emptied)
+    bench.execute(_EMPTY.format(bucket=emptied))
+    bench.settle()
+
+    yield bench.measure("a tenth, all deleted", lambda: compare_whole(emptied))
+    yield bench.measure("a tenth, all pending", lambda: compare_whole(pending))
+    selection = Selection(bucket=pending)
+    table = resources.asset_table()
+    yield bench.measure("count for a dry run", lambda: table.count_pending(selection))
+    yield bench.measure("split in 8", lambda: table.split_pending(selection, 8))
+    yield bench.measure("page of 1,000, pending", lambda: next(table.pending_pages(selection)))
+
+
+def rpc(function: str, **arguments: str) -> None:
+    """Call a function of the database as a backend does."""
+    resources.supabase().rpc(function, arguments).execute()
 
 
 def swept() -> None:
