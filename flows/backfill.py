@@ -81,6 +81,7 @@ def backfill(
             pending = pending_objects(counted.ranges(), limit=run.limit, budget=run.budget)
             cut = batches(pending, depth, known_cuts(selection))
             for outcomes in enrichment.map(cut, run.budget):
+                counted.wait_until_writable()
                 write(run, quote(outcomes))
                 progress.move()
             progress.show()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -10,6 +9,7 @@ from itertools import islice
 import msgspec
 from prefect import get_run_logger, task
 
+from media_enricher.batching import LIMITS
 from media_enricher.comparisons import ComparedPiece
 from media_enricher.metrics import Stage
 from media_enricher.models import PendingCount, Selection, Share, StorageObject
@@ -20,8 +20,8 @@ from media_enricher.orchestration.prefetching import prefetched
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.run_budget import RunBudget
 
-PAGES_AHEAD = 4
-"""As many as a batch in header depth: they are there when one ends. Some 2 MB of memory."""
+PAGES_AHEAD = 2
+"""A page is a batch, at most. In header depth, each is some 2 MB of memory."""
 _RECORD_SECONDS = 0.5
 """How often the run's total is recorded while it grows: each is a request to the database."""
 
@@ -52,6 +52,8 @@ def plan(run: Run, counting: Counting) -> PendingCount:
 
     It goes through the run's selection in pieces, up to the run's limit. What is counted is
     recorded as the run's total before it is handed out, so the total is never below what is done.
+    The first piece is handed out at once, so that it is read while the snapshot is opened, which
+    takes up to eight round trips: only its writing waits for that.
 
     Args:
         run: the run whose objects are counted.
@@ -70,16 +72,19 @@ def plan(run: Run, counting: Counting) -> PendingCount:
     require_bucket(selection.bucket)
     pending, gone = PendingCount(0, 0), 0
     held_back: list[Selection] = []
-    recorded_at = -math.inf
+    recorded_at: float | None = None
     for piece, compared in _compared_pieces(selection):
         gone += compared.gone
         pending += PendingCount(compared.pending, compared.size_bytes)
-        if compared.pending:
+        if compared.pending and recorded_at is None:
+            counting.hand_out(piece)
+        elif compared.pending:
             held_back.append(piece)
         is_last = compared.is_last or (run.limit is not None and pending.objects >= run.limit)
-        if is_last or time.monotonic() - recorded_at >= _RECORD_SECONDS:
+        if is_last or recorded_at is None or time.monotonic() - recorded_at >= _RECORD_SECONDS:
             run.expect_in_all(_limited(pending.objects, run.limit), is_counting=not is_last)
             recorded_at = time.monotonic()
+            counting.let_write()
             for counted in held_back:
                 counting.hand_out(counted)
             held_back.clear()
@@ -151,7 +156,8 @@ def _pages(
     assets, metrics, logger = resources.asset_table(), resources.metrics(), get_run_logger()
     left = limit
     for selection in ranges:
-        pages = assets.pending_pages(selection, limit=left)
+        rows = LIMITS[selection.depth].objects  # so no batch waits for a second page
+        pages = assets.pending_pages(selection, limit=left, rows=rows)
         for page in metrics.timed_each(selection.bucket, Stage.PLAN, pages):
             logger.info(
                 "page: %s objects, up to %r",

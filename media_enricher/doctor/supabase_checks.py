@@ -39,6 +39,7 @@ _SELECTION = {
 }
 FUNCTIONS = {
     "media_pending_objects": {**_SELECTION, "p_after": "", "p_limit": "1"},
+    "media_pending_page": {**_SELECTION, "p_after": "", "p_limit": "1"},
     "media_count_pending": {**_SELECTION, "p_limit": "1"},
     "media_split_pending": {**_SELECTION, "p_shards": "1"},
     "media_mark_gone": {"p_bucket": "", "p_prefix": ""},

@@ -7,9 +7,10 @@ round trip, until one of two signals:
 
 * Answers take longer than the fastest ones (as in TCP Vegas, Brakmo and Peterson 1994): requests
   queue, where more of them only wait longer. From then on the limit moves by a part of itself, up
-  or down. The fastest time is measured anew now and then, with a quarter of the requests, so that
-  they do not queue (as BBR does, Cardwell et al. 2016). All workers of a machine do so at the same
-  moments, because each would otherwise measure the queue of the others.
+  or down. That part doubles while answers stay quick: what was slow at first may have been a
+  process that had just started. The fastest time is measured anew now and then, with a quarter of
+  the requests, so that they do not queue (as BBR does, Cardwell et al. 2016). All workers of a
+  machine do so at the same moments, because each would otherwise measure the queue of the others.
 * An overload answer (429, 503, 544). It halves the limit, and no request is sent until its
   Retry-After is over. How many requests the server took of those under way then bounds the limit,
   which soon comes back to there. The bound is raised a little after a while without overloads.
@@ -29,6 +30,8 @@ LEAST_ANSWERS = 16
 """The times of fewer answers say nothing."""
 GROW_BELOW = 2.0
 """The limit grows while answers take less than this many times the fastest ones."""
+LEAST_GROWTH, MOST_GROWTH = 1 / 8, 1 / 2
+"""After slow start, the limit grows by this part of itself in a window of answers."""
 SHRINK_ABOVE = 4.0
 SLACK_SECONDS = 0.025
 """A queue as short as this does no harm, and keeps a server busy that is near."""
@@ -89,6 +92,7 @@ class AdaptiveLimiter:
         self._raise_after = RAISE_AFTER_SECONDS
         self._raise_at = float("inf")
         self._is_starting = True
+        self._growth = LEAST_GROWTH
         self._measuring_windows_left = 0
         self._counts_from = float("-inf")
         self._window: list[float] = []
@@ -191,6 +195,8 @@ class AdaptiveLimiter:
         typical = sorted(self._window)[len(self._window) // 4]
         self._fastest = min(self._fastest, typical)
         is_slow = typical >= GROW_BELOW * self._fastest + SLACK_SECONDS
+        if is_slow:
+            self._growth = LEAST_GROWTH
         if self._measuring_windows_left:
             self._measuring_windows_left -= 1
         elif self._is_starting:
@@ -204,7 +210,8 @@ class AdaptiveLimiter:
         elif typical - own_delay > SHRINK_ABOVE * self._fastest + SLACK_SECONDS:
             self._set_limit(max(min(LEAST_BY_LATENCY, self.limit), self.limit * 3 // 4))
         elif self._was_full and not is_slow:
-            self._set_limit(self.limit + max(1, self.limit // 8))
+            self._set_limit(self.limit + max(1, int(self.limit * self._growth)))
+            self._growth = min(2 * self._growth, MOST_GROWTH)
         self._raise_bound(now)
         self._begin_window(now)
         self._wake()

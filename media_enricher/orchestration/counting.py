@@ -15,21 +15,24 @@ from media_enricher.models import Selection
 class Counting:
     """A count that goes on in a thread of its own, and the ranges of paths that it has counted.
 
-    A range is handed out only after it was counted. So an object that the run has already processed
-    is never counted too late, as no longer pending, and the total is never below what is processed.
+    A range is handed out only after it was counted, and what was read is written only after the
+    first count was recorded. So an object that the run has already processed is never counted too
+    late, as no longer pending, and the total is never below what is processed.
     """
 
     def __init__(self, count: Callable[[Counting], object]) -> None:
         """Prepare the count; the context starts it.
 
         Args:
-            count: counts, calls `hand_out` for each range with pending objects, and returns early
-                if `is_stopped`. It runs in the context of the thread that starts it, so it may be a
-                task of Prefect.
+            count: counts, calls `hand_out` for each range with pending objects, `let_write` once
+                its first count is recorded, and returns early if `is_stopped`. It runs in the
+                context of the thread that starts it, so it may be a task of Prefect.
         """
         self._count = count
         self._counted: SimpleQueue[Selection | None] = SimpleQueue()  # None: that was all
         self._stopped = threading.Event()
+        self._writable = threading.Event()
+        self._has_recorded = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(
             target=copy_context().run, args=(self._run,), name="counting", daemon=True
@@ -43,6 +46,21 @@ class Counting:
     def hand_out(self, counted: Selection) -> None:
         """Let the run begin with a range."""
         self._counted.put(counted)
+
+    def let_write(self) -> None:
+        """Let the run write what it has read: the first count is recorded."""
+        self._has_recorded = True
+        self._writable.set()
+
+    def wait_until_writable(self) -> None:
+        """Wait until the first count is recorded.
+
+        Raises:
+            Exception: what the count failed with before that.
+        """
+        self._writable.wait()
+        if self._error is not None and not self._has_recorded:
+            raise self._error
 
     def ranges(self) -> Iterator[Selection]:
         """Yield the ranges with pending objects, in the order in which they are counted.
@@ -84,3 +102,4 @@ class Counting:
             self._error = error
         finally:
             self._counted.put(None)
+            self._writable.set()

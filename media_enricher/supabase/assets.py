@@ -28,7 +28,10 @@ from media_enricher.supabase.retrying import call
 from media_enricher.supabase.rows import storable_text
 
 PAGE_ROWS = 1000
-"""The maximum number of rows in one response or request: PostgREST's default limit."""
+"""The maximum number of rows in one response or request: PostgREST's default limit.
+
+A page of pending objects is one value, and may hold more.
+"""
 _SHARES_A_PIECE = 64
 """How fine a piece is split: no share of the whole is off by more than a 64th of a piece."""
 
@@ -148,7 +151,7 @@ class AssetTable:
         return msgspec.convert(self._call("media_run_paces", {"p_bucket": bucket}), list[RunPace])
 
     def pending_pages(
-        self, selection: Selection, *, limit: int | None = None
+        self, selection: Selection, *, limit: int | None = None, rows: int = PAGE_ROWS
     ) -> Iterator[list[StorageObject]]:
         """Yield at most `limit` pending objects, in the byte order of their paths.
 
@@ -156,27 +159,29 @@ class AssetTable:
         Where few objects are pending, one page may look at all of the selection: it should be a
         piece, see `pieces`.
 
+        Args:
+            selection: the objects to look for.
+            limit: the maximum number of them.
+            rows: how many a page has, but for the last one.
+
         Yields:
-            Pages of 1 to 1,000 objects.
+            Pages of at least one object.
         """
         parameters = _selection(selection)
-        left, after = limit, selection.after
-        while left is None or left > 0:
-            rows = self._call(
-                "media_pending_objects",
-                parameters
-                | {
-                    "p_after": after,
-                    "p_limit": PAGE_ROWS if left is None else min(left, PAGE_ROWS),
-                },
+        left, after, is_last = limit, selection.after, False
+        while not is_last and (left is None or left > 0):
+            wanted = rows if left is None else min(left, rows)
+            found = self._call(
+                "media_pending_page", parameters | {"p_after": after, "p_limit": wanted}
             )
-            if not rows:  # a short page is not the end: the server may have a lower limit
-                return
             page = [
-                msgspec.convert(each | {"bucket": selection.bucket}, StorageObject) for each in rows
+                msgspec.convert(each | {"bucket": selection.bucket}, StorageObject)
+                for each in found["objects"]
             ]
+            if not page:
+                return
             yield page
-            after = page[-1].path
+            is_last, after = found["is_last"], page[-1].path
             left = None if left is None else left - len(page)
 
     def split_pending(self, selection: Selection, shards: int) -> list[Share]:

@@ -10,6 +10,8 @@ from media_enricher.supabase.retrying import raise_for_error
 
 _CONNECT_SECONDS = 10.0
 _CONNECTIONS = 16
+_IDLE_SECONDS = 30.0
+"""To set a connection up takes three round trips, so none is closed between two writes."""
 
 
 def connect(supabase: SupabaseSettings, *, answer_seconds: float | None = None) -> Client:
@@ -27,7 +29,7 @@ def connect(supabase: SupabaseSettings, *, answer_seconds: float | None = None) 
     http = httpx.Client(
         timeout=httpx.Timeout(silence, connect=min(silence, _CONNECT_SECONDS)),
         # HTTP/1.1: one connection a thread. Over HTTP/2 all threads would share one.
-        limits=httpx.Limits(max_connections=_CONNECTIONS),
+        limits=httpx.Limits(max_connections=_CONNECTIONS, keepalive_expiry=_IDLE_SECONDS),
         follow_redirects=True,
         event_hooks={"response": [raise_for_error]},
     )

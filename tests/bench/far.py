@@ -7,9 +7,11 @@ round trip of 0, too, so that what the proxy itself costs is in every figure.
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
+from bisect import bisect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -20,7 +22,8 @@ from rich.table import Table
 from media_enricher.models import Depth
 from tests.bench import corpus
 from tests.bench.contenders import CORES, Measured, Round, measure
-from tests.bench.delaying_proxy import Distance, delayed
+from tests.bench.delaying_proxy import Distance, Passed, delayed
+from tests.bench.round_trips import Requests, kind, logged, one_after_the_other
 from tests.bench.stage import Stage
 from tests.corpora import KEPT
 from tests.dask_cluster import dask_cluster
@@ -31,6 +34,7 @@ DASK_ROUND_TRIP_MS = 80
 FIXED_DOWNLOADS = (16, 32, 48)
 """With `--most-downloads`, these fixed maxima for each engine worker are measured, too."""
 DOWNLOADS_SETTING = "MEDIA_ENRICHER_DOWNLOADS_PER_ENGINE_WORKER"
+SAMPLED_SECONDS = 0.5
 LEGEND = f"""\
 One machine of {CORES} cores, with the local stack behind a proxy and a Prefect server. From the
 first plan to the last commit. CPU seconds are the flow's own, per 1,000 objects."""
@@ -100,13 +104,16 @@ def main() -> None:
         help="further ones at once are answered 429 and 544; fixed numbers of downloads run beside",
     )
     parser.add_argument("--dask", action="store_true", help="one and two Dask workers instead")
+    parser.add_argument(
+        "--timeline", action="store_true", help="say when the first and last objects were read"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--folder", type=Path, default=KEPT / "bench", help=argparse.SUPPRESS)
     options = parser.parse_args()
     size = QUICK if options.quick else Size()
     if options.rounds:
         size = msgspec.structs.replace(size, rounds=options.rounds)
-    timed = play(options.folder, trials(size, options), size)
+    timed = play(options.folder, trials(size, options), size, is_logged=options.timeline)
     Console().print(table(timed))
     Console().print(LEGEND, style="dim", highlight=False, soft_wrap=True)
     if options.json:
@@ -158,7 +165,7 @@ def trials(size: Size, options: argparse.Namespace) -> list[Trial]:
     ]
 
 
-def play(folder: Path, wanted: list[Trial], size: Size) -> list[Timed]:
+def play(folder: Path, wanted: list[Trial], size: Size, *, is_logged: bool = False) -> list[Timed]:
     """Run all in turns, so that a noisy minute strikes them alike."""
     buckets = {trial.each.bucket for trial in wanted}
     files = {}
@@ -168,7 +175,7 @@ def play(folder: Path, wanted: list[Trial], size: Size) -> list[Timed]:
         if SMALL in buckets:
             most = max(size.headers, size.small)
             files[SMALL] = corpus.small_images(folder / "small", most)
-    with Stage.set(folder) as stage:
+    with Stage.set(folder) as stage, ExitStack() as stack:
         with console.status("uploading (once)"):
             for bucket, paths in files.items():
                 stage.upload(bucket, paths)
@@ -177,17 +184,21 @@ def play(folder: Path, wanted: list[Trial], size: Size) -> list[Timed]:
             for trial in wanted:
                 each = trial.each
                 what = f"{each.bucket}, {each.depth}, {trial.rtt_ms} ms {trial.variant}"
+                log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "requests.jsonl"
                 with console.status(f"round {number + 1}: {what}"):
-                    measured = run(stage, trial)
+                    measured = run(stage, trial, log if is_logged else None)
                 console.print(f"{what}: {measured.images_per_second:,.0f}/s", highlight=False)
+                if is_logged:
+                    console.print(timeline(logged(log)), highlight=False)
                 timed.append(Timed(rtt_ms=trial.rtt_ms, variant=trial.variant, measured=measured))
         return timed
 
 
-def run(stage: Stage, trial: Trial) -> Measured:
+def run(stage: Stage, trial: Trial, log: Path | None = None) -> Measured:
     """Run one, with Supabase at its distance."""
+    distance = msgspec.structs.replace(trial.distance, log=log and str(log))
     with (
-        delayed(stage.stack.url, trial.distance) as url,
+        delayed(stage.stack.url, distance) as url,
         _runner(stage, trial, {"SUPABASE_URL": url}) as settings,
     ):
         return measure(stage, "flow", trial.each, {**settings, **trial.settings})
@@ -214,6 +225,30 @@ def _runner(stage: Stage, trial: Trial, far: Mapping[str, str]) -> Iterator[dict
         # Once before, for a cluster has imported long ago what it runs.
         measure(stage, "flow", msgspec.structs.replace(trial.each, objects=8), settings)
         yield settings
+
+
+def timeline(requests: Requests) -> str:
+    """When the first and the last object were read, and what was waited for before and after."""
+    parts = {"start": requests.start, "reading": requests.reading, "end": requests.end}
+    lines = []
+    for name, part in parts.items():
+        seconds = max(each.ended for each in part) - min(each.began for each in part)
+        waited_for = [each for each in one_after_the_other(part) if not each.is_download]
+        steps = ", ".join(f"{kind(each)} {each.ended - each.began:.2f}" for each in waited_for)
+        lines.append(f"  {name} {seconds:.2f} s: {steps}")
+    at_once = " ".join(str(count) for count in downloads_at_once(requests.reading))
+    return "\n".join([*lines, f"  downloads at once, every {SAMPLED_SECONDS} s: {at_once}"])
+
+
+def downloads_at_once(requests: list[Passed]) -> list[int]:
+    """How many downloads were under way, at regular times from the first one on."""
+    reads = [each for each in requests if each.is_download]
+    began, ended = sorted(each.began for each in reads), sorted(each.ended for each in reads)
+    times = [
+        began[0] + number * SAMPLED_SECONDS
+        for number in range(1, math.ceil((ended[-1] - began[0]) / SAMPLED_SECONDS))
+    ]
+    return [bisect(began, time) - bisect(ended, time) for time in times]
 
 
 def table(timed: list[Timed]) -> Table:

@@ -117,6 +117,19 @@ def test_it_finds_how_many_a_server_needs(rtt: float) -> None:
     assert sum(limits) <= 4 * rate * (rtt + 0.025), "a queue that does nobody good"
 
 
+def test_a_slow_moment_at_the_start_costs_few_windows(clock: Clock) -> None:
+    async def run() -> None:
+        limiter = AdaptiveLimiter(512, clock=clock)
+        await answer_windows(limiter, clock, 1, seconds=0.2)
+        await answer_windows(limiter, clock, 1, seconds=0.6)
+        after = limiter.limit
+        assert after < 2 * START, "slow start is over"
+        await answer_windows(limiter, clock, 12, seconds=0.2)
+        assert limiter.limit > 8 * after
+
+    asyncio.run(run())
+
+
 def test_where_all_answers_queue_for_long_the_queue_stays_short() -> None:
     server = Server(rtt=0.02, rate=500.0)
     limits = limits_after(server, 100.0, workers=2, most=512)

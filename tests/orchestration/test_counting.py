@@ -64,3 +64,52 @@ def test_a_run_that_fails_stops_the_count_and_keeps_its_own_error() -> None:
     with pytest.raises(ValueError, match="of the run"), Counting(count):
         raise ValueError("an error of the run")
     assert stopped.is_set(), "it was waited for"
+
+
+def test_nothing_is_written_before_the_first_count_is_recorded() -> None:
+    may_record = threading.Event()
+    events: list[str] = []
+
+    def count(counting: Counting) -> None:
+        counting.hand_out(RANGES[0])
+        may_record.wait()
+        events.append("recorded")
+        counting.let_write()
+        counting.hand_out(RANGES[1])
+
+    with Counting(count) as counting:
+        ranges = counting.ranges()
+        assert next(ranges) is RANGES[0], "it is read meanwhile"
+        may_record.set()
+        counting.wait_until_writable()
+        events.append("written")
+        assert list(ranges) == RANGES[1:]
+    assert events == ["recorded", "written"]
+
+
+def test_what_the_first_count_fails_with_is_raised_where_the_run_would_write() -> None:
+    def count(counting: Counting) -> None:
+        counting.hand_out(RANGES[0])
+        raise ConnectionError("the snapshot cannot be written")
+
+    with pytest.raises(ConnectionError, match="cannot be written"), Counting(count) as counting:
+        counting.wait_until_writable()
+
+
+def test_what_a_later_count_fails_with_does_not_keep_the_run_from_writing() -> None:
+    def count(counting: Counting) -> None:
+        counting.let_write()
+        raise ConnectionError("the database went away")
+
+    written: list[str] = []
+
+    def write() -> None:
+        with Counting(count) as counting:
+            with pytest.raises(ConnectionError):
+                next(counting.ranges())
+            counting.wait_until_writable()
+            written.append("what was read before")
+
+    with pytest.raises(ConnectionError, match="went away"):
+        write()
+    assert written

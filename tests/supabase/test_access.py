@@ -30,6 +30,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "p_enricher_version": 1, "p_transient_codes": [], "p_max_attempts": 3, "p_after": "",
         "p_limit": 10,
     },
+    "media_pending_page": {
+        "p_bucket": "b", "p_prefix": "", "p_mode": "all", "p_depth": "full",
+        "p_enricher_version": 1, "p_transient_codes": [], "p_max_attempts": 3, "p_after": "",
+        "p_limit": 10,
+    },
     "media_count_pending": {
         "p_bucket": "b", "p_prefix": "", "p_mode": "all", "p_depth": "full",
         "p_enricher_version": 1, "p_transient_codes": [], "p_max_attempts": 3,

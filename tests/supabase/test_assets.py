@@ -110,6 +110,15 @@ def test_pages_of_a_thousand_cover_the_bucket(
     )
 
 
+def test_a_page_may_be_larger_than_an_answer_of_rows(
+    assets: AssetTable, fill: Callable[[int], Filled]
+) -> None:
+    filled = fill(2500)
+    pages = list(assets.pending_pages(Selection(bucket=filled.bucket), rows=2000))
+    assert [len(page) for page in pages] == [2000, 500]
+    assert paths(pages) == filled.paths
+
+
 @pytest.mark.parametrize("limit", [0, 1, 999, 1000, 1001, 1500, 1501, 9999])
 def test_a_limit_is_kept_exactly(
     assets: AssetTable, fill: Callable[[int], Filled], limit: int
