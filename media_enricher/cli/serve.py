@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from typing import Annotated
@@ -30,11 +31,14 @@ def serve(
 
 
 def _serve(host: str, port: int) -> None:
+    gc.disable()  # all that is imported stays: to look for garbage in it is in vain
     # This imports Prefect, which takes a second that no other command needs.
     from media_enricher.gateway.app import create_app  # noqa: PLC0415
     from media_enricher.gateway.serving import serve as serve_app  # noqa: PLC0415
     from media_enricher.settings import gateway_settings  # noqa: PLC0415
 
+    gc.freeze()
+    gc.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:

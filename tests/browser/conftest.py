@@ -30,6 +30,7 @@ from media_enricher.demo.photographs import demo_photographs
 from media_enricher.dev.environment import DevEnvironment
 from supabase_local import LocalStack, User
 from supabase_local.ports import free_port
+from tests.conftest import SELDOM_ASKED
 from tests.corpora import CACHE, KEPT
 from tests.flows.conftest import SLOWLY, photo
 
@@ -63,7 +64,7 @@ def slow_site(
     with DevEnvironment.start(
         tmp_path_factory.mktemp("slow-site"),
         port=free_port(),  # the usual one may be that of a site in use
-        settings=SLOWLY,
+        settings=SLOWLY | SELDOM_ASKED,
         prepare=_fill,
     ) as running:
         yield running

@@ -6,25 +6,38 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
 
-from tests.gateway.conftest import QUOTAS, WEBHOOK_SECRET, Gateway, Tokens
+from supabase_local import LocalStack
+from tests.gateway.conftest import QUOTAS, WEBHOOK_SECRET, Gateway, Tokens, gateway_process
 from tests.waiting import wait_for
 
 DEFAULTS = {"": "10", "TENANT_": "4", "USER_": "4", "SERVICE_": "100"}
 
 
+@pytest.fixture(scope="module")
+def two_gateways(
+    migrated_stack: LocalStack, deployments: None, gateway_folder: Path
+) -> Iterator[list[Gateway]]:
+    """Two of them side by side, with the quotas that are the default."""
+    quotas = {f"MEDIA_ENRICHER_{name}ACTIVE_RUNS": DEFAULTS[name] for name in QUOTAS}
+    with (
+        gateway_process(migrated_stack, gateway_folder, quotas) as one,
+        gateway_process(migrated_stack, gateway_folder, quotas) as other,
+    ):
+        yield [one, other]
+
+
 @pytest.fixture
-def gateways(start_gateway: Callable[..., Gateway]) -> list[Gateway]:
-    """Two of them side by side, with the quotas that are the default, and nothing under way."""
-    names = {f"MEDIA_ENRICHER_{name}ACTIVE_RUNS": DEFAULTS[name] for name in QUOTAS}
-    started = [start_gateway(**names) for _ in range(2)]
-    started[0].query("update media_enricher.run_requests set released_at = now()")
-    return started
+def gateways(two_gateways: list[Gateway]) -> list[Gateway]:
+    """The two, and nothing under way."""
+    two_gateways[0].query("update media_enricher.run_requests set released_at = now()")
+    return two_gateways
 
 
 def test_overlapping_prefixes_of_one_tenant_are_one_run(
