@@ -151,6 +151,49 @@ def test_the_first_scan_of_a_progressive_jpeg_is_as_good_as_all(
     assert error.mean() < 2.0, "of 255"
 
 
+def test_means_are_not_smoothed() -> None:
+    """libjpeg-turbo would guess what the waves are, in three times the time, and move the means."""
+    data = saved(photograph(1600, 1000).convert("L"), "jpeg", progressive=True, quality=88)
+    scans = jpeg_scans.read_scans(data)
+    coarse, smoothed = jpeg_scans.coarse(data, scans), data[: scans.coarse_end] + b"\xff\xd9"
+    assert coarse is not None
+    errors = [np.abs(at_an_eighth(jpeg) - at_an_eighth(data)).max() for jpeg in (coarse, smoothed)]
+    assert errors[0] <= 1, "the last bit of a mean, at this quality half of a step"
+    assert errors[1] > 1
+
+
+def at_an_eighth(jpeg: bytes) -> Any:
+    pixels = simplejpeg.decode_jpeg(jpeg, "RGB", min_width=200, min_height=125, min_factor=1)
+    assert pixels.shape == (125, 200, 3)
+    return pixels.astype(int)
+
+
+def test_tables_are_left_alone_where_waves_come_before_the_last_means() -> None:
+    table = b"\xff\xdb\x00\x43\x00" + bytes(range(1, 65))
+    start = b"\xff\xd8" + table + b"\xff\xc2\x00\x0b\x08\x04\x00\x04\x00\x01" + bytes(3)
+    means = b"\xff\xda\x00\x08\x01\x01\x00\x00\x00\x01" + b"means"
+    waves = b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00" + b"waves"
+    both = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + b"both"
+    flat = start.replace(table, b"\xff\xdb\x00\x43\x00\x01" + bytes(63))
+    end = b"\xff\xd9"
+    for scan, kept in ((means, flat + means), (waves + means, start + waves + means), (both, None)):
+        file = start + scan + waves + end
+        coarse = jpeg_scans.coarse(file, jpeg_scans.read_scans(file))
+        assert coarse == (kept or start + both) + end
+
+
+@pytest.mark.parametrize("length", [2, 3, 66, 67, 68, 133, 518, 60_000])
+@pytest.mark.parametrize("precision", [0, 1])
+def test_tables_that_are_cut_or_too_many_do_no_harm(length: int, precision: int) -> None:
+    data = saved(photograph(160, 100), "jpeg", progressive=True)
+    content = bytes((precision << 4,)) + b"\1" * (length - 3) if length > 2 else b""
+    hurt = data[:2] + b"\xff\xdb" + length.to_bytes(2, "big") + content + data[2:]
+    coarse, whole = (
+        jpeg_scans.coarse(each, jpeg_scans.read_scans(each)) or b"" for each in (hurt, data)
+    )
+    assert (len(coarse), coarse[-len(whole) + 2 :]) == (len(whole) + length + 2, whole[2:])
+
+
 def test_the_means_of_all_components_are_waited_for() -> None:
     """mozjpeg may write the means of each component in a scan of its own."""
     start = b"\xff\xd8\xff\xc2\x00\x11\x08\x04\x00\x04\x00\x03" + bytes(9)
