@@ -79,7 +79,7 @@ check: setup ## Lint, formatting, types, import arrows, spelling, links, drift o
 docs: setup ## Write docs/reference/ anew, from the code
 	@$(BIN)/python -m docs.tools.reference
 
-bench: setup ## Measure against a bare loop and a plain script: ARGS="--quick" or "--json FILE"
+bench: setup ## Measure against a bare loop and a plain script: ARGS="--quick", "--only photographs" or "--json FILE"
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 profile: setup ## Draw where the processor time of a run goes: ARGS="--depth full" or "--photographs"

@@ -18,6 +18,7 @@ from tests.bench.contenders import CORES, Measured, Name, Round, measure
 from tests.bench.stage import Stage
 from tests.corpora import KEPT
 
+PHOTOGRAPHS, SMALL = "bench-photographs", "bench-small"
 NAMES: dict[Name, str] = {"flow": "(a) flow", "loop": "(b) loop", "script": "(c) script"}
 LEGEND = """\
 (a) the backfill flow with all it does, and a Prefect server on the same machine
@@ -35,14 +36,18 @@ results = Console(width=None if sys.stdout.isatty() else 120)
 class Size(msgspec.Struct, frozen=True):
     """How much is measured."""
 
-    photographs: int = 600
-    albums: int = 8
+    photographs: int = 2_000
+    """So many that the start and the end of a run hardly count."""
+    albums: int = 3
     """In header depth each photograph is read from so many albums, or all were done in a blink."""
     small: int = 50_000
     few: int = 5_000
     """So many of the small ones, to see whether the flow's memory grows with their number."""
     rounds: int = 3
 
+
+Plan = dict[str, list[tuple[Name, Round]]]
+"""By the name of each part, who runs on what."""
 
 QUICK = Size(photographs=12, albums=2, small=200, few=100, rounds=1)
 
@@ -61,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few files, once: does it work?")
     parser.add_argument("--rounds", type=int, help="how often each runs; medians are shown")
+    parser.add_argument("--only", nargs="+", choices=plan(Size()), help="these parts alone")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--folder", type=Path, default=KEPT / "bench", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -68,7 +74,10 @@ def main() -> None:
     if options.rounds:
         size = msgspec.structs.replace(size, rounds=options.rounds)
 
-    runs = play(options.folder, size)
+    parts = {
+        name: part for name, part in plan(size).items() if name in (options.only or plan(size))
+    }
+    runs = play(options.folder, size, parts)
     results.print(table(runs))
     for line in ratios(runs):
         results.print(line, highlight=False)
@@ -78,50 +87,45 @@ def main() -> None:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 
 
-def play(folder: Path, size: Size) -> list[Measured]:
+def play(folder: Path, size: Size, parts: Plan) -> list[Measured]:
     """Run all contenders in turns, so that a noisy minute strikes them alike."""
+    wanted = [run for part in parts.values() for run in part]
+    buckets = {each.bucket for _, each in wanted}
+    files = {}
     with console.status("making the files (once; kept for the next time)"):
-        photographs = corpus.photographs(folder / "photographs", size.photographs)
-        small = corpus.small_images(folder / "small", size.small)
+        if PHOTOGRAPHS in buckets:
+            files[PHOTOGRAPHS] = corpus.photographs(folder / "photographs", size.photographs)
+        if SMALL in buckets:
+            files[SMALL] = corpus.small_images(folder / "small", size.small)
     with Stage.set(folder) as stage:
         with console.status("uploading (once)"):
-            stage.upload("bench-photographs", photographs)
-            stage.copy_to_albums("bench-photographs", photographs, size.albums)
-            stage.upload("bench-small", small)
+            for bucket, paths in files.items():
+                stage.upload(bucket, paths)
+            if PHOTOGRAPHS in buckets:
+                stage.copy_to_albums(PHOTOGRAPHS, files[PHOTOGRAPHS], size.albums)
         runs = []
         for number in range(size.rounds):
-            for name, each in plan(size):
+            for name, each in wanted:
                 with console.status(f"round {number + 1}: {name}, {each.bucket}, {each.depth}"):
                     runs.append(measure(stage, name, each))
         return runs
 
 
-def plan(size: Size) -> list[tuple[Name, Round]]:
-    """One round: who runs on what."""
-    photographs = Round(bucket="bench-photographs", objects=size.photographs, depth=Depth.FULL)
-    albums = Round(
-        bucket="bench-photographs",
-        objects=size.photographs * size.albums,
-        depth=Depth.HEADER,
-    )
-    small = Round(bucket="bench-small", objects=size.small, depth=Depth.FULL)
+def plan(size: Size) -> Plan:
+    """One round, part by part."""
+    photographs = Round(bucket=PHOTOGRAPHS, objects=size.photographs, depth=Depth.FULL)
+    albums = Round(bucket=PHOTOGRAPHS, objects=size.photographs * size.albums, depth=Depth.HEADER)
+    small = Round(bucket=SMALL, objects=size.small, depth=Depth.FULL)
     small_headers = msgspec.structs.replace(small, depth=Depth.HEADER)
     few = msgspec.structs.replace(small, objects=size.few)
     few_headers = msgspec.structs.replace(few, depth=Depth.HEADER)
-    return [
-        ("flow", photographs),
-        ("loop", photographs),
-        ("script", photographs),
-        ("flow", albums),
-        ("loop", albums),
-        ("flow", small),
-        ("loop", small),
-        ("script", small),
-        ("flow", small_headers),
-        ("loop", small_headers),
-        ("flow", few),
-        ("flow", few_headers),
-    ]
+    return {
+        "photographs": [("flow", photographs), ("loop", photographs), ("script", photographs)],
+        "photographs-header": [("flow", albums), ("loop", albums)],
+        "small": [("flow", small), ("loop", small), ("script", small)],
+        "small-header": [("flow", small_headers), ("loop", small_headers)],
+        "few": [("flow", few), ("flow", few_headers)],
+    }
 
 
 def table(runs: list[Measured]) -> Table:

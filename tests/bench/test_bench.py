@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from media_enricher.models import Depth
 from tests.bench import corpus
-from tests.bench.__main__ import ratios, table
+from tests.bench.__main__ import Size, plan, ratios, table
 from tests.bench.contenders import IncompleteError, Measured, Name, Round, measure
 from tests.bench.stage import Stage
 
@@ -63,6 +63,14 @@ def test_all_contenders_read_the_same_files_to_the_end(folder: Path) -> None:
         assert run.peak_rss_mb >= run.peak_pss_mb > 5  # beside other tests, most of it is shared
     assert table(runs).row_count == 3
     assert len(ratios(runs)) == 2
+
+
+def test_those_who_are_compared_read_the_same() -> None:
+    parts = plan(Size())
+    for name in ("photographs", "photographs-header", "small", "small-header"):
+        contenders = [who for who, _ in parts[name]]
+        assert contenders[:2] == ["flow", "loop"]
+        assert len({each for _, each in parts[name]}) == 1
 
 
 def test_ratios_compare_rounds_and_take_their_median() -> None:

