@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from media_enricher.comparisons import Comparison, NextComparison, TenantPending
@@ -70,20 +72,23 @@ def _compare(bucket: str, begun: Comparison, *, rows: int | None) -> Compared:
     """Go on with a comparison: for at least so many objects, or to the end of the bucket."""
     assets, comparison = resources.asset_table(), begun
     pieces = gone = pending = 0
+    tenants: dict[tuple[str | None, bool], TenantPending] = {}
+    _add(tenants, begun.tenants)
     while not comparison.is_complete and (
         rows is None or comparison.objects - begun.objects < rows
     ):
         left = Selection(bucket=bucket, after=comparison.after)
         piece = assets.compare_piece(left, by_tenant=True)
         pieces, gone, pending = pieces + 1, gone + piece.gone, pending + piece.pending
+        _add(tenants, piece.tenants or [])
         comparison = Comparison(
             after=piece.until,
             is_complete=piece.is_last,
             started_at=comparison.started_at or piece.started_at,
             objects=comparison.objects + piece.objects,
-            tenants=_added([*comparison.tenants, *(piece.tenants or ())]),
         )
-    assets.note_comparison(bucket, begun.after, comparison)
+    found = msgspec.structs.replace(comparison, tenants=list(tenants.values()))
+    assets.note_comparison(bucket, begun.after, found)
     return Compared(
         bucket=bucket,
         objects=comparison.objects - begun.objects,
@@ -94,15 +99,19 @@ def _compare(bucket: str, begun: Comparison, *, rows: int | None) -> Compared:
     )
 
 
-def _added(counts: list[TenantPending]) -> list[TenantPending]:
-    """The counts of each tenant added up: no more of them than two for each tenant."""
-    sums: dict[tuple[str | None, bool], TenantPending] = {}
+def _add(
+    tenants: dict[tuple[str | None, bool], TenantPending], counts: Iterable[TenantPending]
+) -> None:
+    """Add to what is known of each tenant: no more entries than two for each."""
     for count in counts:
         key = count.tenant, count.is_recorded
-        before = sums.get(key)
-        sums[key] = msgspec.structs.replace(
-            count,
-            objects=count.objects + (before.objects if before else 0),
-            size_bytes=count.size_bytes + (before.size_bytes if before else 0),
+        before = tenants.get(key)
+        tenants[key] = (
+            count
+            if before is None
+            else msgspec.structs.replace(
+                count,
+                objects=count.objects + before.objects,
+                size_bytes=count.size_bytes + before.size_bytes,
+            )
         )
-    return list(sums.values())

@@ -179,7 +179,7 @@ def test_parts_of_sweeps_add_up_while_objects_come_and_go_between_them(
     bucket.delete(path(PIECE * 3))
     bucket.put("b.jpg", photo(3))
     bucket.put(f"{path(30)}x", photo(4))
-    rest = []
+    rest: list[Compared] = []
     while not rest or resources.asset_table().next_comparison(bucket.name).after:
         rest.append(compared_part(bucket, PIECE))
     assert sum(part.objects for part in rest) == MANY + 2 - 2 * PIECE
