@@ -149,7 +149,10 @@ class EngineWorker:
         self, source: StorageObject, effort: Effort, size_bytes: int
     ) -> bytes | msgspec.Raw:
         if size_bytes > self._options.max_whole_bytes:
-            return await self._read_ranges(source, Depth.FULL, effort, self._range_bytes)
+            first = first_range(source.path, source.declared_content_type)
+            return await self._read_ranges(
+                source, Depth.FULL, effort, first, room=self._range_bytes
+            )
         room = min(size_bytes, self._spool_bytes)
         share = await self._budget.acquire(room)
         try:
@@ -174,16 +177,16 @@ class EngineWorker:
 
     async def _read_header(self, source: StorageObject, effort: Effort) -> bytes | msgspec.Raw:
         # Few headers need more than the first range, and then not much more.
-        room = first_range(source.path, source.declared_content_type)
-        return await self._read_ranges(source, Depth.HEADER, effort, room)
+        first = first_range(source.path, source.declared_content_type)
+        return await self._read_ranges(source, Depth.HEADER, effort, first, room=first)
 
     async def _read_ranges(
-        self, source: StorageObject, depth: Depth, effort: Effort, room: int
+        self, source: StorageObject, depth: Depth, effort: Effort, first: int, *, room: int
     ) -> bytes | msgspec.Raw:
-        """Read the first bytes of an object, and then whatever the probe asks for."""
+        """Read the `first` bytes of an object, and then whatever the probe asks for."""
         share = await self._budget.acquire(room)
         try:
-            stop = min(first_range(source.path, source.declared_content_type), self._range_bytes)
+            stop = min(first, self._range_bytes)
             download = await self._read_part(source, ByteRange(0, stop), effort)
             if download.size_bytes is None:
                 download.size_bytes = source.size_bytes

@@ -154,7 +154,11 @@ def kind_of(content_type: str | None) -> Kind:
 
 def extension_of(path: str) -> str:
     """The lower-case extension of an object's name with its dot, or an empty string."""
-    return PurePosixPath(path).suffix.lower()
+    name = path.rpartition("/")[2]
+    if name in {"", "."}:  # of a path that ends with them, the part before is the name
+        name = PurePosixPath(path).name
+    at = name.rfind(".")
+    return name[at:].lower() if 0 < at < len(name) - 1 else ""
 
 
 def promised_image_type(path: str, declared_content_type: str | None) -> str | None:

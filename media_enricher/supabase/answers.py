@@ -131,9 +131,10 @@ class Answer:
 
     async def read_all(self) -> bytes:
         """The body. aiohttp raises if it is shorter than announced."""
+        content = self._response.content
         pieces = []
-        while piece := await self._piece():
-            pieces.append(piece)
+        while not content.at_eof():
+            pieces.append(await self._piece())
         return b"".join(pieces)
 
     async def count_unread(self) -> None:

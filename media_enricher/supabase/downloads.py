@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
@@ -75,6 +75,7 @@ class Downloader:
             spool_bytes: a larger object is stored in a temporary file.
         """
         self._base = supabase_url
+        self._url = URL(supabase_url)
         self._service_key = service_key
         self._silence_seconds = silence_seconds
         self._spool_bytes = spool_bytes
@@ -274,8 +275,7 @@ class Downloader:
             info = _decode(await answer.read_all(), ObjectInfo, "object's info")
         return ObjectInfo(bare_etag(info.etag), info.size)
 
-    @asynccontextmanager
-    async def _get(
+    def _get(
         self,
         wanted: StorageObject,
         *,
@@ -283,12 +283,13 @@ class Downloader:
         route: Literal["authenticated", "info/authenticated"] = "authenticated",
         headers: Mapping[str, str] | None = None,
         received: Received = take_all,
-    ) -> AsyncIterator[Answer]:
-        """Request an object; turn all errors of the connection into SupabaseError."""
-        url = URL(object_url(self._base, wanted.bucket, wanted.path, route=route), encoded=True)
+    ) -> AbstractAsyncContextManager[Answer]:
+        """Request an object, as `_request` does."""
+        path = object_url(self._url.raw_path.rstrip("/"), wanted.bucket, wanted.path, route=route)
+        # In half the time that it takes to parse the whole URL.
+        url = self._url.with_path(path, encoded=True)
         sent = {**(headers or {}), **({"Range": byte_range} if byte_range else {})}
-        async with self._request("GET", url, sent, received=received) as answer:
-            yield answer
+        return self._request("GET", url, sent, received=received)
 
     @asynccontextmanager
     async def _request(
@@ -300,6 +301,7 @@ class Downloader:
         json: object = None,
         received: Received = take_all,
     ) -> AsyncIterator[Answer]:
+        """Make a request; turn all errors of the connection into SupabaseError."""
         asked_at = time.perf_counter()
         try:
             response = await self._session.request(

@@ -226,6 +226,7 @@ USUAL = struct.pack(">I", 45455)
         ([(b"cHRM", P3_CHROMATICITIES)], (120, 200, 60)),
         ([(b"gAMA", LINEAR), (b"cHRM", bytes(32))], (120, 200, 60)),
         ([(b"gAMA", bytes(4))], (120, 200, 60)),
+        ([(b"gAMA", b"\xff" * 200)], (120, 200, 60)),
         ([(b"cICP", bytes((255, 255, 0, 1)))], (120, 200, 60)),
     ],
 )

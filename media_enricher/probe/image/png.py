@@ -185,8 +185,10 @@ def _srgb(_: bytes, header: ImageHeader) -> None:
 
 
 def _gamma(content: bytes, header: ImageHeader) -> None:
+    if len(content) != 4:
+        return
     gamma = int.from_bytes(content, "big") / _COLOUR_UNIT
-    if len(content) == 4 and _GAMMAS[0] <= gamma <= _GAMMAS[1]:
+    if _GAMMAS[0] <= gamma <= _GAMMAS[1]:
         header.gamma = gamma
 
 
