@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from media_enricher.probe import ProbeOptions
 from tests.probe.carriers import ASCII, LONG, UNDEFINED, exif_in_jpeg, text, tiff
 from tests.probe.samples import full
 
@@ -60,6 +61,13 @@ def test_a_lens_that_exif_names_goes_first() -> None:
     camera = {0x927C: (UNDEFINED, canon("<")), 0xA434: text("EF24-105mm")}
     block = tiff(base={0x010F: text("Canon")}, camera=camera)
     assert full(exif_in_jpeg(block)).lens == "EF24-105mm"
+
+
+def test_notes_can_be_asked_for_as_a_tag() -> None:
+    notes = b"0123456789" * 4
+    block = tiff(base={0x010F: text("Acme")}, camera={0x927C: (UNDEFINED, notes)})
+    found = full(exif_in_jpeg(block), options=ProbeOptions(exif_tags=("Make", "MakerNote")))
+    assert found.exif == {"Make": "Acme", "MakerNote": notes.decode()}
 
 
 def test_notes_that_point_at_themselves_end() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import struct
+from pathlib import PurePosixPath
 
 import pytest
 
 from media_enricher.models import AssetStatus, Kind
-from media_enricher.probe.content_types import kind_of
+from media_enricher.probe.content_types import extension_of, kind_of
 from media_enricher.probe.sniff import MAX_SNIFFED, identify, sniff
 from media_enricher.probe.source import MoreBytesError, Window
 from tests.probe.documents import OPEN_DOCUMENT, WORD, package
@@ -221,3 +222,11 @@ def test_kinds_follow() -> None:
     assert kind_of("audio/ogg") is Kind.AUDIO
     assert kind_of("application/epub+zip") is Kind.DOCUMENT
     assert kind_of("application/java-archive") is Kind.OTHER
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["a.JPG", "a/b.tar.gz", "a.b/c", ".jpg", "a/.jpg", "..", "a..", "a.", "", "a.jpg/", "a.jpg/./"],
+)
+def test_an_extension_is_that_of_the_last_part(path: str) -> None:
+    assert extension_of(path) == PurePosixPath(path).suffix.lower()
