@@ -27,7 +27,7 @@ IMAGE_EXTRAS := metrics heif jxl pdf video
 LOCK := uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench profile bench-http bench-enrich bench-dask bench-far bench-peers bench-hostile bench-repair bench-same bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
+.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench profile bench-http bench-enrich bench-dask bench-far bench-memory bench-peers bench-hostile bench-repair bench-same bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -96,6 +96,9 @@ bench-dask: setup ## Measure the flow over one Dask worker process, and over sev
 
 bench-far: setup ## Measure the flow with Supabase far away: ARGS="--quick", "--dask", "--most-downloads N" or "--json FILE"
 	@$(BIN)/python -m tests.bench.far $(ARGS)
+
+bench-memory: setup ## Measure the flow's memory by the number of objects: ARGS="--objects 10000 1000000" or "--json FILE"
+	@$(BIN)/python -m tests.bench.memory $(ARGS)
 
 bench-peers: setup ## Measure the flow beside img2dataset and Daft on the same photographs: ARGS="--quick" or "--json FILE"
 	@$(BIN)/python -m tests.bench.peers $(ARGS)
