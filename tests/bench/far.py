@@ -45,7 +45,7 @@ console = Console(stderr=True)
 class Size(msgspec.Struct, frozen=True):
     """How much is measured."""
 
-    headers: int = 20_000
+    headers: int = 50_000
     small: int = 10_000
     photographs: int = 300
     rounds: int = 3
