@@ -31,6 +31,9 @@ from tests.dask_cluster import dask_cluster
 SMALL, PHOTOGRAPHS = "bench-small", "bench-photographs"
 ROUND_TRIPS_MS = (0, 20, 80, 200)
 DASK_ROUND_TRIP_MS = 80
+DASK_OBJECTS = 10_000
+DASK_DOWNLOADS = 32
+"""Of each worker: so few that the round trip limits it, and not this machine's processors."""
 FIXED_DOWNLOADS = (16, 32, 48)
 """With `--most-downloads`, these fixed maxima for each engine worker are measured, too."""
 DOWNLOADS_SETTING = "MEDIA_ENRICHER_DOWNLOADS_PER_ENGINE_WORKER"
@@ -140,10 +143,13 @@ def trials(size: Size, options: argparse.Namespace) -> list[Trial]:
         far, rtt_ms = distance(DASK_ROUND_TRIP_MS), DASK_ROUND_TRIP_MS
         return [
             Trial(
-                each=sets["header"],
+                each=msgspec.structs.replace(
+                    sets["header"], objects=min(size.headers, DASK_OBJECTS)
+                ),
                 distance=far,
                 rtt_ms=rtt_ms,
                 variant=f"dask, {workers} workers",
+                settings={DOWNLOADS_SETTING: str(DASK_DOWNLOADS)},
                 dask_workers=workers,
             )
             for workers in (1, 2)
@@ -211,7 +217,7 @@ def _runner(stage: Stage, trial: Trial, far: Mapping[str, str]) -> Iterator[dict
         yield dict(far)
         return
     workers = {"MEDIA_ENRICHER_ENGINE_WORKERS": str(trial.dask_workers)}
-    environment = {**stage.stack.environment(), **far, **workers}
+    environment = {**stage.stack.environment(), **far, **workers, **trial.settings}
     with (
         tempfile.TemporaryDirectory() as folder,
         dask_cluster(environment, trial.dask_workers, Path(folder)) as cluster,
