@@ -25,7 +25,7 @@ from media_enricher.engine import sandbox
 from media_enricher.engine.allowance import Allowance
 from media_enricher.models import ENRICHER_VERSION, Mode, Outcome
 from media_enricher.orchestration import resources
-from media_enricher.orchestration.batch_cuts import UNWRITTEN_AT_MOST, Cuts
+from media_enricher.orchestration.batch_cuts import Cuts
 from media_enricher.orchestration.prefetching import Prefetched
 from media_enricher.orchestration.run_budget import RunBudget
 from media_enricher.orchestration.task_cache import TaskCache
@@ -254,8 +254,7 @@ class Enrichment:
         """Enrich batches as they come, and yield the outcomes of those that finished meanwhile.
 
         Ends with the batches, or before them when the budget has no room for the next object. The
-        batches are cut by another thread. Outcomes are yielded together, as many as are there,
-        because the caller writes them: that takes three round trips, however many they are.
+        batches are cut by another thread.
 
         Raises:
             OutageError: the last `OUTAGE_OBJECTS` objects could not be read. Their outcomes were
@@ -263,9 +262,8 @@ class Enrichment:
             Exception: whatever made a task run fail, other than objects that could not be read.
         """
         self._budget = budget
-        self._outcomes = Prefetched(self._enriched(batches), ahead=UNWRITTEN_AT_MOST)
-        for group in self._outcomes.groups():
-            yield [outcome for outcomes in group for outcome in outcomes]
+        self._outcomes = Prefetched(self._enriched(batches), ahead=1)
+        return self._outcomes
 
     def _enriched(self, batches: Iterator[Batch]) -> Iterator[list[Outcome]]:
         self._submit_from(batches)

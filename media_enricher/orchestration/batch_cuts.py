@@ -7,9 +7,8 @@ from collections import deque
 from media_enricher.batching import Batch
 from media_enricher.orchestration import resources
 
-UNWRITTEN_AT_MOST = 4
-"""So many lists of outcomes are being written or wait for that: while a far Supabase takes some,
-the engine goes on with the batches after them."""
+_CALLS_UNTIL_WRITTEN = 2
+"""Of `note`: outcomes wait while those before them are written, and are then written themselves."""
 
 
 class Cuts:
@@ -20,7 +19,7 @@ class Cuts:
         self._bucket = ""
         self._new: set[str] = set()
         self._open: dict[tuple[str, str], set[str]] = {}
-        self._done: deque[set[str]] = deque(set() for _ in range(UNWRITTEN_AT_MOST + 1))
+        self._done: deque[set[str]] = deque(set() for _ in range(_CALLS_UNTIL_WRITTEN + 1))
 
     def follow(self, batch: Batch, rest: Batch | None) -> None:
         """Remember the bounds of a batch if only some of it is about to be written."""
@@ -35,8 +34,7 @@ class Cuts:
     def note(self) -> None:
         """Store the bounds for the next run. Call this before the batches are written in part.
 
-        Call it once for each list of outcomes, of which `UNWRITTEN_AT_MOST` are not written yet.
-        Bounds of complete batches are deleted so many calls later: their last members are written.
+        Bounds of complete batches are deleted two calls later, when their last members are written.
 
         Raises:
             SupabaseError: the database did not accept them, after retries.

@@ -52,31 +52,6 @@ class Prefetched(Iterator[_Item], Generic[_Item]):
         self._fetched.put((item, error))  # so the end stays the end
         raise error if error is not None else StopIteration
 
-    def groups(self) -> Iterator[list[_Item]]:
-        """Yield all items that are there together, waiting for the first of them.
-
-        They count towards those that are ahead until the next group is asked for.
-
-        Raises:
-            BaseException: whatever the iterator raised, after the items before.
-        """
-        error: BaseException | None = None
-        is_last = False
-        while not is_last:
-            group: list[_Item] = []
-            while not is_last and not (group and self._fetched.empty()):
-                item, error = self._fetched.get()
-                if item is None:
-                    is_last = True
-                else:
-                    group.append(item)
-            if group:
-                yield group
-            for _ in group:
-                self._room.release()
-        if error is not None:
-            raise error
-
     def stop(self) -> None:
         """Fetch no more than what is being fetched."""
         self._is_left = True

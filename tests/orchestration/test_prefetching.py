@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from media_enricher.orchestration.prefetching import Prefetched, prefetched
+from media_enricher.orchestration.prefetching import prefetched
 from tests.waiting import wait_for
 
 WHOSE = ContextVar("WHOSE", default="nobody's")
@@ -47,27 +47,6 @@ def test_an_error_comes_after_the_items_before_it() -> None:
     assert next(ahead) == 1
     with pytest.raises(ValueError, match="no second one"):
         next(ahead)
-
-
-def test_what_is_there_comes_together_and_counts_until_the_next_is_asked_for() -> None:
-    fetched: list[int] = []
-
-    def items() -> Iterator[int]:
-        for number in range(5):
-            fetched.append(number)
-            yield number
-        raise ValueError("no sixth one")
-
-    ahead = Prefetched(items(), ahead=2)
-    wait_for(lambda: fetched == [0, 1], "the next items are not fetched")
-    groups = ahead.groups()
-    assert next(groups) == [0, 1]
-    assert fetched == [0, 1], "these are in use still"
-    rest: list[list[int]] = []
-    with pytest.raises(ValueError, match="no sixth one"):
-        rest.extend(groups)
-    assert [number for group in rest for number in group] == [2, 3, 4]
-    assert max(map(len, rest)) <= 2
 
 
 def test_it_works_in_the_callers_context_and_in_another_thread() -> None:
