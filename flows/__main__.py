@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from media_enricher.output import survive_broken_pipes
+from process_control.importing import importing
 from process_control.signals import Interruption
 
 INTERRUPTED = 130
@@ -32,12 +33,12 @@ def main(name: str, parameters: str) -> int:
 
 
 def _run(name: str, parameters: dict[str, Any], stop: Interruption) -> int:
-    # These import Prefect, which takes seconds; Ctrl-C is handled by now.
-    from flows.backfill import backfill  # noqa: PLC0415
-    from flows.backfill_sharded import backfill_sharded  # noqa: PLC0415
-    from flows.enrich_object import enrich_object  # noqa: PLC0415
-    from flows.repair_types import repair_types  # noqa: PLC0415
-    from media_enricher.orchestration.supervised import run  # noqa: PLC0415
+    with importing():  # Prefect, which takes seconds; Ctrl-C is handled by now
+        from flows.backfill import backfill  # noqa: PLC0415
+        from flows.backfill_sharded import backfill_sharded  # noqa: PLC0415
+        from flows.enrich_object import enrich_object  # noqa: PLC0415
+        from flows.repair_types import repair_types  # noqa: PLC0415
+        from media_enricher.orchestration.supervised import run  # noqa: PLC0415
 
     known = (backfill, backfill_sharded, enrich_object, repair_types)
     flows = {flow.name: flow for flow in known}

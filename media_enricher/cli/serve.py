@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from media_enricher.cli.console import BAD_INPUT, err_console, fail
 from media_enricher.settings import SettingsError
+from process_control.importing import importing
 from process_control.signals import Interruption
 
 
@@ -31,14 +31,11 @@ def serve(
 
 
 def _serve(host: str, port: int) -> None:
-    gc.disable()  # all that is imported stays: to look for garbage in it is in vain
-    # This imports Prefect, which takes a second that no other command needs.
-    from media_enricher.gateway.app import create_app  # noqa: PLC0415
-    from media_enricher.gateway.serving import serve as serve_app  # noqa: PLC0415
-    from media_enricher.settings import gateway_settings  # noqa: PLC0415
+    with importing():  # Prefect, which takes a second that no other command needs
+        from media_enricher.gateway.app import create_app  # noqa: PLC0415
+        from media_enricher.gateway.serving import serve as serve_app  # noqa: PLC0415
+        from media_enricher.settings import gateway_settings  # noqa: PLC0415
 
-    gc.freeze()
-    gc.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:

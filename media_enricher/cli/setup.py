@@ -13,6 +13,7 @@ from media_enricher.cli.console import BAD_INPUT, JOB_FAILED, console, fail
 from media_enricher.settings import SettingsError, setup_settings, supabase_settings
 from media_enricher.setup.resources import Outcome, PoolType, Resource, SetupError
 from media_enricher.supabase.errors import SupabaseError
+from process_control.importing import importing
 
 _STYLES = {
     Outcome.CREATED: "green",
@@ -53,8 +54,9 @@ def setup(
 async def _set_up(pool_type: PoolType | None, nightly: str | None, wait: float) -> None:
     # Invalid settings are reported before Prefect is imported, which takes 2 s.
     project, options = supabase_settings(), setup_settings()
-    from media_enricher.blocks import ResultBucketError  # noqa: PLC0415
-    from media_enricher.setup.setup_all import setup_all  # noqa: PLC0415
+    with importing():
+        from media_enricher.blocks import ResultBucketError  # noqa: PLC0415
+        from media_enricher.setup.setup_all import setup_all  # noqa: PLC0415
 
     resources = setup_all(
         project, options, pool_type=pool_type, nightly_bucket=nightly, wait_seconds=wait

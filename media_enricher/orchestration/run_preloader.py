@@ -15,6 +15,7 @@ from pathlib import Path
 from prefect.settings import get_current_settings
 
 from process_control import preloader
+from process_control.importing import importing
 
 MODULES = (
     "prefect.flow_engine",
@@ -32,8 +33,9 @@ OF_ONE_RUN = "PREFECT__"
 
 def main(socket: Path) -> None:
     """Import all of it, and have runs forked until SIGTERM."""
-    for module in MODULES:
-        importlib.import_module(module)
+    with importing():
+        for module in MODULES:
+            importlib.import_module(module)
     # As the worker does for its runs: what a profile or a file sets becomes a variable.
     os.environ.update(get_current_settings().to_environment_variables(exclude_unset=True))
     preloader.serve(socket, own_prefixes=(OF_ONE_RUN,))
