@@ -43,8 +43,13 @@ def pytest_collection() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Before several processes (`-n`) want the same images at once, fetch them."""
+    """Time no example of Hypothesis, and fetch images before several processes (`-n`) do."""
+    from hypothesis import settings
+
     from tests.needs import UNIT
+
+    settings.register_profile("untimed", settings.default, deadline=None)
+    settings.load_profile("untimed")
 
     is_parallel = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     if is_parallel and config.option.markexpr != UNIT:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
 from prefect.serializers import (
@@ -45,7 +45,6 @@ def test_what_was_sealed_is_unsealed_and_prefect_reads_it() -> None:
     assert ResultRecord.deserialize(unseal(stored, PLACE, KEY)).result == {"a": [1, "ä\n"]}
 
 
-@settings(deadline=None)
 @given(at=st.integers(0, len(SEALED) - 1), flip=st.integers(1, 255))
 def test_any_altered_byte_is_refused(at: int, flip: int) -> None:
     altered = bytearray(SEALED)
@@ -54,7 +53,6 @@ def test_any_altered_byte_is_refused(at: int, flip: int) -> None:
         unseal(bytes(altered), PLACE, KEY)
 
 
-@settings(deadline=None)
 @given(length=st.integers(0, len(SEALED) - 1))
 def test_a_cut_record_is_refused(length: int) -> None:
     with pytest.raises(RefusedRecordError):

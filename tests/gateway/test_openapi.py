@@ -37,7 +37,6 @@ def ask_for(operation: Any, mode: GenerationMode, headers: dict[str, str]) -> No
 
     @hypothesis.settings(
         max_examples=EXAMPLES,
-        deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )

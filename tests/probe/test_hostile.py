@@ -50,7 +50,6 @@ PATHS = st.sampled_from(
 DECLARED = st.sampled_from([None, "", "image/jpeg", "IMAGE/PNG; charset=x", "text/html", "rubbish"])
 CALM = settings(
     max_examples=400,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
@@ -115,7 +114,7 @@ FILES = _files()
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_real_files_with_changed_bytes(name: str, data: st.DataObject) -> None:
     file = bytearray(FILES[name])
@@ -127,7 +126,7 @@ def test_real_files_with_changed_bytes(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_real_files_cut_anywhere(name: str, data: st.DataObject) -> None:
     file = FILES[name]

@@ -31,7 +31,7 @@ def square(seed: int, channels: int = 3, *, least: int = 1) -> np.ndarray:
     return np.asarray(grown)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, st.booleans())
 def test_blurhash_is_what_the_blurhash_package_makes(seed: int, is_portrait: bool) -> None:
     pixels = square(seed)
@@ -40,7 +40,7 @@ def test_blurhash_is_what_the_blurhash_package_makes(seed: int, is_portrait: boo
     assert placeholders.blurhash(pixels, is_portrait=is_portrait) == theirs
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     SEEDS, st.booleans(), st.sampled_from([(32, 32), (300, 200), (200, 300), (900, 10), (1, 50)])
 )
@@ -95,7 +95,7 @@ def test_thumbhash_of_a_picture_is_close_to_the_reference_on_the_whole_picture(
     assert sum(differences) / len(differences) < 0.6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_phash_is_imagehashs_on_the_same_samples(seed: int) -> None:
     grey = np.asarray(Image.fromarray(square(seed, least=8)).convert("L"))

@@ -40,7 +40,7 @@ def first_members(groups: list[int]) -> list[int]:
 
 
 @given(families(), st.integers(0, MAX_DISTANCE))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_groups_are_those_of_brute_force(values: list[int], distance: int) -> None:
     found = group_similar(np.array(values, dtype=np.uint64), distance).tolist()
 
@@ -49,7 +49,7 @@ def test_the_groups_are_those_of_brute_force(values: list[int], distance: int) -
 
 
 @given(families(), st.integers(0, 7))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_comparing_in_small_portions_finds_the_same(values: list[int], distance: int) -> None:
     array = np.array(values, dtype=np.uint64)
     whole = group_similar(array, distance).tolist()

@@ -38,7 +38,7 @@ def read(address: object) -> Snapshot:
 
 
 @given(outcomes())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_any_outcome_comes_back_from_pandas_as_it_was(written: list[Outcome]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         target = writer(Path(folder))

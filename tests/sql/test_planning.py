@@ -248,7 +248,6 @@ def test_an_unknown_mode_or_depth_is_refused(pipeline: Pipeline, mode: str, dept
 
 KEYS = st.text("ab/%_\\*.' é\U0001f600\ud7ff\uffff", min_size=1, max_size=6)
 in_one_bucket = settings(
-    deadline=None,
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

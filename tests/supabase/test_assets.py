@@ -312,7 +312,6 @@ def hostile_columns(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @settings(
-    deadline=None,
     max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

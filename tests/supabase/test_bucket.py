@@ -55,7 +55,6 @@ def test_names_mean_themselves(bucket: Bucket, path: str) -> None:
 
 
 @settings(
-    deadline=None,
     max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

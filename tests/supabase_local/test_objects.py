@@ -59,9 +59,7 @@ def test_a_name_that_storage_refuses_is_refused(
     assert (answer.status_code, answer.json()["code"]) == (400, "InvalidKey")
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.text(ALLOWED, min_size=1, max_size=200), data=st.binary(max_size=64))
 def test_any_name_and_any_bytes(
     http: httpx.Client, make_bucket: Callable[[], str], put: Put, key: str, data: bytes
