@@ -31,8 +31,7 @@ from tests.dask_cluster import dask_cluster
 SMALL, PHOTOGRAPHS = "bench-small", "bench-photographs"
 ROUND_TRIPS_MS = (0, 20, 80, 200)
 DASK_ROUND_TRIP_MS = 80
-DASK_OBJECTS = 10_000
-DASK_DOWNLOADS = 32
+DASK_DOWNLOADS = 48
 """Of each worker: so few that the round trip limits it, and not this machine's processors."""
 FIXED_DOWNLOADS = (16, 32, 48)
 """With `--most-downloads`, these fixed maxima for each engine worker are measured, too."""
@@ -143,9 +142,7 @@ def trials(size: Size, options: argparse.Namespace) -> list[Trial]:
         far, rtt_ms = distance(DASK_ROUND_TRIP_MS), DASK_ROUND_TRIP_MS
         return [
             Trial(
-                each=msgspec.structs.replace(
-                    sets["header"], objects=min(size.headers, DASK_OBJECTS)
-                ),
+                each=sets["header"],
                 distance=far,
                 rtt_ms=rtt_ms,
                 variant=f"dask, {workers} workers",
