@@ -187,6 +187,23 @@ def test_a_tenants_admin_is_kept_in_their_folder(admin_page: AdminPage, finished
     expect(page.locator(".asset h4")).to_have_text(["portrait.jpg"])
 
 
+def test_no_bucket_is_suggested_into_a_field_that_is_being_filled_in(
+    admin_page: AdminPage,
+) -> None:
+    page, field = admin_page.page, admin_page.page.get_by_label("Bucket")
+    held: list[Route] = []
+    page.route("**/buckets", lambda route: held.append(route))  # noqa: PLW0108 - it marks it
+    with page.expect_request("**/buckets"):
+        admin_page.open_as_admin()
+    field.focus()
+    with page.expect_response("**/buckets"):
+        held.pop().continue_()
+    expect(page.locator("#buckets option").first).to_be_attached()
+    page.keyboard.type("mine")
+
+    expect(field).to_have_value("mine")
+
+
 def test_a_refusal_of_the_gateway_is_shown_as_its_sentence(admin_page: AdminPage) -> None:
     page = admin_page.page
     admin_page.refusals = {404}

@@ -68,9 +68,9 @@ export class StartForm {
     const { buckets } = await this.api.buckets().catch(() => ({ buckets: null }));
     if (!buckets) return; // the name can be typed, and polling shows the error
     byId("buckets").replaceChildren(...buckets.map((value) => element("option", { value })));
-    if (!buckets.includes(defaultBucket) && this._field("bucket").value === defaultBucket) {
-      this._field("bucket").value = buckets[0] ?? defaultBucket;
-    }
+    const field = this._field("bucket");
+    const isUntouched = field.value === defaultBucket && document.activeElement !== field;
+    if (!buckets.includes(defaultBucket) && isUntouched) field.value = buckets[0] ?? defaultBucket;
   }
 
   async _count() {
