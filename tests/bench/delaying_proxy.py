@@ -333,9 +333,10 @@ class Connection(asyncio.Protocol):
                 self._answer_parser.feed_data(data)
 
     def _to_client(self, data: bytes) -> None:
-        self._client.write(data)
+        # It is written down before the client has it, who may end the proxy right then.
         if self._exchanges is not None:
             self._exchanges.answered(data)
+        self._client.write(data)
 
     def _may_enter(self, data: bytes) -> bool:
         """Whether a request goes on to the server. Otherwise it is answered here."""
