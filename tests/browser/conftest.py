@@ -33,6 +33,7 @@ from supabase_local.ports import free_port
 from tests.conftest import SELDOM_ASKED
 from tests.corpora import CACHE, KEPT
 from tests.flows.conftest import SLOWLY, photo
+from tests.waiting import PATIENCE_SECONDS
 
 SCREENSHOTS = Path(os.environ.get("ARTIFACTS") or KEPT / "artifacts" / "browser")
 PHOTOGRAPHS = "dashboard-assets"
@@ -50,7 +51,7 @@ CHOSEN = (
 WIDE: ViewportSize = {"width": 1280, "height": 860}
 PHONE: ViewportSize = {"width": 360, "height": 780}
 
-expect.set_options(timeout=30_000)  # two cores, shared with all the servers
+expect.set_options(timeout=1_000 * PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="package")
@@ -210,7 +211,7 @@ class AdminPage:
 
     def expect_status(self, status: str | re.Pattern[str]) -> None:
         """The chosen run comes to a status, while one watches."""
-        expect(self.run.locator("[data-part=status]")).to_have_text(status, timeout=60_000)
+        expect(self.run.locator("[data-part=status]")).to_have_text(status)
 
     def table(self, name: str, query: str) -> list[dict[str, Any]]:
         """Rows of a table, as the database has them."""

@@ -57,7 +57,7 @@ def test_a_run_is_started_through_its_form_and_its_artifacts_are_seen(
 
     page.get_by_role("region", name="Notifications").get_by_text("View run").click()
     # The first is that of the run, or of a task before the run's: its last artifact tells its end.
-    expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
     artifacts = page.get_by_role("tabpanel", name="Artifacts")
     wait_for(lambda: _lists_artifact(page, "media-enricher-failures"), every=1)
     screenshot(page, "prefect-artifacts")

@@ -254,7 +254,7 @@ def test_no_worker_survives_a_parent_that_ends_without_closing(
 ) -> None:
     put("a.png", png(1))
     parent, workers = start_parent(storage, "pass")
-    assert parent.wait(10) == 0
+    assert parent.wait(PROMPT_SECONDS) == 0
     wait_for(lambda: not any(map(is_running, workers)), seconds=PROMPT_SECONDS)
 
 

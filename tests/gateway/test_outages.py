@@ -13,6 +13,7 @@ import pytest
 from supabase_local.ports import HOST, free_port
 from tests.gateway.conftest import Gateway, runs_of
 from tests.prefect_here import prefect_environment
+from tests.waiting import PATIENCE_SECONDS
 
 
 class LossyPrefect:
@@ -42,7 +43,7 @@ class LossyPrefect:
 
         self._serving = self._loop.create_task(serve())
         self._thread.start()
-        assert ready.wait(10)
+        assert ready.wait(PATIENCE_SECONDS)
 
     def stop(self) -> None:
         async def end() -> None:
@@ -53,7 +54,7 @@ class LossyPrefect:
             self._loop.stop()
 
         asyncio.run_coroutine_threadsafe(end(), self._loop)
-        self._thread.join(10)
+        self._thread.join(PATIENCE_SECONDS)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(*self._target)

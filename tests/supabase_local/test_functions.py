@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from supabase_local import LocalStack
+from tests.waiting import PATIENCE_SECONDS, PROMPT_SECONDS
 
 PATH = "/functions/v1/media-enricher/runs/a%2Fb"
 
@@ -37,7 +38,7 @@ class Echo(BaseHTTPRequestHandler):
         self.send_header("content-length", "8")
         self.end_headers()
         self.wfile.write(b"one ")
-        self.may_go_on.wait(10)
+        self.may_go_on.wait(PATIENCE_SECONDS)
         self.wfile.write(b"two.")
 
     def log_message(self, *_: object) -> None: ...
@@ -96,7 +97,7 @@ def test_browsers_are_let_through_to_the_gateway(with_functions: LocalStack) -> 
 
 def test_an_answer_is_passed_on_as_it_comes(with_functions: LocalStack) -> None:
     Echo.may_go_on.clear()
-    with httpx.stream("GET", f"{with_functions.url}{PATH}", timeout=5) as answer:
+    with httpx.stream("GET", f"{with_functions.url}{PATH}", timeout=PROMPT_SECONDS) as answer:
         pieces = answer.iter_bytes()
         assert next(pieces) == b"one "
         Echo.may_go_on.set()
