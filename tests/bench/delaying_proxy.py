@@ -434,7 +434,7 @@ def main() -> None:
     host, _, port = options.target.rpartition(":")
     distance = msgspec.json.decode(options.distance, type=Distance)
     with ExitStack() as stack:
-        log = distance.log and stack.enter_context(Path(distance.log).open("wb", buffering=0))
+        log = distance.log and stack.enter_context(Path(distance.log).open("ab", buffering=0))
         uvloop.run(_serve((host, int(port)), distance, log or None))
 
 

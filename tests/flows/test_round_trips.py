@@ -1,7 +1,8 @@
 """How often a run asks Supabase, and how much of it one after the other: a far one takes as long.
 
-Each request takes so long that those which a run makes side by side are under way together, also
-where the machine is busy. A run that waits for one more, at its start or end, fails here.
+Each request takes so long that those which a run makes side by side are under way together. A busy
+machine may hold one of them up for longer, and not in each of several runs: code that waits for one
+more at the start or the end of a run does so in all of them, and fails here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import tasks.enrich
-from media_enricher.models import Depth
+from media_enricher.models import Depth, Mode
 from media_enricher.orchestration import resources
 from media_enricher.settings import settings, supabase_settings
 from tests.bench.delaying_proxy import Distance, Passed, delayed
@@ -23,6 +24,7 @@ from tests.flows.test_backfill import run
 
 OBJECTS = 1_000
 ROUND_TRIP_SECONDS = 0.25
+RUNS = 3
 MOST = Counter(
     {
         READ: OBJECTS,
@@ -46,7 +48,8 @@ MOST = Counter(
 )
 MOST_UNTIL_OBJECTS_ARE_KNOWN = 6
 """The engine starts meanwhile. The snapshot is opened after that, while objects are read."""
-MOST_AFTER_THE_LAST_READ = 6
+MOST_AT_THE_END = 6
+"""After the last object is read."""
 
 
 @pytest.fixture
@@ -66,13 +69,22 @@ def far(bucket: FilledBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_run_asks_and_waits_no_more_than_it_must(bucket: FilledBucket, far: Path) -> None:
     bucket.fill(OBJECTS)
-    assert run(bucket, depth=Depth.HEADER).is_completed()
-    requests = logged(far)
+    for _ in range(RUNS):
+        until_known, at_end = waited_for_by_a_run(bucket, far)
+        if len(until_known) <= MOST_UNTIL_OBJECTS_ARE_KNOWN and len(at_end) <= MOST_AT_THE_END:
+            return
+    pytest.fail(f"waits for {until_known} until objects are known, and at the end for {at_end}")
+
+
+def waited_for_by_a_run(bucket: FilledBucket, log: Path) -> tuple[list[str], list[str]]:
+    """What a run asks one after the other: until objects are known, and after the last is read."""
+    log.write_bytes(b"")
+    assert run(bucket, mode=Mode.ALL, depth=Depth.HEADER).is_completed()
+    requests = logged(log)
     assert not requests.counts() - MOST
     kinds = [kind(each) for each in requests.start]
     until_known = requests.start[: kinds.index("media_pending_page") + 1]
-    assert len(waited_for(until_known)) <= MOST_UNTIL_OBJECTS_ARE_KNOWN, until_known
-    assert len(waited_for(requests.end)) <= MOST_AFTER_THE_LAST_READ, requests.end
+    return waited_for(until_known), waited_for(requests.end)
 
 
 def waited_for(requests: list[Passed]) -> list[str]:
