@@ -59,8 +59,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let no collection of garbage look through all that was imported, again and again."""
-    gc.collect()
+    """Let no collection of garbage look through all that was imported, again and again.
+
+    What is garbage of it stays as well: to look for that once is as much as it would ever save.
+    """
     gc.freeze()
     gc.enable()
 
