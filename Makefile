@@ -66,7 +66,8 @@ coverage: setup ## Run the unit tests and say what they cover; fail if it is les
 test-docker: setup ## Build the image and run it in a Docker work pool, with podman: needs root, podman, runc, debootstrap
 	@$(BIN)/python -m pytest tests/docker/work_pool.py $(ARGS)
 
-check: lint sql-drift ## Lint, formatting, types, import arrows, spelling, links, drift of docs/reference/ and of sql/schemas/
+check: setup ## Lint, formatting, types, import arrows, spelling, links, drift of docs/reference/ and of sql/schemas/
+	@$(MAKE) lint sql-drift
 
 lint: setup ## What `check` does without a database, which for sql/schemas/ `test` does as well
 	@$(BIN)/ruff check
