@@ -27,7 +27,7 @@ IMAGE_EXTRAS := metrics heif jxl pdf video
 LOCK := uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check docs bench profile bench-http bench-enrich bench-dask bench-far bench-memory bench-peers bench-hostile bench-repair bench-same bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
+.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check lint docs bench profile bench-http bench-enrich bench-dask bench-far bench-memory bench-peers bench-hostile bench-repair bench-same bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -67,6 +67,9 @@ test-docker: setup ## Build the image and run it in a Docker work pool, with pod
 	@$(BIN)/python -m pytest tests/docker/work_pool.py $(ARGS)
 
 check: setup ## Lint, formatting, types, import arrows, spelling, links, drift of docs/reference/ and of sql/schemas/
+	@$(MAKE) lint sql-drift
+
+lint: setup ## What `check` does without a database, which for sql/schemas/ `test` does as well
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -74,7 +77,6 @@ check: setup ## Lint, formatting, types, import arrows, spelling, links, drift o
 	@$(BIN)/codespell
 	@$(BIN)/python -m docs.tools.links
 	@$(BIN)/python -m docs.tools.reference --check
-	@$(MAKE) sql-drift
 
 docs: setup ## Write docs/reference/ anew, from the code
 	@$(BIN)/python -m docs.tools.reference
@@ -123,6 +125,10 @@ bench-dashboard: setup ## Measure the dashboard and searches over 1,000,000 asse
 
 fuzz: setup ## Probe mutated files of every format, for a minute: ARGS="--seconds 600" or "--seed N --only mp4"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+.PHONY: fuzz-same
+fuzz-same: setup
+	@$(BIN)/python -m tests.fuzz --seed 1 --count 60 # the same files each time; the workflows take others
 
 # It needs tools that the suite does not, and names the Debian packages of those that are missing.
 trust: setup ## Compare with exiftool, ffprobe, mediainfo and pdfinfo on thousands of files: ARGS="av" for a part

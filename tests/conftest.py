@@ -9,6 +9,7 @@ import os
 import signal
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
@@ -59,8 +60,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let no collection of garbage look through all that was imported, again and again."""
-    gc.collect()
+    """Let no collection of garbage look through all that was imported, again and again.
+
+    What is garbage of it stays as well: to look for that once is as much as it would ever save.
+    """
     gc.freeze()
     gc.enable()
 
@@ -168,6 +171,7 @@ def site(
     needs_images: None,
     needs_node: None,
     tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
 ) -> Iterator[DevEnvironment]:
     """Everything that `media-enricher up` starts, with the demo's bucket filled.
 
@@ -182,6 +186,7 @@ def site(
     from media_enricher.dev.environment import DevEnvironment
     from supabase_local.ports import free_port
     from tests.corpora import CACHE, KEPT
+    from tests.distribution import end_after_its_tests
     from tests.javascript import install_deno
 
     install_deno()
@@ -210,7 +215,9 @@ def site(
             edge_function=True,
             prepare=prepare,
         )
-    with started as running:
+    with ExitStack() as until_it_ends:
+        running = until_it_ends.enter_context(started)
+        end_after_its_tests(pytestconfig, "site", until_it_ends.close)
         yield running
 
 

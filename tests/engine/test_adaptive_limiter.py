@@ -58,10 +58,9 @@ class Server:
             await asyncio.sleep(self._rtt)
             return False
         self._at_once += 1
-        await asyncio.sleep(self._rtt / 2)
         now = asyncio.get_running_loop().time()
-        self._free_at = max(self._free_at, now) + 1 / self._rate
-        await asyncio.sleep(self._free_at - now + self._rtt / 2)
+        self._free_at = max(self._free_at, now + self._rtt / 2) + 1 / self._rate
+        await asyncio.sleep(self._free_at + self._rtt / 2 - now)
         self._at_once -= 1
         self.answered += 1
         return True

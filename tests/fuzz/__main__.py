@@ -11,6 +11,7 @@ such files are listed, and are no failure.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import signal
@@ -166,7 +167,8 @@ def main() -> int:
     preload()
     keep_blocks()
     tallies = {name: Tally() for name in chosen}
-    ends, first = time.monotonic() + asked.seconds, asked.first
+    seconds = math.inf if asked.count else asked.seconds
+    ends, first = time.monotonic() + seconds, asked.first
     while time.monotonic() < ends:
         for name, data in chosen.items():
             run(asked.seed, name, data, first, asked.count or _BATCH, tallies[name])

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from media_enricher.gateway import signing_keys
 from media_enricher.gateway.errors import ApiError
 from media_enricher.gateway.signing_keys import ASK_AGAIN_SECONDS, KEPT_SECONDS, SigningKeys
 from supabase_local import LocalStack
@@ -141,10 +142,16 @@ def test_many_callers_at_once_share_one_request(project: Project, with_keys: Any
     ids=str,
 )
 def test_the_last_good_keys_stay_good_while_the_project_talks_nonsense(
-    project: Project, clock: Clock, with_keys: Any, fault: dict[str, Any]
+    project: Project,
+    clock: Clock,
+    with_keys: Any,
+    fault: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def use(keys: SigningKeys) -> None:
         assert await keys.find(project.ec.kid) is not None
+        if "delay_seconds" in fault:
+            monkeypatch.setattr(signing_keys, "ANSWER_SECONDS", fault["delay_seconds"] / 4)
         for name, value in fault.items():
             setattr(project, name, value)
         project.listed = [project.rsa]  # which a slow answer would tell, were it waited for
