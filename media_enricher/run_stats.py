@@ -40,7 +40,8 @@ class Counts:
     """The counters of a run, named as the columns of its row.
 
     Attributes:
-        total: objects that the run has to process. It grows if more objects turn up.
+        total: objects that the run has to process. It grows if more objects turn up, and is settled
+            at the end: some may have been deleted meanwhile, or processed by another run.
         is_counting: whether the total is still being counted.
         succeeded: objects that were enriched.
         failed: objects that could not be enriched.
@@ -73,6 +74,11 @@ class Counts:
     def per_second(self) -> float:
         """Objects per second in this attempt."""
         return self.processed / self.seconds if self.seconds else 0.0
+
+    def settle(self) -> bool:
+        """Lower the total to what was processed, as nothing is left to do; whether it changed."""
+        settled, self.total = self.total, self.processed
+        return settled != self.total
 
     def counters(self) -> dict[str, int]:
         """Return the counters as columns of the run's row.

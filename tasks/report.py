@@ -14,7 +14,6 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from media_enricher.models import StoppedBy
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.sharded_run import ShardedRun
@@ -58,11 +57,10 @@ def report(run: Run, *, reused: int) -> None:
     """Create the summary artifact of a finished run, and a table of its failures, if any.
 
     Raises:
-        SupabaseError: the run table did not accept that the budget stopped the run.
+        SupabaseError: the run table did not accept how the run ended.
     """
+    run.settle()
     stats = run.stats
-    if run.budget and run.budget.has_held_back:
-        resources.run_table().record(run.id, stopped_by=StoppedBy.MAX_BYTES)
     create_markdown_artifact(
         key="media-enricher-summary",
         description="Summary of the run",
@@ -83,8 +81,7 @@ def report_shards(run: ShardedRun) -> None:
     Raises:
         SupabaseError: the database did not respond.
     """
-    if run.is_stopped_by_budget:
-        resources.run_table().record(run.id, stopped_by=StoppedBy.MAX_BYTES)
+    run.settle()
     create_markdown_artifact(
         key="media-enricher-summary",
         description="Summary of the run and its shards",

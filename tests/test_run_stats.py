@@ -82,6 +82,14 @@ def test_total_grows_with_objects_that_turned_up_after_the_count() -> None:
     assert stats.counters()["total_files"] == 2
 
 
+def test_a_total_is_settled_to_what_was_processed() -> None:
+    stats = RunStats()
+    stats.expect(3)
+    assert stats.settle()
+    assert not stats.settle(), "it is settled"
+    assert (stats.total, stats.summary()) == (0, "Nothing to do")
+
+
 def test_a_retried_run_goes_on_counting() -> None:
     before = EnrichRun(id="r", bucket="b", succeeded=5, failed=1, skipped=2, bytes_read=10)
     stats = RunStats(before=before)

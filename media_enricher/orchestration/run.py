@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from media_enricher.models import Mode, Selection
+from media_enricher.models import Mode, Selection, StoppedBy
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.recorder import Recorder
 from media_enricher.orchestration.run_budget import RunBudget
@@ -73,6 +73,17 @@ class Run:
         self.stats.total = max(self.stats.total, self._processed_before + objects)
         self.stats.is_counting = is_counting
         self._record_total()
+
+    def settle(self) -> None:
+        """Record what kept the run from objects, or else that it has done all there was to do.
+
+        Raises:
+            SupabaseError: Supabase does not respond.
+        """
+        if self.budget and self.budget.has_held_back:
+            resources.run_table().record(self.id, stopped_by=StoppedBy.MAX_BYTES)
+        elif self.stats.settle():
+            resources.run_table().record(self.id, settle_total=True)
 
     def _record_total(self) -> None:
         self.recorder.open()  # an unusable snapshot target fails here, not after the first batch

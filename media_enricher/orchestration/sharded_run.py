@@ -12,7 +12,7 @@ import msgspec
 from prefect import get_run_logger
 from prefect.exceptions import PrefectException
 
-from media_enricher.models import Depth, RunStatus, Selection, Share
+from media_enricher.models import Depth, RunStatus, Selection, Share, StoppedBy
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.run_budget import split_bytes
 from media_enricher.orchestration.shards import (
@@ -144,6 +144,17 @@ class ShardedRun:
             if all(shard.has_ended for shard in self.shards):
                 return
             time.sleep(_LOOK_SECONDS)
+
+    def settle(self) -> None:
+        """Record what kept the shards from objects, or else that they have done all there was.
+
+        Raises:
+            SupabaseError: Supabase does not respond.
+        """
+        if self.is_stopped_by_budget:
+            resources.run_table().record(self.id, stopped_by=StoppedBy.MAX_BYTES)
+        elif all(shard.has_completed for shard in self.shards) and self.stats.settle():
+            resources.run_table().record(self.id, settle_total=True)
 
     def summary(self) -> str:
         """What the shards did, for people."""

@@ -29,7 +29,7 @@ class RunTable:
 
         Late and repeated calls are harmless: a status never moves backwards and counters only grow.
         A crashed run that sends a newer `heartbeat_at` counts as running again, and so does any
-        ended run with `restart=True`.
+        ended run with `restart=True`. `settle_total=True` lowers the total to what was processed.
 
         Args:
             run_id: the id of the Prefect flow run.

@@ -113,12 +113,15 @@ $$;
 --     newer heartbeat (the run is running) and to any other end;
 --   * "restart": true (Prefect retries the same flow run) makes an ended run running again;
 --   * counters only grow; processed_files is their sum; started_at is settled once it runs;
+--   * "settle_total": true (the run has done all that it had to do) lowers total_files to what was
+--     processed: objects that were counted may be deleted, or done by another run, before their turn;
 --   * what started a run, for whom, and which run it is a shard of, is settled by the first to say
 --     so; a run that nobody named a tenant for is that of its prefix's.
 create function public.media_record_run(p_run jsonb) returns public.media_enrich_runs
 language plpgsql security definer set search_path = '' as $$
 declare
   given jsonb := jsonb_strip_nulls(p_run);
+  settles constant boolean := coalesce((p_run ->> 'settle_total')::boolean, false);
   run public.media_enrich_runs; -- as it is
   told public.media_enrich_runs; -- as the caller has it
   is_new boolean;
@@ -127,7 +130,7 @@ declare
   unknown text;
 begin
   select string_agg(key, ', ' order by key) into unknown from jsonb_object_keys(given) as key
-  where key <> 'restart'
+  where key not in ('restart', 'settle_total')
     and not to_jsonb(jsonb_populate_record(null::public.media_enrich_runs, '{}')) ? key;
   if unknown is not null then
     raise exception 'media_enrich_runs has no column %', unknown using errcode = '22023';
@@ -173,7 +176,7 @@ begin
     ),
     status = new_status,
     total_files = greatest(
-      run.total_files, told.total_files,
+      case when not settles then greatest(run.total_files, told.total_files) end,
       greatest(run.succeeded, told.succeeded) + greatest(run.failed, told.failed)
         + greatest(run.skipped, told.skipped)
     ),

@@ -3,14 +3,14 @@ borders, also where objects come and go between two pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
 from media_enricher.comparisons import ComparedPiece
-from media_enricher.models import Mode, Selection
+from media_enricher.models import Mode, Selection, StorageObject
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.comparing import Compared, compare_part, compare_whole
 from media_enricher.supabase import assets, pieces
@@ -158,6 +158,26 @@ def test_many_that_are_pending_are_done_while_others_come_and_go(
     assert set(bucket.downloads().values()) == {1}
     assert len(bucket.rows()) == done
     bucket.assert_accounts_agree(record["id"])
+
+
+def test_what_was_deleted_between_its_count_and_its_page_leaves_the_total(
+    bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.fill(5)
+    pages = AssetTable.pending_pages
+
+    def deleting(
+        table: AssetTable, selection: Selection, **options: Any
+    ) -> Iterator[list[StorageObject]]:
+        bucket.delete(path(2))
+        return pages(table, selection, **options)
+
+    monkeypatch.setattr(AssetTable, "pending_pages", deleting)
+    state = run(bucket)
+    assert "4 enriched of 4 in " in (state.message or ""), "as the artifact says"
+    record = bucket.latest_run()
+    assert record["status"] == "completed"
+    assert (record["total_files"], record["processed_files"]) == (4, 4)
 
 
 def compared_part(bucket: FilledBucket, rows: int) -> Compared:

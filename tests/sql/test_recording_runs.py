@@ -128,6 +128,13 @@ def test_counters_grow_and_add_up_in_any_order(record: Record) -> None:
     assert (row["processed_files"], row["total_files"]) == (15, 15)
 
 
+def test_a_run_that_has_done_all_settles_its_total(record: Record) -> None:
+    record(status="running", total_files=10, succeeded=3)
+    row = record(settle_total=True, total_files=12, failed=1)
+    assert (row["processed_files"], row["total_files"]) == (4, 4)
+    assert record(settle_total=False, total_files=6)["total_files"] == 6, "a retry counts anew"
+
+
 def test_the_start_is_settled_once_it_runs(record: Record) -> None:
     assert record(status="running", started_at=NOW)["started_at"] == NOW
     assert record(status="running", started_at=NOW + timedelta(days=1))["started_at"] == NOW
