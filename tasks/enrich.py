@@ -271,13 +271,15 @@ class Enrichment:
             outcomes = self._next_outcomes()
             while not self._finished.empty():
                 outcomes += self._next_outcomes()
-            self._cuts.note()
+            error: Exception | None = None
             try:
-                self._submit_from(batches)  # the engine goes on with them
-            except Exception:
-                yield outcomes  # to be written, although no more can be planned
-                raise
+                self._submit_from(batches)  # first, so that the engine goes on with them
+            except Exception as planning:  # noqa: BLE001 - raised once the outcomes are written
+                error = planning
+            self._cuts.note()
             yield outcomes
+            if error is not None:
+                raise error
             if self._unread_in_a_row >= OUTAGE_OBJECTS:
                 raise OutageError(
                     f"the last {self._unread_in_a_row:,} objects could not be read "
