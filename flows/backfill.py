@@ -76,7 +76,13 @@ def backfill(
     run = Run(str(runtime.flow_run.id), selection, limit, max_bytes)
     with FinalState(run) as final:
         counted = Counting(partial(plan, run))
-        with heartbeat(run.id), Enrichment(mode) as enrichment, interruptible(), counted:
+        with (
+            heartbeat(run.id),
+            Enrichment(mode) as enrichment,
+            interruptible(),
+            run.recorder,
+            counted,
+        ):
             progress = Progress(run.stats)
             pending = pending_objects(counted.ranges(), limit=run.limit, budget=run.budget)
             cut = batches(pending, depth, known_cuts(selection))

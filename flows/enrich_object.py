@@ -50,7 +50,7 @@ def enrich_object(bucket: BucketName, prefix: str = "", depth: Depth = Depth.FUL
     with FinalState(run) as final:
         # Mode ALL bypasses the task cache: a caller who requests an object wants it read again.
         enrichment = Enrichment(Mode.ALL, start_engine=False)
-        with heartbeat(run.id), enrichment, interruptible():
+        with heartbeat(run.id), enrichment, interruptible(), run.recorder:
             progress = Progress(run.stats)
             while not requested.finish(run.id):
                 page = requested.page(depth)

@@ -30,6 +30,7 @@ from media_enricher.orchestration.prefetching import Prefetched
 from media_enricher.orchestration.run_budget import RunBudget
 from media_enricher.orchestration.task_cache import TaskCache
 from media_enricher.settings import TaskRunnerName, settings, supabase_settings
+from media_enricher.supabase.ledgers import PART_ROWS
 from process_control.processes import kill_workers
 
 GRACE_SECONDS = 0.8
@@ -43,6 +44,10 @@ part for every such pause, so it is no shorter than progress needs.
 
 _looked = msgspec.json.Decoder(Looked)
 
+
+LISTS_AHEAD = 4
+"""So many lists of outcomes wait at most while others are written. It takes up to three round trips
+to write a list, and meanwhile the engine is to be given what it reads next."""
 
 OUTAGE_OBJECTS = 500
 """After so many objects in a row, in batches of which nothing could be read, retries included, the
@@ -262,8 +267,20 @@ class Enrichment:
             Exception: whatever made a task run fail, other than objects that could not be read.
         """
         self._budget = budget
-        self._outcomes = Prefetched(self._enriched(batches), ahead=1)
-        return self._outcomes
+        self._outcomes = Prefetched(self._enriched(batches), ahead=LISTS_AHEAD)
+        return self._joined(self._outcomes)
+
+    def _joined(self, lists: Prefetched[list[Outcome]]) -> Iterator[list[Outcome]]:
+        """Join short lists that wait: to write a part takes the round trips of many rows."""
+        for first in lists:
+            waiting = [first]
+            while sum(map(len, waiting)) < PART_ROWS // 2:
+                if (more := lists.next_if_there()) is None:
+                    break
+                waiting.append(more)
+            yield [outcome for outcomes in waiting for outcome in outcomes]
+            for _ in waiting:  # whoever asks for the next list has written this one
+                self._cuts.written()
 
     def _enriched(self, batches: Iterator[Batch]) -> Iterator[list[Outcome]]:
         self._submit_from(batches)
@@ -271,13 +288,15 @@ class Enrichment:
             outcomes = self._next_outcomes()
             while not self._finished.empty():
                 outcomes += self._next_outcomes()
-            self._cuts.note()
+            error: Exception | None = None
             try:
-                self._submit_from(batches)  # the engine goes on with them
-            except Exception:
-                yield outcomes  # to be written, although no more can be planned
-                raise
+                self._submit_from(batches)  # first, so that the engine goes on with them
+            except Exception as planning:  # noqa: BLE001 - raised once the outcomes are written
+                error = planning
+            self._cuts.note()
             yield outcomes
+            if error is not None:
+                raise error
             if self._unread_in_a_row >= OUTAGE_OBJECTS:
                 raise OutageError(
                     f"the last {self._unread_in_a_row:,} objects could not be read "

@@ -99,13 +99,13 @@ class SupabaseBucket(WritableFileSystem):
             ResultBucketError: it is missing or public.
             SupabaseError: Storage does not respond, after retries.
         """
-        bucket = self.get_bucket()
-        if not bucket.exists():
+        is_public = self.get_bucket().is_public()
+        if is_public is None:
             raise ResultBucketError(
                 f"there is no bucket {self.bucket!r} for task results; "
                 "run `media-enricher setup` to create it"
             )
-        if bucket.is_public():
+        if is_public:
             raise ResultBucketError(
                 f"the bucket {self.bucket!r} is public, but task results may contain EXIF data; "
                 "make it private on the Storage page, or set another bucket in the block"

@@ -3,45 +3,54 @@
 from __future__ import annotations
 
 from collections import deque
+from queue import SimpleQueue
 
 from media_enricher.batching import Batch
 from media_enricher.orchestration import resources
 
-_CALLS_UNTIL_WRITTEN = 2
-"""Of `note`: outcomes wait while those before them are written, and are then written themselves."""
-
 
 class Cuts:
-    """The bounds of batches that are written in part, until they are written completely."""
+    """The bounds of batches that are written in part, until they are written completely.
+
+    One thread calls `follow` and `note`, another one `written`.
+    """
 
     def __init__(self) -> None:
         """Start empty; nothing is read from the database."""
         self._bucket = ""
         self._new: set[str] = set()
         self._open: dict[tuple[str, str], set[str]] = {}
-        self._done: deque[set[str]] = deque(set() for _ in range(_CALLS_UNTIL_WRITTEN + 1))
+        self._read: set[str] = set()
+        self._unwritten: deque[set[str]] = deque()
+        self._written: SimpleQueue[set[str]] = SimpleQueue()
 
     def follow(self, batch: Batch, rest: Batch | None) -> None:
         """Remember the bounds of a batch if only some of it is about to be written."""
         bounds = (batch.after, batch.until)
         if rest is None:
-            self._done[-1] |= self._open.pop(bounds, set())
+            self._read |= self._open.pop(bounds, set())
         elif bounds not in self._open:
             self._bucket = batch.objects[0].bucket
             self._open[bounds] = batch.bounds()
             self._new |= batch.bounds()
 
     def note(self) -> None:
-        """Store the bounds for the next run. Call this before the batches are written in part.
+        """Store the bounds for the next run, and delete those of batches that are written.
 
-        Bounds of complete batches are deleted two calls later, when their last members are written.
+        Call this before outcomes are handed over to be written.
 
         Raises:
             SupabaseError: the database did not accept them, after retries.
         """
-        still_open = set().union(*self._open.values())
-        done = self._done.popleft() - still_open
+        done: set[str] = set()
+        while not self._written.empty():
+            done |= self._written.get()
+        done -= set().union(*self._open.values())
         if self._new or done:
             resources.asset_table().note_cuts(self._bucket, self._new, done)
-        self._new = set()
-        self._done.append(set())
+        self._unwritten.append(self._read)
+        self._new, self._read = set(), set()
+
+    def written(self) -> None:
+        """The outcomes are written of the first call of `note` for which that was not said yet."""
+        self._written.put(self._unwritten.popleft())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextvars import copy_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, Self, TypeVar
 
 _Item = TypeVar("_Item")
@@ -51,6 +51,18 @@ class Prefetched(Iterator[_Item], Generic[_Item]):
             return item
         self._fetched.put((item, error))  # so the end stays the end
         raise error if error is not None else StopIteration
+
+    def next_if_there(self) -> _Item | None:
+        """The next item, unless it has to be waited for, or there is none."""
+        try:
+            item, error = self._fetched.get_nowait()
+        except Empty:
+            return None
+        if item is None:
+            self._fetched.put((item, error))  # for who waits for the next item
+            return None
+        self._room.release()
+        return item
 
     def stop(self) -> None:
         """Fetch no more than what is being fetched."""

@@ -24,11 +24,8 @@ class SnapshotError(Exception):
 class StorageBucket(Protocol):
     """What a snapshot needs of a Storage bucket; `supabase.bucket.Bucket` is one."""
 
-    def exists(self) -> bool:
-        """Whether there is such a bucket."""
-
-    def is_public(self) -> bool:
-        """Whether anyone may read its objects without a key."""
+    def is_public(self) -> bool | None:
+        """Whether anyone may read its objects without a key; None for a missing bucket."""
 
     def create_private(self) -> None:
         """Create the bucket, readable only with a key."""
@@ -102,9 +99,11 @@ class BucketTarget:
             SnapshotError: it is public, so that anyone could read the metadata of private files.
             SupabaseError: Storage did not respond, or rejected the key.
         """
-        if not self._bucket.exists():
+        is_public = self._bucket.is_public()
+        if is_public is None:
             self._bucket.create_private()
-        if self._bucket.is_public():
+            is_public = self._bucket.is_public()  # somebody else may have created it meanwhile
+        if is_public:
             raise SnapshotError(
                 f"the snapshot bucket {self.name!r} is public, so anyone could read the paths and "
                 "metadata of private files. Make it private, or set MEDIA_ENRICHER_SNAPSHOT to "

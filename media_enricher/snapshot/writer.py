@@ -82,15 +82,18 @@ class SnapshotWriter:
         path = f"{self._folder}/{layout.unrecorded_name(number)}"
         self._target.write(path, self._parquet(outcomes, datetime.now(UTC)))
 
-    def publish(self, number: int) -> str:
-        """Make a recorded part visible to readers; return its address.
+    def address(self, number: int) -> str:
+        """The address of a part that is published."""
+        return self._target.address(f"{self._folder}/{layout.part_name(number)}")
+
+    def publish(self, number: int) -> None:
+        """Make a recorded part visible to readers.
 
         Raises:
             SnapshotError: the file cannot be renamed.
             SupabaseError: Storage refused or failed a request, after retries.
         """
         publish(self._target, self._folder, number)
-        return self._target.address(f"{self._folder}/{layout.part_name(number)}")
 
     def delete(self, numbers: Iterable[int]) -> None:
         """Delete parts that were never recorded: complete, partly written or missing ones.

@@ -89,10 +89,10 @@ class Bucket:
         """
         return self._record() is not None
 
-    def is_public(self) -> bool:
-        """Whether anyone may read its objects without a key; False for a missing bucket."""
+    def is_public(self) -> bool | None:
+        """Whether anyone may read its objects without a key; None for a missing bucket."""
         record = self._record()
-        return bool(record and record.get("public"))
+        return None if record is None else bool(record.get("public"))
 
     def create_private(self) -> None:
         """Create the bucket as a private one. An existing bucket stays as it is."""

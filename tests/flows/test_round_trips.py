@@ -31,7 +31,7 @@ MOST = Counter(
         "media_record_run": 3,
         "media_enrich_runs": 1,
         "media_own_buckets": 1,
-        "GET bucket": 3,
+        "GET bucket": 2,
         "media_compare_piece": 2,
         "media_cuts": 1,
         "media_pending_page": 1,

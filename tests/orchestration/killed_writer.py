@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from media_enricher.models import (
     Selection,
     StorageObject,
 )
-from media_enricher.orchestration import recorder, resources
+from media_enricher.orchestration import resources
 from media_enricher.orchestration.run import Run
 from media_enricher.settings import settings, supabase_settings
 from media_enricher.supabase.ledgers import SnapshotLedger
@@ -74,10 +74,11 @@ def record_pending(run: Run) -> None:
     pages = resources.asset_table().pending_pages(run.selection)
     pending = [each for page in pages for each in page]
     run.expect(len(pending))
-    for start in range(0, len(pending), ROWS_AT_ONCE):
-        outcomes = [outcome_of(each) for each in pending[start : start + ROWS_AT_ONCE]]
-        for part in run.recorder.record(outcomes):
-            run.stats.add(part.outcomes, gone=part.gone, recorded=part.run)
+    with run.recorder:
+        for start in range(0, len(pending), ROWS_AT_ONCE):
+            outcomes = [outcome_of(each) for each in pending[start : start + ROWS_AT_ONCE]]
+            for part in run.recorder.record(outcomes):
+                run.stats.add(part.outcomes, gone=part.gone, recorded=part.run)
 
 
 def write_and_die(environment: dict[str, str], run_id: str, selection: bytes, death: Death) -> None:
@@ -102,9 +103,12 @@ def _arm(run: Run, death: Death) -> None:
     real_write, real_record = run.snapshot.write, SnapshotLedger.record
     real_publish = run.snapshot.publish
     armed = [False]
+    doomed: set[int] = set()  # a part gets its name while the next one is written
 
     def write(number: int, outcomes: Sequence[Outcome]) -> None:
         armed[0] = next(writes) == death.write
+        if armed[0]:
+            doomed.add(number)
         if armed[0] and death.step is Step.NOTHING_WRITTEN:
             die()
         if armed[0] and death.step is Step.AT_RANDOM:
@@ -124,19 +128,14 @@ def _arm(run: Run, death: Death) -> None:
             die()
         return answer
 
-    def publish(number: int) -> str:
-        if armed[0] and death.step is Step.NAMELESS:
+    def publish(number: int) -> None:
+        if number in doomed and death.step is Step.NAMELESS:
             die()
-        return real_publish(number)
-
-    def recorded(*arguments: Any, **named: Any) -> Any:
-        if armed[0] and death.step is Step.RECORDED:
+        real_publish(number)
+        if number in doomed and death.step is Step.RECORDED:
             die()
-        return real_recorded(*arguments, **named)
 
-    real_recorded: Callable[..., Any] = recorder.Recorded
     run.snapshot.write = write  # type: ignore[method-assign]
     run.snapshot.publish = publish  # type: ignore[method-assign]
     os.fsync = fsync  # type: ignore[assignment]
     SnapshotLedger.record = record  # type: ignore[assignment,method-assign]
-    recorder.Recorded = recorded  # type: ignore[assignment,misc]

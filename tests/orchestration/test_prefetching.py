@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from media_enricher.orchestration.prefetching import prefetched
+from media_enricher.orchestration.prefetching import Prefetched, prefetched
 from tests.waiting import wait_for
 
 WHOSE = ContextVar("WHOSE", default="nobody's")
@@ -58,6 +58,24 @@ def test_it_works_in_the_callers_context_and_in_another_thread() -> None:
         assert [*prefetched(items(), ahead=1)] == [("the caller's", False)]
     finally:
         WHOSE.reset(token)
+
+
+def test_what_is_not_there_is_not_waited_for() -> None:
+    go_on = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        go_on.wait()
+        yield 2
+
+    ahead = Prefetched(items(), ahead=2)
+    wait_for(lambda: ahead.next_if_there() == 1, "the first item is not fetched")
+    assert ahead.next_if_there() is None
+    go_on.set()
+    ahead.wait()
+    assert ahead.next_if_there() == 2
+    assert ahead.next_if_there() is None
+    assert [*ahead] == [], "the end is still there for who waits for it"
 
 
 def test_nothing_is_yielded_of_nothing() -> None:

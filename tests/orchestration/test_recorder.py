@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,7 +14,7 @@ import httpx
 import pytest
 from prefect.logging import disable_run_logger
 
-from media_enricher.models import RunStatus, Selection, StorageObject
+from media_enricher.models import Outcome, RunStatus, Selection, StorageObject
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.settling import settle_snapshots
@@ -21,6 +23,7 @@ from media_enricher.snapshot.reader import open_snapshot
 from media_enricher.snapshot.targets import SnapshotError
 from tests.conftest import Put
 from tests.orchestration.killed_writer import outcome_of, record_pending
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("migrated_stack")
 
@@ -60,11 +63,13 @@ def test_a_run_that_was_wrongly_taken_for_dead_writes_another_part(begin_run: Be
     run = begin_run()
     (pending,) = resources.asset_table().pending_pages(run.selection)
     run.expect(len(pending))
-    first = next(iter(run.recorder.record([outcome_of(each) for each in pending[:10]])))
+    with run.recorder:
+        (first,) = run.recorder.record([outcome_of(each) for each in pending[:10]])
     given_up = resources.snapshot_ledger().give_up(run.selection.bucket, silence_seconds=0)
     assert [each.parts for each in given_up] == [[1]]
 
-    second = next(iter(run.recorder.record([outcome_of(each) for each in pending[10:]])))
+    with run.recorder:
+        (second,) = run.recorder.record([outcome_of(each) for each in pending[10:]])
 
     snapshot = open_snapshot(run.snapshot.path, resources.bucket)
     assert snapshot.parts == [first.address, second.address]
@@ -73,7 +78,7 @@ def test_a_run_that_was_wrongly_taken_for_dead_writes_another_part(begin_run: Be
     assert second.run.processed_files == len(PATHS)
 
 
-def test_a_part_that_could_not_get_its_name_gets_it_before_the_next_is_written(
+def test_a_part_that_could_not_get_its_name_gets_it_before_the_next_is_recorded(
     begin_run: BeginRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_self: Path, _target: Path) -> None:
@@ -85,22 +90,52 @@ def test_a_part_that_could_not_get_its_name_gets_it_before_the_next_is_written(
     outcomes = [outcome_of(each) for each in pending]
     real_publish = run.snapshot.publish
 
-    def publish(number: int) -> str:
+    def publish(number: int) -> None:
         with monkeypatch.context() as folder:
             folder.setattr(Path, "replace", refuse)
-            return real_publish(number)
+            real_publish(number)
 
     monkeypatch.setattr(run.snapshot, "publish", publish)
-    with pytest.raises(SnapshotError, match=r"cannot rename .*: Permission denied"):
-        list(run.recorder.record(outcomes[:10]))
+    with pytest.raises(SnapshotError, match=r"cannot rename .*: Permission denied"), run.recorder:
+        list(chain(run.recorder.record(outcomes[:10]), run.recorder.record(outcomes[10:])))
     monkeypatch.setattr(run.snapshot, "publish", real_publish)
     assert len(recorded(run)) == 10
 
-    list(run.recorder.record(outcomes[10:]))
+    with run.recorder:
+        list(run.recorder.record(outcomes[10:]))
 
     snapshot = open_snapshot(run.snapshot.path, resources.bucket)
     assert set(snapshot.table["path"].to_pylist()) == recorded(run) == set(PATHS)
     assert len(snapshot.parts) == 2
+
+
+def test_a_part_is_written_while_the_one_before_gets_its_name(
+    begin_run: BeginRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin_run()
+    (pending,) = resources.asset_table().pending_pages(run.selection)
+    run.expect(len(pending))
+    outcomes = [outcome_of(each) for each in pending]
+    next_is_written = threading.Event()
+    write, publish = run.snapshot.write, run.snapshot.publish
+
+    def write_and_tell(number: int, outcomes: Sequence[Outcome]) -> None:
+        write(number, outcomes)
+        if number:
+            next_is_written.set()
+
+    def publish_late(number: int) -> None:
+        wait_for(next_is_written.is_set, "the next part waits until this one has its name")
+        publish(number)
+
+    monkeypatch.setattr(run.snapshot, "write", write_and_tell)
+    monkeypatch.setattr(run.snapshot, "publish", publish_late)
+    with run.recorder:
+        list(run.recorder.record(outcomes[:10]))
+        list(run.recorder.record(outcomes[10:]))
+
+    assert recorded(run) == set(PATHS)
+    assert len(open_snapshot(run.snapshot.path, resources.bucket).parts) == 2
 
 
 def test_a_full_disk_ends_a_run_before_it_has_rows(

@@ -116,4 +116,5 @@ def add(writer: SnapshotWriter, outcomes: Sequence[Outcome]) -> str:
 def add_as(number: int, writer: SnapshotWriter, outcomes: Sequence[Outcome]) -> str:
     """Write a part of this number, and publish it as if it were recorded."""
     writer.write(number, outcomes)
-    return writer.publish(number)
+    writer.publish(number)
+    return writer.address(number)

@@ -59,8 +59,9 @@ def test_readers_see_a_part_once_it_is_recorded() -> None:
     target.write(1, [outcome("b.jpg")])
     assert open_snapshot(target.path, open_bucket).parts == [recorded]
 
-    published = [target.publish(1) for _ in range(2)]
-    assert open_snapshot(target.path, open_bucket).parts == [recorded, published[1]]
+    for _ in range(2):
+        target.publish(1)
+    assert open_snapshot(target.path, open_bucket).parts == [recorded, target.address(1)]
 
 
 def test_an_upload_that_arrives_after_its_part_is_published_is_deleted() -> None:
@@ -68,7 +69,8 @@ def test_an_upload_that_arrives_after_its_part_is_published_is_deleted() -> None
     part = add(target, [outcome("a.jpg")])
     target.write(0, [outcome("a.jpg")])
 
-    assert target.publish(0) == part
+    target.publish(0)
+
     assert open_bucket("snapshots-late").list("") == [part.removeprefix("bucket:snapshots-late/")]
 
 

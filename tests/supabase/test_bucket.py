@@ -29,11 +29,11 @@ def bucket(client: Client, make_bucket: Callable[[], str]) -> Bucket:
 def test_exists_and_create_private(client: Client) -> None:
     bucket = Bucket(client, f"new-{uuid4().hex[:8]}")
     assert not bucket.exists()
-    assert not bucket.is_public()
+    assert bucket.is_public() is None
     bucket.create_private()
     bucket.create_private()
     assert bucket.exists()
-    assert not bucket.is_public()
+    assert bucket.is_public() is False
 
 
 def test_a_public_bucket(client: Client) -> None:
