@@ -17,7 +17,7 @@ Found = TypeVar("Found")
 PATIENCE_SECONDS = 120.0
 """Nothing takes so long; on a machine that has other work, all takes several times its time."""
 
-PROMPT_SECONDS = 30.0
+PROMPT_SECONDS = 20.0
 """What is to happen "within seconds" has happened by then, on such a machine, too."""
 
 _LONGEST_PAUSE_SECONDS = 1.0
