@@ -97,6 +97,13 @@ def marked(mark: str) -> list[psutil.Process]:
     return living(found)
 
 
+def command_of(process: psutil.Process) -> str:
+    """What a process runs, with its arguments; empty if it has ended since it was found."""
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
 def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     """Those that have not ended. A zombie has: nobody has asked yet what became of it."""
     found = []

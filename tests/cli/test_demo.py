@@ -20,7 +20,7 @@ from media_enricher.demo import audit
 from media_enricher.demo.packages import images_of
 from process_control import parent_death
 from tests.corpora import CACHE
-from tests.waiting import PATIENCE_SECONDS, wait_until_gone
+from tests.waiting import PATIENCE_SECONDS, command_of, wait_until_gone
 
 pytestmark = pytest.mark.usefixtures("needs_stack", "needs_prefect", "needs_images")
 
@@ -95,7 +95,7 @@ def test_kept_running_it_stops_whole_with_ctrl_c(
     pictures: Path, folder: Path, kept: subprocess.Popen[str]
 ) -> None:
     children = psutil.Process(kept.pid).children(recursive=True)
-    commands = " ".join(" ".join(child.cmdline()) for child in children)
+    commands = " ".join(map(command_of, children))
     assert "prefect" in commands
     assert "postgres" in commands
 

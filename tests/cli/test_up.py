@@ -20,7 +20,7 @@ import pytest
 from supabase_local import LocalStack
 from tests.cli.up import Up
 from tests.flows.conftest import photo
-from tests.waiting import PATIENCE_SECONDS, marked, wait_for, wait_until_gone
+from tests.waiting import PATIENCE_SECONDS, command_of, marked, wait_for, wait_until_gone
 
 pytestmark = pytest.mark.usefixtures("needs_stack", "needs_prefect")
 
@@ -139,7 +139,7 @@ def test_ctrl_c_cancels_the_run_under_way_and_leaves_no_process(
     run_id = running.prefect.start_run("backfill/backfill", bucket="many", mode="all")
     wait_until_at_work(stack, run_id)
     members = running.members()
-    commands = " ".join(" ".join(member.cmdline()) for member in members)
+    commands = " ".join(map(command_of, members))
     for program in ("postgres", "postgrest", "prefect server", "prefect worker", "serve"):
         assert program in commands
     assert "prefect.engine" in commands

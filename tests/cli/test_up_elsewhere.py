@@ -12,7 +12,7 @@ import httpx
 from media_enricher.dev.environment import DevEnvironment
 from supabase_local import LocalStack
 from tests.cli.up import Up
-from tests.waiting import PATIENCE_SECONDS, wait_until_gone
+from tests.waiting import PATIENCE_SECONDS, command_of, wait_until_gone
 
 
 def test_what_the_environment_names_is_used_as_it_is_and_a_server_that_ends_is_named(
@@ -31,14 +31,14 @@ def test_what_the_environment_names_is_used_as_it_is_and_a_server_that_ends_is_n
     assert up.said["Supabase"].startswith(f"{site_stack.url} (from SUPABASE_URL")
     assert up.said["Prefect"] == site.prefect_url
     members = up.members()
-    commands = [" ".join(member.cmdline()) for member in members]
+    commands = list(map(command_of, members))
     assert not [command for command in commands if "postgres" in command or "server" in command]
     me = httpx.get(
         f"{up.said['gateway']}/me", headers={"authorization": f"Bearer {site_stack.service_key}"}
     )
     assert me.json()["may_trigger"], "the gateway works with the project that was named"
 
-    (gateway,) = (member for member in members if "serve" in member.cmdline())
+    (gateway,) = (member for member in members if "serve" in command_of(member).split())
     gateway.kill()
     output, _ = up.process.communicate(timeout=PATIENCE_SECONDS)
     assert up.process.returncode == 1

@@ -19,7 +19,7 @@ from prefect.states import Cancelling
 from supabase_local import LocalStack
 from tests.flows.conftest import SLOWLY, FilledBucket
 from tests.prefect_here import prefect_environment
-from tests.waiting import PATIENCE_SECONDS, PROMPT_SECONDS, wait_for, wait_until_gone
+from tests.waiting import PATIENCE_SECONDS, PROMPT_SECONDS, command_of, wait_for, wait_until_gone
 
 SERVE = "from flows.backfill import backfill; backfill.serve(name='test')"
 
@@ -57,7 +57,7 @@ def test_cancelling_it_takes_seconds_keeps_what_is_done_and_leaves_no_process(
     children = [
         child
         for child in psutil.Process(served.pid).children(recursive=True)
-        if "resource_tracker" not in " ".join(child.cmdline())  # the supervisor's own
+        if "resource_tracker" not in command_of(child)  # the supervisor's own
     ]
     assert len(children) >= 2, "the run and its engine worker"
     asked = time.monotonic()

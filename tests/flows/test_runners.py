@@ -19,7 +19,7 @@ from supabase_local import LocalStack
 from tests.dask_cluster import DaskCluster, dask_cluster
 from tests.flows.conftest import FilledBucket, FlowProcess, photo
 from tests.flows.test_backfill import findings, run
-from tests.waiting import PROMPT_SECONDS, wait_for, wait_until_gone
+from tests.waiting import PROMPT_SECONDS, command_of, wait_for, wait_until_gone
 
 ENGINE_WORKER = "media_enricher.engine.worker_main"
 BATCHES = 6
@@ -49,14 +49,8 @@ def path_of(number: int) -> str:
 
 def engine_workers_below(process: psutil.Process) -> list[psutil.Process]:
     """The engine workers of a process and of all that it has started."""
-    found = []
-    for each in process.children(recursive=True):
-        try:
-            if ENGINE_WORKER in each.cmdline():
-                found.append(each)
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    below = process.children(recursive=True)
+    return [each for each in below if ENGINE_WORKER in command_of(each)]
 
 
 @pytest.fixture

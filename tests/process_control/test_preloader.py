@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from process_control.preloaded import SOCKET_VARIABLE
-from tests.waiting import wait_for
+from tests.waiting import living, wait_for, wait_until_gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's death signal")
 
@@ -101,10 +101,6 @@ def preloader(needs_processes: None, tmp_path: Path) -> Iterator[Preloader]:
     running.process.wait()
 
 
-def is_gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
 def test_a_fork_has_the_arguments_the_environment_and_the_folder_of_what_asked(
     preloader: Preloader, tmp_path: Path
 ) -> None:
@@ -135,13 +131,13 @@ def test_a_signal_is_passed_on(
     program, fork = preloader.start_waiting(tmp_path)
     program.send_signal(sent)
     assert program.wait() == code
-    assert is_gone(fork)
+    assert not living([fork])
 
 
 def test_a_fork_ends_with_what_asked(preloader: Preloader, tmp_path: Path) -> None:
     program, fork = preloader.start_waiting(tmp_path)
     program.kill()
-    wait_for(lambda: is_gone(fork), "it goes on")
+    wait_until_gone([fork])
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
@@ -151,7 +147,7 @@ def test_a_fork_and_what_asked_end_with_the_preloader(
     program, fork = preloader.start_waiting(tmp_path)
     preloader.process.send_signal(sent)
     assert program.wait() == -signal.SIGKILL
-    wait_for(lambda: is_gone(fork), "it goes on")
+    wait_until_gone([fork])
 
 
 def test_a_fork_that_is_killed_is_reported_so(preloader: Preloader, tmp_path: Path) -> None:
