@@ -21,16 +21,20 @@ PACKAGES := $(VENV)/.requirements
 PROJECT := $(VENV)/.project
 NODE_MODULES := node_modules/.package-lock.json
 
+# The lowest Prefect that pyproject.toml allows, and a virtual environment that has it.
+LOWEST_PREFECT = $(shell sed -nE 's/^ *"prefect>=([0-9.]+),.*/\1/p' pyproject.toml)
+LOWEST_VENV := .venv-lowest
+
 # What the Docker image has of the extras.
 IMAGE_EXTRAS := metrics heif jxl pdf video
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-docker check lint docs bench profile bench-http bench-enrich bench-dask bench-far bench-memory bench-peers bench-hostile bench-repair bench-same bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
+.PHONY: help setup deno demo up test test-setup test-images test-unit coverage test-prefect test-docker check lint docs bench profile bench-http bench-enrich bench-dask bench-far bench-memory bench-peers bench-hostile bench-repair bench-same bench-sweep bench-dashboard bench-changes fuzz trust lock dist release clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 setup: $(PROJECT) $(POSTGREST)/$(NODE_MODULES) ## Install everything into .venv and node_modules
 
@@ -62,6 +66,10 @@ test-unit: setup ## Run the tests that need nothing, in seconds and offline: ARG
 # Of unit tests alone: measuring all that the others start would slow the whole suite.
 coverage: setup ## Run the unit tests and say what they cover; fail if it is less than it was
 	@$(BIN)/python -m pytest $(UNIT_TESTS) --cov --cov-report=term $(ARGS)
+
+test-prefect: test-setup $(LOWEST_VENV)/.project ## Run what uses Prefect with the lowest that is allowed: ARGS="-n 0 -k name" for less
+	@$(LOWEST_VENV)/bin/python -m pytest --numprocesses 3 \
+		tests/blocks tests/doctor tests/flows tests/orchestration tests/setup $(ARGS)
 
 test-docker: setup ## Build the image and run it in a Docker work pool, with podman: needs root, podman, runc, debootstrap
 	@$(BIN)/python -m pytest tests/docker/work_pool.py $(ARGS)
@@ -138,6 +146,11 @@ lock: | $(BIN)/python ## Pin all dependencies in requirements*.txt: ARGS=--upgra
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/$(LOCK) pyproject.toml $(ARGS) $(IMAGE_EXTRAS:%=--extra %) --output-file requirements.txt
 	@$(BIN)/$(LOCK) pyproject.toml $(ARGS) --all-extras --constraints requirements.txt --output-file requirements-dev.txt
+	@# All is pinned once more with the lowest Prefect, and what then differs is kept.
+	@all="$$(mktemp)"; trap 'rm -f "$$all"' EXIT; cp requirements-dev.txt "$$all"; \
+		$(BIN)/$(LOCK) pyproject.toml --all-extras --constraints <(echo "prefect==$(LOWEST_PREFECT)") --output-file "$$all"; \
+		awk 'NR == FNR { pinned[$$0]; next } /==/ { differs = !($$0 in pinned) } differs' \
+			requirements-dev.txt "$$all" >requirements-lowest.txt
 	@cd tests/bench/peers && $(CURDIR)/$(BIN)/$(LOCK) $(ARGS) requirements.in --output-file requirements.txt
 
 dist: setup ## Build the wheel and the sdist into dist/
@@ -154,7 +167,7 @@ release: | $(BIN)/python ## Commit, check and build a release, up to its tag: VE
 	@echo "  git push --atomic origin main v$(VERSION)"
 
 clean: ## Remove all that was installed or made here, data of the local stack included
-	@rm -rf $(VENV) .media-enricher $(POSTGREST)/node_modules $(NODE_TESTS:%=%/node_modules) \
+	@rm -rf $(VENV) $(LOWEST_VENV) .media-enricher $(POSTGREST)/node_modules $(NODE_TESTS:%=%/node_modules) \
 		.coverage examples/nextjs/.next .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
 $(BIN)/python:
@@ -172,6 +185,15 @@ $(PACKAGES): requirements-dev.txt | $(BIN)/python
 $(PROJECT): pyproject.toml $(PACKAGES)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
 	@$(BIN)/python -m pip check --quiet
+	@touch $@
+
+$(LOWEST_VENV)/.project: pyproject.toml requirements-dev.txt requirements-lowest.txt | $(BIN)/python
+	$(BIN)/python -m venv --clear $(LOWEST_VENV)
+	for pins in requirements-dev.txt requirements-lowest.txt; do \
+		$(LOWEST_VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps \
+			--require-hashes --requirement $$pins; done
+	$(LOWEST_VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
+	@$(LOWEST_VENV)/bin/python -m pip check --quiet
 	@touch $@
 
 %/$(NODE_MODULES): %/package-lock.json

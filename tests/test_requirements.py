@@ -55,6 +55,17 @@ def test_both_sets_pin_the_same_versions() -> None:
     assert runtime <= everything
 
 
+def test_the_lowest_prefect_that_is_allowed_is_the_one_that_is_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (prefect,) = (each for each in project["dependencies"] if name(each) == "prefect")
+    lowest = re.match(r"prefect>=([\d.]+),<", prefect)
+    assert lowest, prefect
+    lines = (ROOT / "requirements-lowest.txt").read_text().splitlines()
+    assert f"prefect=={lowest[1]} \\" in lines, "run `make lock`"
+    unhashed = {line for line in lines if "==" not in line and "--hash=sha256:" not in line}
+    assert not unhashed
+
+
 FLOORS = {"aiohttp", "pillow", "pyarrow", "python-multipart"}
 """What reads strangers' bytes, and has had a hole that an advisory names."""
 
