@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
 
 from media_enricher.metrics import Stage
 from media_enricher.models import Selection
-from media_enricher.orchestration import resources
+from media_enricher.orchestration import artifacts, resources
 from media_enricher.run_cost import Cost, Estimate
 from tasks.plan import require_bucket
 
@@ -29,10 +28,10 @@ def preview(selection: Selection, *, limit: int | None, max_bytes: int | None) -
     require_bucket(selection.bucket)
     with resources.metrics().timed(selection.bucket, Stage.PLAN):
         estimate = resources.asset_table().estimate(selection, limit=limit, max_bytes=max_bytes)
-    create_markdown_artifact(
-        key="media-enricher-dry-run",
+    artifacts.show_text(
+        "media-enricher-dry-run",
+        _markdown(selection, estimate),
         description="What a run would cost",
-        markdown=_markdown(selection, estimate),
     )
     get_run_logger().info(
         "%s (mode %s, depth %s)", estimate.summary(), selection.mode, selection.depth

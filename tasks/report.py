@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import cast
-from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
 
-from media_enricher.orchestration import resources
+from media_enricher.orchestration import artifacts, resources
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.sharded_run import ShardedRun
 from media_enricher.run_stats import Counts, RunStats
@@ -28,10 +20,8 @@ class Progress:
     def __init__(self, stats: Counts) -> None:
         """Create the bar."""
         self._stats = stats
-        # Prefect's functions are typed for async callers too; here they have returned.
-        self._artifact = cast(
-            "UUID", create_progress_artifact(progress=0.0, description="Starting")
-        )
+        self._bar = artifacts.ProgressBar()
+        self._bar.update(0.0, "Starting")
         self._moved_at = time.monotonic()
 
     def move(self) -> None:
@@ -43,10 +33,9 @@ class Progress:
         """Update the bar."""
         stats = self._stats
         share = stats.processed / stats.total if stats.total else 1.0
-        update_progress_artifact(
-            self._artifact,
-            progress=round(100 * share, 1),
-            description=f"{stats.summary()}, {stats.per_second:,.0f} objects/s"
+        self._bar.update(
+            round(100 * share, 1),
+            f"{stats.summary()}, {stats.per_second:,.0f} objects/s"
             f"{', still counting' if stats.is_counting else ''}",
         )
         self._moved_at = time.monotonic()
@@ -61,16 +50,14 @@ def report(run: Run, *, reused: int) -> None:
     """
     run.settle()
     stats = run.stats
-    create_markdown_artifact(
-        key="media-enricher-summary",
-        description="Summary of the run",
-        markdown=_summary(run, reused),
+    artifacts.show_text(
+        "media-enricher-summary", _summary(run, reused), description="Summary of the run"
     )
     if stats.failures:
-        create_table_artifact(
-            key="media-enricher-failures",
+        artifacts.show_table(
+            "media-enricher-failures",
+            _failure_table(stats),
             description="Failures by reason, with examples",
-            table=_failure_table(stats),
         )
 
 
@@ -82,17 +69,16 @@ def report_shards(run: ShardedRun) -> None:
         SupabaseError: the database did not respond.
     """
     run.settle()
-    create_markdown_artifact(
-        key="media-enricher-summary",
+    artifacts.show_text(
+        "media-enricher-summary",
+        _summary_of_shards(run),
         description="Summary of the run and its shards",
-        markdown=_summary_of_shards(run),
     )
     failures = resources.asset_table().failures_by_reason(run.id)
     if failures:
-        create_table_artifact(
-            key="media-enricher-failures",
-            description="Failures by reason, with one example each",
-            table=[
+        artifacts.show_table(
+            "media-enricher-failures",
+            [
                 {
                     "error_code": reason.error_code,
                     "objects": reason.objects,
@@ -101,6 +87,7 @@ def report_shards(run: ShardedRun) -> None:
                 }
                 for reason in failures
             ],
+            description="Failures by reason, with one example each",
         )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 
+from media_enricher.orchestration import artifacts
 from media_enricher.orchestration.type_repair_run import TypeRepairRun
 
 
@@ -23,10 +23,8 @@ def report_type_repairs(run: TypeRepairRun, *, dry_run: bool) -> None:
     )
     lines += _table("outcome | objects", [*stats.outcomes.most_common()])
     lines += _table("left as it is | objects", [*stats.left.most_common()])
-    create_markdown_artifact(
-        key="media-enricher-type-repairs",
-        description="Repaired content types",
-        markdown="\n".join(lines),
+    artifacts.show_text(
+        "media-enricher-type-repairs", "\n".join(lines), description="Repaired content types"
     )
 
 

@@ -156,12 +156,19 @@ async def _execute(database_url: str, *statements: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(needs_prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One Prefect server for all tests, without a worker; never nested."""
+def prefect_database(
+    needs_prefect: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of the database of the one Prefect server."""
     from tests.prefect_here import prefect_here
 
-    with prefect_here(tmp_path_factory.mktemp("prefect")):
-        yield
+    with prefect_here(tmp_path_factory.mktemp("prefect")) as server:
+        yield server.database_url
+
+
+@pytest.fixture(scope="session")
+def prefect_server(prefect_database: str) -> None:
+    """One Prefect server for all tests, without a worker; never nested."""
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from supabase_local.ports import on_free_ports
 
 
 @contextmanager
-def prefect_here(folder: Path) -> Iterator[None]:
+def prefect_here(folder: Path) -> Iterator[PrefectServer]:
     """Let the flows of this process, in whatever thread, use a server of their own.
 
     As `prefect_test_harness` does, but on Postgres: on SQLite, requests that overlap wait for each
@@ -31,7 +31,7 @@ def prefect_here(folder: Path) -> Iterator[None]:
         with patch.dict(os.environ, server.environment()):
             refresh_global_settings_context()
         try:
-            yield
+            yield server
             APILogWorker.drain_all()
             EventsWorker.drain_all()
         finally:

@@ -41,6 +41,7 @@ class PrefectServer(ServerProcess):
     Attributes:
         url: of the user interface; the API is at `/api`.
         auth_string: `user:password`, which both ask for, because the API lets a caller run code.
+        database_url: of its database, with the password.
         log: its output.
     """
 
@@ -56,6 +57,7 @@ class PrefectServer(ServerProcess):
         self._database = database
         self.url = f"http://{HOST}:{access.port}"
         self.auth_string = access.auth_string
+        self.database_url = database.url(SUPERUSER)
 
     @classmethod
     def start(cls, folder: Path) -> PrefectServer:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import psutil
 import pytest
-from prefect import get_client
+from prefect import Flow, get_client, runtime
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from flows.backfill import backfill
+from flows.repair_types import repair_types
 from media_enricher import labels
 from media_enricher.models import Trigger
 from media_enricher.orchestration.state_hooks import trigger_of
 from media_enricher.settings import settings
+from tasks.report import Progress
 from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
 from tests.flows.test_backfill import run
 from tests.waiting import PATIENCE_SECONDS, wait_until_gone
@@ -75,12 +81,78 @@ def test_artifacts_show_the_progress_the_failures_and_a_summary(bucket: FilledBu
     assert found[None] == 100.0, "the progress bar stands at its end"
 
 
-def artifacts_of(run_id: Any) -> dict[str | None, Any]:
+@pytest.fixture
+def no_artifacts(prefect_database: str) -> Iterator[None]:
+    """Prefect's server refuses to create or update artifacts, and nobody asks it again."""
+
+    def execute(statement: str) -> None:
+        async def connected() -> None:
+            connection = await asyncpg.connect(prefect_database)
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        asyncio.run(connected())
+
+    execute(
+        "create function refuse() returns trigger language plpgsql"
+        " as $$ begin raise 'not now'; end $$;"
+        "create trigger refuse before insert or update on artifact"
+        " for each row execute function refuse()"
+    )
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        yield
+    execute("drop function refuse cascade")
+
+
+@pytest.mark.usefixtures("no_artifacts")
+@pytest.mark.parametrize(
+    ("flow", "parameters"),
+    [(backfill, {}), (backfill, {"dry_run": True}), (repair_types, {})],
+    ids=["backfill", "dry run", "repair-types"],
+)
+def test_a_run_does_not_fail_for_want_of_an_artifact(
+    bucket: FilledBucket,
+    flow: Flow[..., Any],
+    parameters: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bucket.fill(5)
+    bucket.put("broken.jpg", photo(1)[:300])
+    state = run(bucket, flow, **parameters)
+    assert state.is_completed(), state.message
+    assert "did not take an artifact" in caplog.text
+    if flow is backfill and not parameters:
+        record = bucket.latest_run()
+        assert (record["status"], record["processed_files"]) == ("completed", 6)
+
+
+def test_a_progress_bar_that_is_deleted_is_made_anew(
+    bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.fill(2)
+
+    def delete_and_show(progress: Progress) -> None:
+        with get_client(sync_client=True) as client:
+            for artifact in artifacts(runtime.flow_run.id):
+                client.delete_artifact(artifact.id)
+        progress.show()
+
+    monkeypatch.setattr(Progress, "move", delete_and_show)
+    assert run(bucket).is_completed()
+    assert artifacts_of(bucket.latest_run()["id"])[None] == 100.0
+
+
+def artifacts(run_id: Any) -> list[Artifact]:
     with get_client(sync_client=True) as client:
-        artifacts = client.read_artifacts(
+        return client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
         )
-    return {artifact.key: artifact.data for artifact in artifacts}
+
+
+def artifacts_of(run_id: Any) -> dict[str | None, Any]:
+    return {artifact.key: artifact.data for artifact in artifacts(run_id)}
 
 
 def test_a_snapshot_target_that_cannot_be_used_fails_the_run_before_anything_is_read(
