@@ -21,14 +21,20 @@ from media_enricher.supabase.runs import RunTable
 from media_enricher.supabase.type_repairs import TypeRepairs
 
 _IDLE_SECONDS = 5.0
+_connecting = threading.RLock()
 _opening_engine = (
     threading.RLock()
 )  # a signal handler may close the engine while this thread opens it
 
 
-@lru_cache
 def supabase() -> Client:
     """The process's one client of the Supabase project."""
+    with _connecting:  # a run's first threads ask at once, and each would get a client of its own
+        return _supabase()
+
+
+@lru_cache
+def _supabase() -> Client:
     return connect(supabase_settings())
 
 
@@ -122,4 +128,4 @@ def forget() -> None:
     """Close and drop everything, so that the next use reads the settings again."""
     close_engine()
     engine_options.cache_clear()
-    supabase.cache_clear()
+    _supabase.cache_clear()
