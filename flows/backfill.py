@@ -21,6 +21,7 @@ from media_enricher.orchestration.opening import HOOKS, opening
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.task_runners import task_runner
 from media_enricher.parameters import BucketName, Limit, MaxBytes
+from media_enricher.settings import settings
 from tasks.count_missing import count_missing
 from tasks.enrich import Enrichment
 from tasks.plan import pending_objects, plan
@@ -86,7 +87,9 @@ def backfill(
         ):
             progress = Progress(run.stats)
             pending = pending_objects(counted.ranges(), limit=run.limit, budget=run.budget)
-            cut = batches(pending, depth, opened.cuts.result())
+            cut = batches(
+                pending, depth, opened.cuts.result(), is_in_cluster=settings().is_in_cluster
+            )
             for outcomes in enrichment.map(cut, run.budget):
                 counted.wait_until_writable()
                 write(run, quote(outcomes))

@@ -117,11 +117,12 @@ def close_engine() -> None:
 
 @lru_cache
 def _engine() -> EnrichPool:
-    is_in_cluster = settings().task_runner in (TaskRunnerName.DASK, TaskRunnerName.RAY)
     sandbox.hide_from_others()  # this process holds the key, and its decoders read untrusted files
     collect_seldom()
     # A worker of a cluster outlives the run, and is not notified when the run ends.
-    return EnrichPool(engine_options(), idle_seconds=_IDLE_SECONDS if is_in_cluster else None)
+    return EnrichPool(
+        engine_options(), idle_seconds=_IDLE_SECONDS if settings().is_in_cluster else None
+    )
 
 
 def forget() -> None:
