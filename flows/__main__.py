@@ -34,6 +34,11 @@ def main(name: str, parameters: str) -> int:
 
 def _run(name: str, parameters: dict[str, Any], stop: Interruption) -> int:
     with importing():  # Prefect, which takes seconds; Ctrl-C is handled by now
+        if name == "backfill" and not parameters.get("dry_run"):
+            # It imports no Prefect, so the engine starts meanwhile.
+            from media_enricher.orchestration.engine_first import start_engine  # noqa: PLC0415
+
+            start_engine()
         from flows.backfill import backfill  # noqa: PLC0415
         from flows.backfill_sharded import backfill_sharded  # noqa: PLC0415
         from flows.enrich_object import enrich_object  # noqa: PLC0415

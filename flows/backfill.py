@@ -13,17 +13,18 @@ from prefect.utilities.annotations import quote
 
 from media_enricher.batching import batches
 from media_enricher.models import Depth, Mode, Selection
-from media_enricher.orchestration import state_hooks
 from media_enricher.orchestration.counting import Counting
 from media_enricher.orchestration.final_state import FinalState
 from media_enricher.orchestration.heartbeat import heartbeat
 from media_enricher.orchestration.interruption import interruptible
+from media_enricher.orchestration.opening import HOOKS, opening
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.task_runners import task_runner
 from media_enricher.parameters import BucketName, Limit, MaxBytes
+from media_enricher.settings import settings
 from tasks.count_missing import count_missing
 from tasks.enrich import Enrichment
-from tasks.plan import known_cuts, pending_objects, plan
+from tasks.plan import pending_objects, plan
 from tasks.preview import preview
 from tasks.report import Progress, report
 from tasks.write import write
@@ -34,7 +35,7 @@ from tasks.write import write
     flow_run_name="{bucket}/{prefix} {mode} {depth}",
     task_runner=task_runner(),
     persist_result=False,
-    **state_hooks.ALL,
+    **HOOKS,
 )
 def backfill(
     bucket: BucketName,
@@ -74,8 +75,9 @@ def backfill(
         return Completed(message=preview(selection, limit=limit, max_bytes=max_bytes))
 
     run = Run(str(runtime.flow_run.id), selection, limit, max_bytes)
+    opened = opening(run.id, bucket)
     with FinalState(run) as final:
-        counted = Counting(partial(plan, run))
+        counted = Counting(partial(plan, run, quote(opened)))
         with (
             heartbeat(run.id),
             Enrichment(mode) as enrichment,
@@ -85,7 +87,9 @@ def backfill(
         ):
             progress = Progress(run.stats)
             pending = pending_objects(counted.ranges(), limit=run.limit, budget=run.budget)
-            cut = batches(pending, depth, known_cuts(selection))
+            cut = batches(
+                pending, depth, opened.cuts.result(), is_in_cluster=settings().is_in_cluster
+            )
             for outcomes in enrichment.map(cut, run.budget):
                 counted.wait_until_writable()
                 write(run, quote(outcomes))

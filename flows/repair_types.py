@@ -11,9 +11,9 @@ from prefect.states import Completed
 
 from media_enricher.orchestration.final_state import FinalState
 from media_enricher.orchestration.interruption import interruptible
+from media_enricher.orchestration.opening import require_bucket
 from media_enricher.orchestration.type_repair_run import TypeRepairRun
 from media_enricher.parameters import BucketName, Limit, Prefix
-from tasks.plan import require_bucket
 from tasks.repair_types import planned_repairs
 from tasks.repair_types import repair_types as repair
 from tasks.report_type_repairs import report_type_repairs

@@ -6,12 +6,13 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 from prefect import Task, get_run_logger, task
@@ -188,6 +189,13 @@ def _log(batch: Batch, outcomes: list[Outcome]) -> None:
         )
 
 
+class _Finished(NamedTuple):
+    """Outcomes to be written, once the bounds of their batches are stored."""
+
+    outcomes: list[Outcome]
+    noted: Future[None] | None
+
+
 class Enrichment:
     """Maps `enrich` over the batches of a run, with a bounded number of them in flight.
 
@@ -216,7 +224,7 @@ class Enrichment:
         self._waiting: deque[Batch] = deque()
         self._budget: RunBudget | None = None
         self._cuts = Cuts()
-        self._outcomes: Prefetched[list[Outcome]] | None = None
+        self._outcomes: Prefetched[_Finished] | None = None
         self._is_leaving = False
         self._unread_in_a_row = 0
         self._last_error: str | None = None
@@ -270,19 +278,26 @@ class Enrichment:
         self._outcomes = Prefetched(self._enriched(batches), ahead=LISTS_AHEAD)
         return self._joined(self._outcomes)
 
-    def _joined(self, lists: Prefetched[list[Outcome]]) -> Iterator[list[Outcome]]:
-        """Join short lists that wait: to write a part takes the round trips of many rows."""
-        for first in lists:
-            waiting = [first]
-            while sum(map(len, waiting)) < PART_ROWS // 2:
-                if (more := lists.next_if_there()) is None:
+    def _joined(self, lists: Prefetched[_Finished]) -> Iterator[list[Outcome]]:
+        """Join short lists that wait, up to a part: to write one takes the round trips of many."""
+        following = next(lists, None)
+        while following is not None:
+            waiting, rows = [following], len(following.outcomes)
+            while (following := lists.next_if_there()) is not None:
+                rows += len(following.outcomes)
+                if rows > PART_ROWS:
                     break
-                waiting.append(more)
-            yield [outcome for outcomes in waiting for outcome in outcomes]
+                waiting.append(following)
+            for each in waiting:
+                if each.noted is not None:
+                    each.noted.result()
+            yield [outcome for each in waiting for outcome in each.outcomes]
             for _ in waiting:  # whoever asks for the next list has written this one
                 self._cuts.written()
+            following = following or next(lists, None)
+        self._cuts.wait()
 
-    def _enriched(self, batches: Iterator[Batch]) -> Iterator[list[Outcome]]:
+    def _enriched(self, batches: Iterator[Batch]) -> Iterator[_Finished]:
         self._submit_from(batches)
         while self._submitted:
             outcomes = self._next_outcomes()
@@ -293,8 +308,7 @@ class Enrichment:
                 self._submit_from(batches)  # first, so that the engine goes on with them
             except Exception as planning:  # noqa: BLE001 - raised once the outcomes are written
                 error = planning
-            self._cuts.note()
-            yield outcomes
+            yield _Finished(outcomes, self._cuts.note())
             if error is not None:
                 raise error
             if self._unread_in_a_row >= OUTAGE_OBJECTS:
@@ -338,10 +352,20 @@ class Enrichment:
         if settings().task_runner is TaskRunnerName.THREADS:
             resources.engine().start(None if self._starts_engine else 1)
 
-    def _submit(self, batch: Batch, *, refresh: bool = False) -> None:
+    def _submit(
+        self, batch: Batch, *, refresh: bool = False, rest_of: PrefectFuture[str] | None = None
+    ) -> None:
+        """Submit a batch: if it is a rest, to the worker of Dask's that has it in work.
+
+        Dask runs a task where the result is of what it waits for. Other workers would read again
+        what that one is reading: of 16,000 objects, two workers read 2,400 twice.
+        """
         self._start_engine()
         retries = settings().retries - batch.rounds
-        future = self._task(retries, refresh or self._refreshes).submit(batch)
+        task_of_run = self._task(retries, refresh or self._refreshes)
+        is_bound = rest_of is not None and settings().task_runner is TaskRunnerName.DASK
+        after = [rest_of] if is_bound else None
+        future = task_of_run.submit(batch, wait_for=after, return_state=False)
         self._submitted[future] = batch
         future.add_done_callback(self._finished.put)
 
@@ -387,7 +411,7 @@ class Enrichment:
             self._take_back(batch, looked.done, rest)
         else:
             rest.subtract(looked.done)
-            self._submit(rest)
+            self._submit(rest, rest_of=future)
         if not self._refreshes:  # else no cached result is looked up
             self._cuts.follow(batch, rest)
         return looked.done

@@ -15,7 +15,7 @@ from media_enricher.metrics import Stage
 from media_enricher.models import PendingCount, Selection, Share, StorageObject
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.counting import Counting
-from media_enricher.orchestration.own_buckets import refuse_own_bucket
+from media_enricher.orchestration.opening import Opening, require_bucket
 from media_enricher.orchestration.prefetching import prefetched
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.run_budget import RunBudget
@@ -26,28 +26,8 @@ _RECORD_SECONDS = 0.5
 """How often the run's total is recorded while it grows: each is a request to the database."""
 
 
-class UnknownBucketError(Exception):
-    """The bucket does not exist, or the key has no access to it."""
-
-
-def require_bucket(bucket: str) -> None:
-    """Make sure that runs may work on a bucket.
-
-    Raises:
-        OwnBucketError: the bucket is one that runs write to.
-        UnknownBucketError: there is no such bucket; it would otherwise look like an empty one.
-        SupabaseError: Storage did not respond.
-    """
-    refuse_own_bucket(bucket)
-    if not resources.bucket(bucket).exists():
-        raise UnknownBucketError(
-            f"there is no bucket {bucket!r} in this project; "
-            "check the name on the Storage page, or create the bucket"
-        )
-
-
 @task(name="plan", task_run_name="plan", persist_result=False)
-def plan(run: Run, counting: Counting) -> PendingCount:
+def plan(run: Run, opening: Opening, counting: Counting) -> PendingCount:
     """Mark deleted objects as gone, count the pending ones, and hand out what is counted.
 
     It goes through the run's selection in pieces, up to the run's limit. What is counted is
@@ -57,6 +37,8 @@ def plan(run: Run, counting: Counting) -> PendingCount:
 
     Args:
         run: the run whose objects are counted.
+        opening: says whether runs may work on the bucket. It is waited for once the first piece is
+            compared, which marks as gone what is not there, and before any piece is handed out.
         counting: gets the pieces that have pending objects.
 
     Returns:
@@ -69,11 +51,11 @@ def plan(run: Run, counting: Counting) -> PendingCount:
         SupabaseError: the database did not respond.
     """
     logger, selection = get_run_logger(), run.selection
-    require_bucket(selection.bucket)
     pending, gone = PendingCount(0, 0), 0
     held_back: list[Selection] = []
     recorded_at: float | None = None
     for piece, compared in _compared_pieces(selection):
+        opening.bucket_checked.result()
         gone += compared.gone
         pending += PendingCount(compared.pending, compared.size_bytes)
         if compared.pending and recorded_at is None:
@@ -169,12 +151,3 @@ def _pages(
             left = None if left is None else left - len(page)
         if left is not None and left <= 0:
             return
-
-
-def known_cuts(selection: Selection) -> list[str]:
-    """The last paths of batches that earlier runs wrote only in part.
-
-    Raises:
-        SupabaseError: the database did not respond.
-    """
-    return resources.asset_table().cuts(selection.bucket)

@@ -7,8 +7,8 @@ from prefect import get_run_logger, task
 from media_enricher.metrics import Stage
 from media_enricher.models import Selection
 from media_enricher.orchestration import artifacts, resources
+from media_enricher.orchestration.opening import require_bucket
 from media_enricher.run_cost import Cost, Estimate
-from tasks.plan import require_bucket
 
 
 @task(name="preview", task_run_name="preview", persist_result=False)

@@ -7,10 +7,10 @@ from prefect import get_run_logger, task
 from media_enricher.models import FlowName
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.comparing import Compared, compare_part, compare_whole
+from media_enricher.orchestration.opening import UnknownBucketError
 from media_enricher.orchestration.own_buckets import own_buckets
 from media_enricher.orchestration.request import request_run
 from media_enricher.supabase.own_buckets import refusal
-from tasks.plan import UnknownBucketError
 
 
 @task(name="sweep-bucket", task_run_name="sweep {bucket}", persist_result=False)

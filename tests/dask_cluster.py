@@ -54,6 +54,7 @@ def dask_cluster(
         [
             *(sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-dashboard"),
             *("--nworkers", str(workers), "--nthreads", "2"),
+            *("--preload", "flows.backfill"),  # as the guide says: a first batch waits 2 s for it
         ],
         env=dict(os.environ) | _QUIET | dict(environment) | {"MEDIA_ENRICHER_TASK_RUNNER": "dask"},
         cwd=folder,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media_enricher.batching import LIMITS, Batch, Looked, batches
+from media_enricher.batching import CLUSTER_LIMITS, LIMITS, Batch, Looked, batches
 from media_enricher.models import (
     ENRICHER_VERSION,
     AssetStatus,
@@ -47,13 +47,15 @@ def test_every_object_is_in_exactly_one_batch_in_order(paths: list[str], depth: 
     assert all(batch.objects for batch in cut)
 
 
-@given(st.integers(1, 5_000), st.sampled_from(Depth))
-def test_no_batch_passes_its_limits(count: int, depth: Depth) -> None:
-    big = LIMITS[Depth.FULL].size_bytes // 3
-    for batch in batches(objects([f"{i:05}" for i in range(count)], big), depth):
-        assert len(batch.objects) <= LIMITS[depth].objects
+@given(st.integers(1, 5_000), st.sampled_from(Depth), st.booleans())
+def test_no_batch_passes_its_limits(count: int, depth: Depth, is_in_cluster: bool) -> None:
+    limits = (CLUSTER_LIMITS if is_in_cluster else LIMITS)[depth]
+    big = limits.size_bytes // 3
+    members = objects([f"{i:05}" for i in range(count)], big)
+    for batch in batches(members, depth, is_in_cluster=is_in_cluster):
+        assert len(batch.objects) <= limits.objects
         but_the_last = sum(member.size_bytes or 0 for member in batch.objects[:-1])
-        assert but_the_last < LIMITS[depth].size_bytes
+        assert but_the_last < limits.size_bytes
 
 
 @given(st.data())

@@ -63,12 +63,13 @@ class EnrichPool:
         """Start the workers and do not wait for them. For callers with something else to do first.
 
         Args:
-            first_workers: how many start now; the others once there is work for them. None: all.
+            first_workers: how many start now, at least; the others once there is work for them.
+                None: all.
 
         Raises:
             PoolClosed: the pool was closed.
         """
-        self._started(first_workers)
+        self._started(first_workers).start(first_workers)
 
     def enrich(
         self,

@@ -91,6 +91,13 @@ class WorkerPool:
         """The process ids of the workers."""
         return [worker.pid for worker in list(self._workers)]
 
+    def start(self, workers: int | None = None) -> None:
+        """Have at least so many workers start now; None: all."""
+        wanted = self._options.workers if workers is None else workers
+        if wanted > self._first_workers:
+            self._first_workers = wanted
+            self._wake()
+
     def submit(self, request: EnrichRequest) -> None:
         """Queue a request. It is finished, or fails, in any case."""
         self._inbox.append(request)
@@ -112,11 +119,11 @@ class WorkerPool:
     def _run(self) -> None:
         end: Exception = PoolClosed("the pool was closed")
         try:
-            self._start_workers(self._first_workers)
+            self._start_workers()
             while not self._closing:
                 self._wait()
                 self._take_requests()
-                self._start_workers(ceil(len(self._queue) / _ITEMS_AT_ONCE))
+                self._start_workers()
                 self._hand_out()
         except WorkerStartError as error:
             end = error
@@ -141,8 +148,9 @@ class WorkerPool:
         self._wakeup.close()
         self._waker.close()
 
-    def _start_workers(self, wanted: int) -> None:
+    def _start_workers(self) -> None:
         """Start workers until there are as many as are wanted, or as the options allow."""
+        wanted = max(self._first_workers, ceil(len(self._queue) / _ITEMS_AT_ONCE))
         while len(self._workers) < min(wanted, self._options.workers):
             self._start_worker()
 

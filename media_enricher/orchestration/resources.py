@@ -21,14 +21,20 @@ from media_enricher.supabase.runs import RunTable
 from media_enricher.supabase.type_repairs import TypeRepairs
 
 _IDLE_SECONDS = 5.0
+_connecting = threading.RLock()
 _opening_engine = (
     threading.RLock()
 )  # a signal handler may close the engine while this thread opens it
 
 
-@lru_cache
 def supabase() -> Client:
     """The process's one client of the Supabase project."""
+    with _connecting:  # a run's first threads ask at once, and each would get a client of its own
+        return _supabase()
+
+
+@lru_cache
+def _supabase() -> Client:
     return connect(supabase_settings())
 
 
@@ -111,15 +117,16 @@ def close_engine() -> None:
 
 @lru_cache
 def _engine() -> EnrichPool:
-    is_in_cluster = settings().task_runner in (TaskRunnerName.DASK, TaskRunnerName.RAY)
     sandbox.hide_from_others()  # this process holds the key, and its decoders read untrusted files
     collect_seldom()
     # A worker of a cluster outlives the run, and is not notified when the run ends.
-    return EnrichPool(engine_options(), idle_seconds=_IDLE_SECONDS if is_in_cluster else None)
+    return EnrichPool(
+        engine_options(), idle_seconds=_IDLE_SECONDS if settings().is_in_cluster else None
+    )
 
 
 def forget() -> None:
     """Close and drop everything, so that the next use reads the settings again."""
     close_engine()
     engine_options.cache_clear()
-    supabase.cache_clear()
+    _supabase.cache_clear()

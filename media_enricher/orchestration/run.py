@@ -10,6 +10,7 @@ from media_enricher.models import Mode, Selection, StoppedBy
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.recorder import Recorder
 from media_enricher.orchestration.run_budget import RunBudget
+from media_enricher.orchestration.state_hooks import run_rows
 from media_enricher.run_stats import RunStats
 from media_enricher.settings import settings
 from media_enricher.snapshot.writer import SnapshotWriter
@@ -36,7 +37,7 @@ class Run:
         Raises:
             SupabaseError: the run table does not respond.
         """
-        before = resources.run_table().get(run_id)
+        before = run_rows.pop(run_id, None) or resources.run_table().get(run_id)
         started_at = (before and before.started_at) or datetime.now(UTC)
         self.id = run_id
         self.selection = selection

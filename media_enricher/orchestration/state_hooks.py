@@ -18,16 +18,19 @@ from prefect.flows import FlowStateHook
 from prefect.logging.loggers import flow_run_logger
 
 from media_enricher import labels
-from media_enricher.models import RunStatus, Trigger
+from media_enricher.models import EnrichRun, RunStatus, Trigger
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.shards import cancel_shards
 from media_enricher.settings import SettingsError
 from media_enricher.supabase.errors import SupabaseError
 
+run_rows: dict[str, EnrichRun] = {}
+"""The rows of runs as they were when this process recorded them as running, until they are used."""
+
 
 def on_running(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Create the row, or take over the one that the gateway created; also on a retry."""
-    _record(
+    row = _record(
         flow,
         flow_run,
         status=RunStatus.RUNNING,
@@ -35,6 +38,8 @@ def on_running(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> No
         heartbeat_at=datetime.now(UTC),
         restart=flow_run.run_count > 0,  # of the times before this one
     )
+    if row is not None:
+        run_rows[row.id] = row
 
 
 def on_completion(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -93,13 +98,13 @@ def _plain(moment: datetime | None) -> datetime | None:
     return moment and datetime.fromtimestamp(moment.timestamp(), UTC)
 
 
-def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
+def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> EnrichRun | None:
     parameters = flow_run.parameters
     if parameters.get("dry_run"):
-        return  # a dry run leaves no trace
+        return None  # a dry run leaves no trace
     try:
         # Parameters are sent each time, because any hook may be the first to record the run.
-        resources.run_table().record(
+        return resources.run_table().record(
             str(flow_run.id),
             flow=flow.name,
             bucket=parameters.get("bucket"),
@@ -118,6 +123,7 @@ def _record(flow: Flow[..., Any], flow_run: FlowRun, **changes: object) -> None:
         flow_run_logger(flow_run, flow).error(
             "could not record run status %s: %s", changes["status"], error
         )
+        return None
 
 
 def trigger_of(flow_run: FlowRun) -> Trigger:

@@ -222,9 +222,17 @@ class Settings(FromEnvironment):
         return None if self.max_mbit_per_second is None else self.max_mbit_per_second * 1e6 / 8
 
     @property
+    def is_in_cluster(self) -> bool:
+        """Whether each engine worker is that of a worker process of a cluster."""
+        return self.task_runner in (TaskRunnerName.DASK, TaskRunnerName.RAY)
+
+    @property
     def batches_in_flight(self) -> int:
-        """Batches in flight at once, so that no engine worker waits while results are written."""
-        return self.engine_workers + 2
+        """Batches in flight at once, so that no engine worker waits while results are written.
+
+        All engine workers of one process share a batch; one of a cluster has it for itself.
+        """
+        return 2 * self.engine_workers + 2 if self.is_in_cluster else self.engine_workers + 2
 
     @property
     def dead_after_seconds(self) -> float:

@@ -371,3 +371,14 @@ def test_workers_start_when_there_is_work_for_them(make_pool: MakePool, put: Put
     assert len(pool.worker_pids) == 1
     assert codes(pool.enrich(objects, Depth.FULL)) == {"fine": 9}
     assert len(pool.worker_pids) == 2
+
+
+def test_the_other_workers_start_when_they_are_asked_for(make_pool: MakePool) -> None:
+    pool = make_pool(workers=3)
+    pool.start(first_workers=1)
+    pool.start(first_workers=2)
+    wait_for(lambda: len(pool.worker_pids) == 2)
+    pool.start()
+    wait_for(lambda: len(pool.worker_pids) == 3)
+    pool.start(first_workers=1)
+    assert len(pool.worker_pids) == 3

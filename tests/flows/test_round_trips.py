@@ -27,7 +27,6 @@ MOST = Counter(
     {
         READ: OBJECTS,
         "media_record_run": 3,
-        "media_enrich_runs": 1,
         "media_own_buckets": 1,
         "GET bucket": 2,
         "media_compare_piece": 2,
@@ -44,7 +43,7 @@ MOST = Counter(
         "media_note_comparison": 1,
     }
 )
-MOST_UNTIL_OBJECTS_ARE_KNOWN = 6
+MOST_UNTIL_OBJECTS_ARE_KNOWN = 3
 """The engine starts meanwhile. The snapshot is opened after that, while objects are read."""
 MOST_AT_THE_END = 6
 """After the last object is read."""

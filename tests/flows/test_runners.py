@@ -11,11 +11,12 @@ from zlib import crc32
 import psutil
 import pytest
 
-from media_enricher.batching import LIMITS
+from media_enricher.batching import CLUSTER_LIMITS
 from media_enricher.models import Depth
 from media_enricher.orchestration.task_runners import task_runner
 from media_enricher.settings import SettingsError, settings
 from supabase_local import LocalStack
+from tests.bench.delaying_proxy import Distance, delayed
 from tests.dask_cluster import DaskCluster, dask_cluster
 from tests.flows.conftest import FilledBucket, FlowProcess, photo
 from tests.flows.test_backfill import findings, run
@@ -29,7 +30,7 @@ def in_several_batches(bucket: FilledBucket, objects: int) -> None:
     """Put so many photographs into each of six batches, and two odd files."""
     last_of_batches: list[int] = []
     for number in range(objects, 99_999):
-        is_cut = crc32(path_of(number).encode()) % LIMITS[Depth.FULL].cut_every == 0
+        is_cut = crc32(path_of(number).encode()) % CLUSTER_LIMITS[Depth.FULL].cut_every == 0
         if is_cut and number - objects >= (last_of_batches or [0])[-1]:
             last_of_batches.append(number)
     bucket.put_all(
@@ -91,6 +92,24 @@ def test_two_dask_workers_give_the_same_table_as_threads_and_keep_no_engine_work
     assert findings(bucket) == by_threads
     wait_for(lambda: not engine_workers_below(dask.workers))
     assert len(dask.workers.children(recursive=True)) >= 2, "the workers are not ours to end"
+
+
+@pytest.mark.usefixtures("needs_cluster")
+def test_what_a_dask_worker_has_in_work_is_not_read_by_another(
+    bucket: FilledBucket, start_flow: Callable[..., FlowProcess], tmp_path: Path
+) -> None:
+    in_several_batches(bucket, 60)  # of which each takes longer than its first list of outcomes
+    with delayed(bucket.stack.url, Distance(rtt_seconds=0.1)) as url:
+        few_at_once = {"MEDIA_ENRICHER_DOWNLOADS_PER_ENGINE_WORKER": "2", "SUPABASE_URL": url}
+        environment = bucket.stack.environment() | two("dask") | few_at_once
+        with dask_cluster(environment, workers=2, folder=tmp_path) as running:
+            address = {"MEDIA_ENRICHER_DASK_ADDRESS": running.address}
+            flow = start_flow(two("dask") | few_at_once | address, bucket=bucket.name)
+            flow.wait_for_run_id()
+            exit_code, last = flow.result()
+    assert exit_code == 0, last
+    downloads = bucket.downloads()
+    assert (len(downloads), max(downloads.values())) == (362, 1)
 
 
 @pytest.mark.usefixtures("needs_cluster")

@@ -24,21 +24,26 @@ def batch_of(bucket: str, after: str, until: str) -> Batch:
     return Batch(depth=Depth.HEADER, objects=[member], after=after, until=until)
 
 
+def note(cuts: Cuts) -> None:
+    cuts.note()
+    cuts.wait()
+
+
 def test_bounds_stay_until_the_last_outcomes_are_written(bucket: str) -> None:
     def stored() -> list[str]:
         return sorted(resources.asset_table().cuts(bucket))
 
     cuts, first = Cuts(), batch_of(bucket, "a", "m")
     cuts.follow(first, rest=first)
-    cuts.note()
+    note(cuts)
     assert stored() == ["a", "m"]
     cuts.follow(first, rest=None)
-    cuts.note()
+    note(cuts)
     cuts.written()  # the outcomes of the first call alone
-    cuts.note()
+    note(cuts)
     assert stored() == ["a", "m"], "the last outcomes are not written yet"
     cuts.written()
-    cuts.note()
+    note(cuts)
     assert stored() == []
 
 
@@ -47,7 +52,7 @@ def test_the_bound_of_a_batch_that_is_not_done_stays(bucket: str) -> None:
     cuts.follow(first, rest=first)
     cuts.follow(second, rest=second)
     cuts.follow(first, rest=None)
-    cuts.note()
+    note(cuts)
     cuts.written()
-    cuts.note()
+    note(cuts)
     assert sorted(resources.asset_table().cuts(bucket)) == ["m", "z"]
