@@ -30,7 +30,8 @@ MOST = Counter(
         "media_enrich_runs": 1,
         "media_own_buckets": 1,
         "GET bucket": 2,
-        "media_compare_piece": 2,
+        "media_compare_piece": 1,
+        "media_compare_next_piece": 1,
         "media_cuts": 1,
         "media_pending_page": 1,
         "media_give_up_parts": 1,
@@ -41,7 +42,6 @@ MOST = Counter(
         "POST object": 1,
         "media_record_part": 1,
         "POST object/move": 1,
-        "media_note_comparison": 1,
     }
 )
 MOST_UNTIL_OBJECTS_ARE_KNOWN = 6
