@@ -46,7 +46,7 @@ MOST = Counter(
 )
 MOST_UNTIL_OBJECTS_ARE_KNOWN = 6
 """The engine starts meanwhile. The snapshot is opened after that, while objects are read."""
-MOST_AT_THE_END = 6
+MOST_AT_THE_END = 5
 """After the last object is read."""
 
 
