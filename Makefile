@@ -119,7 +119,7 @@ bench-hostile: setup ## Measure what hostile files cost the photographs beside t
 bench-same: setup ## See whether other code writes the same table: ARGS="write FILE" with each, then ARGS="compare FILE FILE"
 	@$(BIN)/python -m tests.bench.same_table $(ARGS)
 
-bench-sweep: setup ## Measure sweeps that find nothing to do: ARGS="--objects 1000000 10000000"
+bench-sweep: setup ## Measure sweeps that find nothing to do: ARGS="--objects 1000000 --tenants 10000"
 	@$(BIN)/python -m tests.bench.sweep $(ARGS)
 
 bench-repair: setup ## Repair the types of 2,000 objects of all kinds, killed twice, and check: ARGS="--objects N"

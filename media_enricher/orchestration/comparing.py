@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
-from media_enricher.comparisons import Comparison, NextComparison, TenantPending
-from media_enricher.models import Selection
+from media_enricher.comparisons import NextComparison
 from media_enricher.orchestration import resources
 
 
@@ -47,71 +44,40 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 def compare_whole(bucket: str) -> Compared:
     """Compare all of a bucket with its assets: mark what is gone, store what is pending.
 
+    It ends early if another comparison of the bucket begins, which finds all that this one would.
+
     Raises:
         SupabaseError: the database did not respond.
     """
-    return _compare(bucket, Comparison(), rows=None)
+    return _compare(bucket, number=None, rows=None)
 
 
 def compare_part(bucket: str, following: NextComparison) -> Compared:
-    """Compare a part of a bucket with its assets, and store where the next sweep goes on.
+    """Compare a part of a bucket with its assets. The next sweep goes on from there.
 
     Raises:
         SupabaseError: the database did not respond.
     """
-    begun = Comparison(
-        after=following.after,
-        started_at=following.part_from if following.after else None,
-        objects=following.part_objects,
-        tenants=following.tenants,
-    )
-    return _compare(bucket, begun, rows=following.part_rows)
+    return _compare(bucket, number=following.number, rows=following.part_rows)
 
 
-def _compare(bucket: str, begun: Comparison, *, rows: int | None) -> Compared:
-    """Go on with a comparison: for at least so many objects, or to the end of the bucket."""
-    assets, comparison = resources.asset_table(), begun
-    pieces = gone = pending = 0
-    tenants: dict[tuple[str | None, bool], TenantPending] = {}
-    _add(tenants, begun.tenants)
-    while not comparison.is_complete and (
-        rows is None or comparison.objects - begun.objects < rows
-    ):
-        left = Selection(bucket=bucket, after=comparison.after)
-        piece = assets.compare_piece(left, by_tenant=True)
-        pieces, gone, pending = pieces + 1, gone + piece.gone, pending + piece.pending
-        _add(tenants, piece.tenants or [])
-        comparison = Comparison(
-            after=piece.until,
-            is_complete=piece.is_last,
-            started_at=comparison.started_at or piece.started_at,
-            objects=comparison.objects + piece.objects,
-        )
-    found = msgspec.structs.replace(comparison, tenants=list(tenants.values()))
-    assets.note_comparison(bucket, begun.after, found)
+def _compare(bucket: str, *, number: int | None, rows: int | None) -> Compared:
+    """Go on with a comparison: for at least so many objects, or to its end."""
+    assets, begins = resources.asset_table(), number is None
+    objects = pieces = gone = pending = 0
+    is_compared = is_complete = False
+    while not is_complete and (is_compared or rows is None or objects < rows):
+        step = assets.compare_next_piece(bucket, number)
+        if step is None:
+            break
+        pieces += not is_compared
+        objects, gone, pending = objects + step.objects, gone + step.gone, pending + step.pending
+        number, is_compared, is_complete = step.number, step.is_compared, step.is_complete
     return Compared(
         bucket=bucket,
-        objects=comparison.objects - begun.objects,
+        objects=objects,
         pieces=pieces,
         gone=gone,
         pending=pending,
-        is_whole=comparison.is_complete and not begun.after,
+        is_whole=begins and is_complete,
     )
-
-
-def _add(
-    tenants: dict[tuple[str | None, bool], TenantPending], counts: Iterable[TenantPending]
-) -> None:
-    """Add to what is known of each tenant: no more entries than two for each."""
-    for count in counts:
-        key = count.tenant, count.is_recorded
-        before = tenants.get(key)
-        tenants[key] = (
-            count
-            if before is None
-            else msgspec.structs.replace(
-                count,
-                objects=count.objects + before.objects,
-                size_bytes=count.size_bytes + before.size_bytes,
-            )
-        )

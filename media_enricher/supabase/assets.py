@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from supabase import Client
 
-from media_enricher.comparisons import ComparedPiece, Comparison, NextComparison
+from media_enricher.comparisons import ComparedPiece, ComparisonStep, NextComparison
 from media_enricher.models import (
     ENRICHER_VERSION,
     MOST_RANGE_BYTES,
@@ -49,18 +49,15 @@ class AssetTable:
         """Cut a selection into ranges that a statement looks at as a whole, at least one."""
         return pieces(self._client, selection)
 
-    def compare_piece(
-        self, selection: Selection, *, by_tenant: bool = False, rows: int | None = None
-    ) -> ComparedPiece:
+    def compare_piece(self, selection: Selection, *, rows: int | None = None) -> ComparedPiece:
         """Compare the first piece of a selection: mark assets as gone, and count what is pending.
 
         Args:
             selection: what is left to compare.
-            by_tenant: whether to say how much is pending of each tenant.
             rows: how many objects and assets the piece has at most; `PIECE_ROWS` by default.
         """
-        options = {"p_rows": rows or PIECE_ROWS, "p_by_tenant": by_tenant}
-        (row,) = self._call("media_compare_piece", _selection(selection) | options)
+        arguments = _selection(selection) | {"p_rows": rows or PIECE_ROWS}
+        (row,) = self._call("media_compare_piece", arguments)
         return msgspec.convert(row, ComparedPiece)
 
     def count_pending(
@@ -90,32 +87,33 @@ class AssetTable:
 
     def next_comparison(self, bucket: str) -> NextComparison:
         """How much of a bucket a sweep has to compare with its assets, and from where."""
-        parameters = _selection(Selection(bucket=bucket))
-        names = ("p_bucket", "p_transient_codes", "p_max_attempts")
-        (row,) = self._call("media_next_comparison", {name: parameters[name] for name in names})
+        arguments = {"p_bucket": bucket} | _retrying()
+        (row,) = self._call("media_next_comparison", arguments)
         return msgspec.convert(row, NextComparison)
 
-    def note_comparison(self, bucket: str, begun_after: str, comparison: Comparison) -> bool:
-        """Store how far the comparison of a bucket has come, and at its end what is pending.
+    def compare_next_piece(self, bucket: str, number: int | None) -> ComparisonStep | None:
+        """Go on with the comparison of a bucket: the next piece of it, or at its end some totals.
+
+        How far it has come is in the database, and changes with what it counts. So each piece is
+        counted once, also where a request is repeated because its response was lost: that one goes
+        on with the next piece.
 
         Args:
-            bucket: the bucket that was compared.
-            begun_after: the path after which the comparison went on; empty from its beginning.
-            comparison: what it has found so far, from the beginning of the bucket.
+            bucket: the bucket to compare.
+            number: the comparison to go on with; None to begin one, which ends one under way.
 
         Returns:
-            Whether it was stored. False if another sweep has stored the same part meanwhile.
+            What was done, or None if another comparison of the bucket has begun since.
         """
-        payload = {
+        arguments = {
             "p_bucket": bucket,
-            "p_from": begun_after,
-            "p_after": comparison.after,
-            "p_is_complete": comparison.is_complete,
-            "p_started_at": comparison.started_at,
-            "p_objects": comparison.objects,
-            "p_tenants": comparison.tenants,
+            "p_depth": Selection(bucket=bucket).depth,
+            "p_enricher_version": ENRICHER_VERSION,
+            "p_number": number,
+            "p_rows": PIECE_ROWS,
         }
-        return bool(self._call("media_note_comparison", msgspec.to_builtins(payload)))
+        steps = self._call("media_compare_next_piece", arguments | _retrying())
+        return msgspec.convert(steps[0], ComparisonStep) if steps else None
 
     def recount(self, bucket: str) -> Iterator[int]:
         """Count a bucket anew into `media_totals`, piece by piece.
@@ -280,10 +278,20 @@ def _place(selection: Selection) -> dict[str, str]:
 
 def _selection(selection: Selection) -> dict[str, Any]:
     """The selection as parameters of the planning functions."""
-    return _place(selection) | {
-        "p_mode": selection.mode,
-        "p_depth": selection.depth,
-        "p_enricher_version": ENRICHER_VERSION,
+    return (
+        _place(selection)
+        | {
+            "p_mode": selection.mode,
+            "p_depth": selection.depth,
+            "p_enricher_version": ENRICHER_VERSION,
+        }
+        | _retrying()
+    )
+
+
+def _retrying() -> dict[str, Any]:
+    """Which failed objects are pending, as parameters of the planning functions."""
+    return {
         "p_transient_codes": sorted(TRANSIENT_ERRORS),
         "p_max_attempts": settings().max_attempts,
     }

@@ -64,7 +64,8 @@ comment on function public.media_piece_ends is
 -- Compares one piece of a bucket with its assets: stamps gone_at where the object was deleted, and
 -- counts what is pending. A call marks 2,000 assets at most, for each has to be entered in all
 -- indexes: where more are gone, the piece ends with the last that it marked. tenants, if it is asked
--- for: what is pending as {tenant, is_recorded, objects, size_bytes}, for media_note_comparison.
+-- for: what is pending as {tenant, is_recorded, objects, size_bytes}, for
+-- media_compare_next_piece.
 create function public.media_compare_piece(
   p_bucket text, p_prefix text, p_mode text, p_depth text, p_enricher_version integer,
   p_transient_codes text[], p_max_attempts integer, p_after text, p_until text, p_rows integer,

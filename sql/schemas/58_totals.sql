@@ -2,7 +2,7 @@
 -- that a dashboard reads some rows and never counts a bucket.
 --
 -- All of it is exact as soon as a write commits, but for the facet 'pending', which needs a look at
--- Storage: runs and the sweep count it (media_note_comparison), and say when.
+-- Storage: runs and the sweep count it (media_compare_next_piece), and say when.
 
 create table public.media_totals (
   bucket text not null, -- the Storage bucket
@@ -28,6 +28,9 @@ comment on column public.media_totals.facet is
 
 create index media_totals_tenant_id_idx on public.media_totals (tenant_id)
   where tenant_id is not null;
+-- By it a comparison finds the totals of pending objects that it has to replace, in their order.
+create index media_totals_pending_idx on public.media_totals (bucket, scope)
+  where facet = 'pending' and value = 'missing';
 
 -- How often each content is there. Copies are told by it, and the totals of the facet 'copy' add
 -- up what is here.

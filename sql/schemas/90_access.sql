@@ -101,6 +101,10 @@ alter table media_enricher.comparisons enable row level security;
 create policy "nobody, but through the functions"
   on media_enricher.comparisons for select using (false);
 
+alter table media_enricher.pending_counts enable row level security;
+create policy "nobody, but through the functions"
+  on media_enricher.pending_counts for select using (false);
+
 alter table media_enricher.snapshot_ledgers enable row level security;
 create policy "nobody, but through the functions"
   on media_enricher.snapshot_ledgers for select using (false);
@@ -192,6 +196,7 @@ to authenticated, service_role;
 revoke execute on function
   public.media_asset_runs,
   public.media_copied_contents,
+  public.media_compare_next_piece,
   public.media_compare_piece,
   public.media_count_missing,
   public.media_count_pending,
@@ -243,6 +248,7 @@ from public, anon, authenticated;
 grant execute on function
   public.media_asset_runs,
   public.media_copied_contents,
+  public.media_compare_next_piece,
   public.media_compare_piece,
   public.media_count_missing,
   public.media_count_pending,

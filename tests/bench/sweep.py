@@ -3,7 +3,9 @@
 The bucket's objects are rows without bytes, each with its asset; the same bucket grows from size to
 size. The other questions whose statements could grow with the bucket follow: its facets, its totals
 counted anew, and of two buckets of a tenth of the size, one that was emptied and one with nothing
-enriched, what was deleted and what is pending.
+enriched, what was deleted and what is pending. Then what is pending by tenant is compared and
+stored, in buckets where each object has a tenant of its own (`--tenants`): once, and once more with
+half of the objects deleted.
 
 All servers run on this machine. Database time is what Postgres itself logs of each statement, so it
 counts every statement, and nothing of the way to it.
@@ -17,7 +19,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -28,6 +30,7 @@ import msgspec
 
 from flows.sweep import sweep
 from media_enricher import change_feed, migrations
+from media_enricher.comparisons import ComparisonStep
 from media_enricher.models import Mode, Selection
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.comparing import compare_whole
@@ -72,6 +75,21 @@ _EMPTY = """
     set session_replication_role = replica;
     set storage.allow_delete_query = 'true';
     delete from storage.objects where bucket_id = '{bucket}';
+    set session_replication_role = origin;
+"""
+_FILL_TENANTS = """
+    set session_replication_role = replica;
+    insert into storage.objects (bucket_id, name, metadata, version)
+    select '{bucket}', md5(n::text)::uuid || '/photo.jpg',
+      jsonb_build_object('eTag', '"e"', 'size', n, 'mimetype', 'image/jpeg'), 'v'
+    from generate_series(1, {tenants}) as n;
+    set session_replication_role = origin;
+"""
+_HALVE = """
+    set session_replication_role = replica;
+    set storage.allow_delete_query = 'true';
+    delete from storage.objects
+    where bucket_id = '{bucket}' and (metadata ->> 'size')::integer % 2 = 0;
     set session_replication_role = origin;
 """
 _NAME = "to_char({n} / 1000, 'FM000000') || '/IMG_' || to_char({n}, 'FM00000000') || '.jpg'"
@@ -194,11 +212,21 @@ def path_of(number: int) -> str:
 def main() -> None:
     """Measure, and print a line for each size and way."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--objects", type=int, nargs="+", default=[1_000_000], help="in the bucket")
+    parser.add_argument("--objects", type=int, nargs="*", default=[1_000_000], help="in the bucket")
+    parser.add_argument(
+        "--tenants", type=int, nargs="*", default=[100_000], help="in a bucket each"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="of all but the whole comparison")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     asked = parser.parse_args()
     measured: list[Measured] = []
+
+    def say(them: Iterable[Measured]) -> None:
+        for each in them:
+            measured.append(each)
+            sys.stdout.write(line(each) + "\n")
+            sys.stdout.flush()
+
     with (
         tempfile.TemporaryDirectory() as folder,
         LocalStack.start(Path(folder) / "stack") as stack,
@@ -213,10 +241,9 @@ def main() -> None:
         bench.execute("select pg_reload_conf()")
         for objects in sorted(asked.objects):
             bench.grow(objects)
-            for each in chain(measurements(bench, asked.rounds), of_all(bench), changed(bench)):
-                measured.append(each)
-                sys.stdout.write(line(each) + "\n")
-                sys.stdout.flush()
+            say(chain(measurements(bench, asked.rounds), of_all(bench), changed(bench)))
+        for tenants in sorted(asked.tenants):
+            say(by_tenant(bench, tenants))
     if asked.json:
         asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(measured)))
 
@@ -267,6 +294,31 @@ def changed(bench: Bench) -> Iterator[Measured]:
     yield bench.measure("count for a dry run", lambda: table.count_pending(selection))
     yield bench.measure("split in 8", lambda: table.split_pending(selection, 8))
     yield bench.measure("page of 1,000, pending", lambda: next(table.pending_pages(selection)))
+
+
+def by_tenant(bench: Bench, tenants: int) -> Iterator[Measured]:
+    """What it costs to compare and to store what is pending, if each object has its own tenant."""
+    bucket, bench.objects = f"bench-tenants-{tenants}", tenants
+    resources.bucket(bucket).create_private()
+    bench.execute(_FILL_TENANTS.format(bucket=bucket, tenants=tenants))
+    table = resources.asset_table()
+    for which in ("", "half, "):
+        bench.settle()
+        step: ComparisonStep | None = None
+
+        def compare() -> None:
+            nonlocal step
+            while not step or not step.is_compared:
+                step = table.compare_next_piece(bucket, step.number if step else None)
+
+        def store() -> None:
+            nonlocal step
+            while step and not step.is_complete:
+                step = table.compare_next_piece(bucket, step.number)
+
+        yield bench.measure(f"{which}by tenant, compared", compare)
+        yield bench.measure(f"{which}by tenant, stored", store)
+        bench.execute(_HALVE.format(bucket=bucket))
 
 
 def rpc(function: str, **arguments: str) -> None:

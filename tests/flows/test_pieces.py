@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from media_enricher.comparisons import ComparedPiece
-from media_enricher.models import Mode, Selection, StorageObject
+from media_enricher.comparisons import ComparedPiece, ComparisonStep
+from media_enricher.models import ErrorCode, Mode, Selection, StorageObject
 from media_enricher.orchestration import resources
 from media_enricher.orchestration.comparing import Compared, compare_part, compare_whole
 from media_enricher.supabase import assets, pieces
 from media_enricher.supabase.assets import AssetTable
+from media_enricher.supabase.errors import SupabaseError
 from tests.flows.conftest import FilledBucket, photo
 from tests.flows.test_backfill import run
 
@@ -200,7 +201,7 @@ def test_parts_of_sweeps_add_up_while_objects_come_and_go_between_them(
     bucket.put("b.jpg", photo(3))
     bucket.put(f"{path(30)}x", photo(4))
     rest: list[Compared] = []
-    while not rest or resources.asset_table().next_comparison(bucket.name).after:
+    while not rest or resources.asset_table().next_comparison(bucket.name).number is not None:
         rest.append(compared_part(bucket, PIECE))
     assert sum(part.objects for part in rest) == MANY + 2 - 2 * PIECE
     assert sum(part.pending for part in rest) == 2
@@ -212,3 +213,50 @@ def test_parts_of_sweeps_add_up_while_objects_come_and_go_between_them(
     assert following.pieces == (MANY + 2) // PIECE + 1
     assert gone(bucket) == [path(2), path(PIECE * 3)]
     assert known_pending(bucket) == {"missing": 4, "unrecorded": 4}
+
+
+@pytest.mark.parametrize(
+    ("pieces_done", "left"), [(1, MANY - PIECE), (3, MANY - 3 * PIECE), (MANY // PIECE + 1, MANY)]
+)
+def test_the_next_sweep_goes_on_where_a_comparison_was_killed(
+    bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch, pieces_done: int, left: int
+) -> None:
+    """It asked for one more piece, and never knew that it was compared. After the last piece, the
+    next sweep begins again."""
+    bucket.fill(MANY)
+    go_on, done = AssetTable.compare_next_piece, 0
+
+    def killed(table: AssetTable, name: str, number: int | None) -> ComparisonStep | None:
+        nonlocal done
+        step = go_on(table, name, number)
+        done += 1
+        if done == pieces_done:
+            raise SupabaseError(ErrorCode.NETWORK, "the connection is gone")
+        return step
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AssetTable, "compare_next_piece", killed)
+        with pytest.raises(SupabaseError):
+            compare_whole(bucket.name)
+    assert compared_part(bucket, MANY).objects == left
+    assert known_pending(bucket) == {"missing": MANY, "unrecorded": MANY}
+
+
+def test_a_comparison_ends_where_another_one_begins(
+    bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.fill(MANY)
+    go_on, others = AssetTable.compare_next_piece, list[Compared]()
+
+    def interrupted(table: AssetTable, name: str, number: int | None) -> ComparisonStep | None:
+        if number is not None and not others:
+            monkeypatch.undo()
+            monkeypatch.setattr(assets, "PIECE_ROWS", PIECE)
+            others.append(compare_whole(name))
+        return go_on(table, name, number)
+
+    monkeypatch.setattr(AssetTable, "compare_next_piece", interrupted)
+    first = compare_whole(bucket.name)
+    assert (first.objects, first.is_whole) == (PIECE, False)
+    assert [(other.objects, other.is_whole) for other in others] == [(MANY, True)]
+    assert known_pending(bucket) == {"missing": MANY, "unrecorded": MANY}

@@ -29,7 +29,8 @@ MOST = Counter(
         "media_record_run": 3,
         "media_own_buckets": 1,
         "GET bucket": 2,
-        "media_compare_piece": 2,
+        "media_compare_piece": 1,
+        "media_compare_next_piece": 1,
         "media_cuts": 1,
         "media_pending_page": 1,
         "media_give_up_parts": 1,
@@ -40,12 +41,11 @@ MOST = Counter(
         "POST object": 1,
         "media_record_part": 1,
         "POST object/move": 1,
-        "media_note_comparison": 1,
     }
 )
 MOST_UNTIL_OBJECTS_ARE_KNOWN = 3
 """The engine starts meanwhile. The snapshot is opened after that, while objects are read."""
-MOST_AT_THE_END = 6
+MOST_AT_THE_END = 5
 """After the last object is read."""
 
 

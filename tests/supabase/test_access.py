@@ -59,6 +59,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "p_enricher_version": 1, "p_transient_codes": [], "p_max_attempts": 3, "p_after": "",
         "p_until": "", "p_rows": 10,
     },
+    "media_compare_next_piece": {
+        "p_bucket": "b", "p_depth": "full", "p_enricher_version": 1, "p_transient_codes": [],
+        "p_max_attempts": 3,
+    },
     "media_next_comparison": {"p_bucket": "b", "p_transient_codes": [], "p_max_attempts": 3},
     "media_note_comparison": {
         "p_bucket": "b", "p_from": "", "p_after": "", "p_is_complete": True,

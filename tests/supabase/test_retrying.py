@@ -131,6 +131,7 @@ def test_reads_writes_and_storage_share_the_policy(flaky: Flaky, client: Client)
         lambda: RunTable(client).recent(),
         lambda: RunTable(client).record("id", bucket="b"),
         lambda: AssetTable(client).compare_piece(Selection(bucket="b")),
+        lambda: AssetTable(client).compare_next_piece("b", None),
         lambda: Bucket(client, "b").exists(),
         lambda: Bucket(client, "b").upload("p", b"", "text/plain"),
     ):
