@@ -14,6 +14,9 @@ round trip, until one of two signals:
 * An overload answer (429, 503, 544). It halves the limit, and no request is sent until its
   Retry-After is over. How many requests the server took of those under way then bounds the limit,
   which soon comes back to there. The bound is raised a little after a while without overloads.
+
+It never grows beyond what this process can take in the time of an answer: a server that is near
+answers nearly as fast with hundreds of requests at once, but no more of them.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from statistics import fmean
 
 START = 16
 LEAST_BY_LATENCY = 8
@@ -35,6 +39,11 @@ LEAST_GROWTH, MOST_GROWTH = 1 / 8, 1 / 2
 SHRINK_ABOVE = 4.0
 SLACK_SECONDS = 0.025
 """A queue as short as this does no harm, and keeps a server busy that is near."""
+MOST_ANSWERS_A_SECOND = 6_000
+"""A worker process with a processor for itself and its decoder takes some 0.17 ms for a header. So
+no more requests at once are of use than this many times the seconds of an answer, or than 32."""
+ALWAYS_OF_USE = 32
+"""Where Storage is on the same machine, the limit went up to 512 requests at once."""
 MEASURE_EVERY_SECONDS = 20.0
 """So often is the fastest time measured anew. It costs two or three round trips at a quarter of
 the requests, where those do not just queue."""
@@ -98,6 +107,7 @@ class AdaptiveLimiter:
         self._window: list[float] = []
         self._was_full = False
         self._fastest = float("inf")
+        self._fastest_mean = float("inf")
         self._measure_at = self._next_measuring()
 
     async def acquire(self) -> float:
@@ -186,6 +196,12 @@ class AdaptiveLimiter:
             return min(self.limit, max(LEAST_BY_LATENCY, self.limit // 4))
         return self.limit
 
+    @property
+    def _of_use(self) -> int:
+        """More requests at once than this only wait longer, for the server or for this process."""
+        in_time_of_answer = min(self._most, MOST_ANSWERS_A_SECOND * self._fastest_mean)
+        return max(ALWAYS_OF_USE, int(in_time_of_answer))
+
     def _adapt(self, now: float, own_delay: float) -> None:
         """Move the limit by the times of the last window of answers.
 
@@ -194,6 +210,7 @@ class AdaptiveLimiter:
         """
         typical = sorted(self._window)[len(self._window) // 4]
         self._fastest = min(self._fastest, typical)
+        self._fastest_mean = min(self._fastest_mean, fmean(self._window))
         is_slow = typical >= GROW_BELOW * self._fastest + SLACK_SECONDS
         if is_slow:
             self._growth = LEAST_GROWTH
@@ -206,12 +223,13 @@ class AdaptiveLimiter:
         elif now >= self._measure_at:
             self._measuring_windows_left = MEASURING_WINDOWS
             self._measure_at = self._next_measuring()
-            self._fastest = float("inf")
+            self._fastest = self._fastest_mean = float("inf")
         elif typical - own_delay > SHRINK_ABOVE * self._fastest + SLACK_SECONDS:
             self._set_limit(max(min(LEAST_BY_LATENCY, self.limit), self.limit * 3 // 4))
         elif self._was_full and not is_slow:
             self._set_limit(self.limit + max(1, int(self.limit * self._growth)))
             self._growth = min(2 * self._growth, MOST_GROWTH)
+        self._set_limit(self.limit)  # within what is of use, which may be less now
         self._raise_bound(now)
         self._begin_window(now)
         self._wake()
@@ -229,7 +247,7 @@ class AdaptiveLimiter:
         self._raise_at = now + self._raise_after
 
     def _set_limit(self, limit: int) -> None:
-        limit = min(limit, self._bound)
+        limit = min(limit, self._bound, self._of_use)
         has_grown = limit > self.limit
         self.limit = limit
         if has_grown and self._grown is not None:

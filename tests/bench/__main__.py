@@ -65,14 +65,19 @@ def main() -> None:
     """Make the files, run everything in turns, print the medians."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few files, once: does it work?")
+    parser.add_argument("--photographs", type=int, metavar="N", help="so many photographs")
+    parser.add_argument("--albums", type=int, metavar="N", help="so many albums of them")
+    parser.add_argument("--small", type=int, metavar="N", help="so many small images")
     parser.add_argument("--rounds", type=int, help="how often each runs; medians are shown")
     parser.add_argument("--only", nargs="+", choices=plan(Size()), help="these parts alone")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--folder", type=Path, default=KEPT / "bench", help=argparse.SUPPRESS)
     options = parser.parse_args()
     size = QUICK if options.quick else Size()
-    if options.rounds:
-        size = msgspec.structs.replace(size, rounds=options.rounds)
+    given = {name: getattr(options, name) for name in ("photographs", "albums", "small", "rounds")}
+    size = msgspec.structs.replace(
+        size, **{name: number for name, number in given.items() if number is not None}
+    )
 
     parts = {
         name: part for name, part in plan(size).items() if name in (options.only or plan(size))

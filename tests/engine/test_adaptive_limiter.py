@@ -6,7 +6,13 @@ import asyncio
 
 import pytest
 
-from media_enricher.engine.adaptive_limiter import LEAST_BY_LATENCY, START, AdaptiveLimiter
+from media_enricher.engine.adaptive_limiter import (
+    ALWAYS_OF_USE,
+    LEAST_BY_LATENCY,
+    MOST_ANSWERS_A_SECOND,
+    START,
+    AdaptiveLimiter,
+)
 from tests.engine.virtual_time import run_in_virtual_time
 
 
@@ -248,5 +254,33 @@ def test_giving_up_waiting_gives_the_slot_back(clock: Clock) -> None:
         given_up.cancel()
         await asyncio.wait_for(patient, 1)
         assert limiter.in_flight == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most"),
+    [(0.001, ALWAYS_OF_USE), (0.02, int(0.02 * MOST_ANSWERS_A_SECOND)), (0.2, 512)],
+)
+def test_it_grows_to_what_a_process_can_take_in_the_time_of_an_answer(
+    seconds: float, most: int
+) -> None:
+    async def run() -> None:
+        clock = Clock()
+        limiter = AdaptiveLimiter(512, clock=clock)
+        await answer_windows(limiter, clock, 20, seconds=seconds)
+        assert limiter.limit == pytest.approx(most, abs=1)
+
+    asyncio.run(run())
+
+
+def test_what_was_of_use_for_slow_answers_is_not_for_fast_ones() -> None:
+    async def run() -> None:
+        clock = Clock()
+        limiter = AdaptiveLimiter(512, clock=clock)
+        await answer_windows(limiter, clock, 10, seconds=0.05)  # a server that has just started
+        assert limiter.limit > 2 * ALWAYS_OF_USE
+        await answer_windows(limiter, clock, 10, seconds=0.002)
+        assert limiter.limit == ALWAYS_OF_USE
 
     asyncio.run(run())
