@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from media_enricher import change_feed
-from tests.sql.conftest import Database, Objects, Pipeline, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, found
 
 
 class Comparing:
