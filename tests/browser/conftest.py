@@ -6,7 +6,6 @@ import asyncio
 import mimetypes
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,13 +22,13 @@ from playwright.sync_api import (
     Response,
     ViewportSize,
     expect,
-    sync_playwright,
 )
 
 from media_enricher.demo.photographs import demo_photographs
 from media_enricher.dev.environment import DevEnvironment
 from supabase_local import LocalStack, User
 from supabase_local.ports import free_port
+from tests.chromium import headless_chromium
 from tests.conftest import SELDOM_ASKED
 from tests.corpora import CACHE, KEPT
 from tests.flows.conftest import SLOWLY, photo
@@ -125,23 +124,9 @@ def stack_of_site(slow_site: DevEnvironment) -> LocalStack:
 
 @pytest.fixture(scope="package")
 def browser(needs_browser: None, slow_site: DevEnvironment) -> Iterator[Browser]:
-    """A headless Chromium: in CI it has to be there.
-
-    It ends with this package, for its event loop would be in the way of other tests' own.
-    """
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        message = "No chromium on the PATH (Debian's package `chromium`): no browser test can run."
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox"],  # in CI it runs as root
-        )
+    """A headless Chromium, which ends with this package."""
+    with headless_chromium() as launched:
         yield launched
-        launched.close()
 
 
 class AdminPage:

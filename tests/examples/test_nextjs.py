@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,11 +26,11 @@ from playwright.sync_api import (
     Route,
     StorageState,
     expect,
-    sync_playwright,
 )
 
 from supabase_local import LocalStack, User
 from supabase_local.ports import HOST, free_port
+from tests.chromium import headless_chromium
 from tests.javascript import install, node_environment
 from tests.waiting import PATIENCE_SECONDS, wait_until_it_answers
 
@@ -96,13 +95,9 @@ def started(environment: Mapping[str, str]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser(needs_browser: None, example: str) -> Iterator[Browser]:
-    """Chromium; of this module alone, for Playwright holds the thread's event loop."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        yield chromium
-        chromium.close()
+    """A headless Chromium, which ends with this module."""
+    with headless_chromium() as launched:
+        yield launched
 
 
 @pytest.fixture(scope="module")

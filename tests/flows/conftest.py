@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 import subprocess
@@ -15,7 +14,6 @@ from io import BytesIO
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import psutil
 import pytest
 from PIL import Image
@@ -32,6 +30,7 @@ from supabase_local.storage.blobs import BlobStore
 from supabase_local.storage.uploads import Received
 from supabase_local.storage.writes import metadata_json
 from tests.conftest import Put
+from tests.database import database_of
 from tests.prefect_here import prefect_environment
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
@@ -105,15 +104,7 @@ class FilledBucket:
 
     def query(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         """Ask the database itself."""
-
-        async def ask() -> list[dict[str, Any]]:
-            connection = await asyncpg.connect(self.stack.database_url)
-            try:
-                return [dict(row) for row in await connection.fetch(sql, *arguments)]
-            finally:
-                await connection.close()
-
-        return asyncio.run(ask())
+        return database_of(self.stack.database_url).rows(sql, *arguments)
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The rows of `media_assets`, by path."""

@@ -5,7 +5,6 @@ No worker is there, so runs stay queued: what a run does is for the tests of flo
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 from prefect import get_client
@@ -24,6 +22,7 @@ from supabase_local import LocalStack, User
 from supabase_local.folder import StackFolder
 from supabase_local.ports import free_port, on_free_ports
 from tests.conftest import Put
+from tests.database import database_of
 from tests.prefect_here import prefect_environment
 
 QUOTAS = ("", "TENANT_", "USER_", "SERVICE_")
@@ -68,15 +67,7 @@ class Gateway:
 
     def query(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         """Ask the database itself."""
-
-        async def ask() -> list[dict[str, Any]]:
-            connection = await asyncpg.connect(self.stack.database_url)
-            try:
-                return [dict(row) for row in await connection.fetch(sql, *arguments)]
-            finally:
-                await connection.close()
-
-        return asyncio.run(ask())
+        return database_of(self.stack.database_url).rows(sql, *arguments)
 
     def run(self, run_id: str) -> dict[str, Any]:
         """The row of a run."""

@@ -2,64 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
 
 from media_enricher import migrations
 from supabase_local.postgres import SUPERUSER, Postgres, running_postgres
-
-
-class Database:
-    """A blocking connection."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._loop = asyncio.new_event_loop()
-        self._connection: asyncpg.Connection[Any] = self._loop.run_until_complete(
-            asyncpg.connect(url)
-        )
-
-    def rows(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
-        records = self._loop.run_until_complete(self._connection.fetch(sql, *arguments))
-        return [dict(record) for record in records]
-
-    def value(self, sql: str, *arguments: object) -> Any:
-        return self._loop.run_until_complete(self._connection.fetchval(sql, *arguments))
-
-    def column(self, sql: str, *arguments: object) -> list[Any]:
-        records = self._loop.run_until_complete(self._connection.fetch(sql, *arguments))
-        return [record[0] for record in records]
-
-    def run(self, script: str) -> None:
-        self._loop.run_until_complete(self._connection.execute(script))
-
-    @contextmanager
-    def warnings(self) -> Iterator[list[str]]:
-        """What the server warns this connection of within the block."""
-        heard: list[str] = []
-
-        def hear(_connection: object, message: Any) -> None:
-            if message.severity == "WARNING":
-                heard.append(message.message)
-
-        self._connection.add_log_listener(hear)
-        yield heard
-        self.value("select 1")  # listeners are called between statements
-        self._connection.remove_log_listener(hear)
-
-    def close(self) -> None:
-        self._loop.run_until_complete(self._connection.close())
-        self._loop.close()
+from tests.database import Database
 
 
 class Objects:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from tests.sql.conftest import Database, Objects
+from tests.database import Database
+from tests.sql.conftest import Objects
 
 
 class Cuts:

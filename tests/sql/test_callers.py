@@ -11,7 +11,8 @@ import pytest
 
 from media_enricher import migrations
 from supabase_local.postgres import Postgres
-from tests.sql.conftest import Database, Objects, Pipeline, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, found
 
 TENANT = "3f3a2a9e-009b-41a0-a162-d56c9b7eb75a"
 UUID_USER = "0a5a7a70-0000-4000-8000-00000000ada0"

@@ -13,7 +13,8 @@ from media_enricher import change_feed, migrations
 from media_enricher.change_feed import ChangeFeedError
 from media_enricher.gateway.schemas.requests import ObjectChange
 from supabase_local.postgres import SUPERUSER, Postgres, running_postgres
-from tests.sql.conftest import Database, Objects, Pipeline, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, found
 from tests.sql.test_hosted import STAND_INS
 from tests.sql.test_requested_objects import RequestedObjects
 

@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 
 from media_enricher import change_feed
-from tests.sql.conftest import Database, Objects, Pipeline, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, found
 
 TENANTS = [f"00000000-0000-4000-8000-{number:012}" for number in range(20)]
 NEXT = (

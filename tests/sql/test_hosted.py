@@ -14,7 +14,8 @@ import pytest
 from media_enricher import migrations
 from media_enricher.gateway.schemas.requests import ObjectChange
 from supabase_local.postgres import SUPERUSER, Postgres
-from tests.sql.conftest import Database, Objects
+from tests.database import Database
+from tests.sql.conftest import Objects
 
 STAND_INS = """
     create schema vault;

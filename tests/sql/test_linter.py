@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sql.conftest import Database
+from tests.database import Database
 
 OURS = "('public', 'audit', 'media_enricher')"
 CLIENT_ROLES = ("anon", "authenticated")

@@ -12,7 +12,7 @@ from media_enricher import migrations, settings
 from media_enricher.cli import app
 from media_enricher.migrations import MigrationError
 from supabase_local.postgres import Postgres
-from tests.sql.conftest import Database
+from tests.database import Database
 
 OURS = sorted(file.name for file in migrations.FOLDER.glob("*.sql"))
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.sql.conftest import Database, Objects, Pipeline, etag_of, failed, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, etag_of, failed, found
 from tests.sql.test_requested_objects import RequestedObjects
 
 ADA = "0a5a7a70-0000-4000-8000-00000000ada0"

@@ -7,7 +7,8 @@ import json
 import asyncpg
 import pytest
 
-from tests.sql.conftest import Database, Objects, Pipeline, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, found
 from tests.sql.test_requested_objects import RequestedObjects
 from tests.sql.test_run_requests import Requester
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.sql.conftest import Database, Objects, Pipeline, etag_of, failed, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, etag_of, failed, found
 
 ADA = "0a5a7a70-0000-4000-8000-00000000ada0"
 BEN = "0a5a7a70-0000-4000-8000-00000000be20"

@@ -13,7 +13,8 @@ import pytest
 
 from media_enricher import migrations
 from supabase_local.postgres import SUPERUSER, running_postgres
-from tests.sql.conftest import Database, Objects, Pipeline
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline
 from tests.sql.test_requested_objects import RequestedObjects
 
 MANY = 250_000

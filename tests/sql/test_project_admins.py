@@ -14,7 +14,8 @@ from media_enricher import project_admins, settings
 from media_enricher.cli import app
 from media_enricher.project_admins import TABLES, ProjectAdminsError
 from supabase_local.postgres import Postgres
-from tests.sql.conftest import Database, Objects, Pipeline, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, found
 
 TENANT = "3f3a2a9e-009b-41a0-a162-d56c9b7eb75a"
 OTHER_TENANT = "7e4a47b0-0000-4000-8000-00000000000f"

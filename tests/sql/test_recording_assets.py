@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from supabase_local.postgres import Postgres
-from tests.sql.conftest import Database, Objects, Pipeline, etag_of, failed, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, etag_of, failed, found
 
 TENANT = "7e1a7000-0000-4000-8000-000000000001"
 ADA = "0a5a7a70-0000-4000-8000-00000000ada0"

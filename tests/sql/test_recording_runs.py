@@ -11,7 +11,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from tests.sql.conftest import Database
+from tests.database import Database
 
 Record = Callable[..., dict[str, Any]]
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -10,7 +10,8 @@ from uuid import uuid4
 import pytest
 
 from supabase_local.postgres import Postgres
-from tests.sql.conftest import Database, Objects, Pipeline, etag_of, failed, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, etag_of, failed, found
 
 Row = dict[str, Any]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from media_enricher import migrations
 from supabase_local.postgres import SUPERUSER, Postgres
-from tests.sql.conftest import Database
+from tests.database import Database
 
 VERSIONS = sorted({file.name[:8] for file in migrations.FOLDER.glob("*.sql")})
 """Migrations of a day were released together."""

@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from supabase_local.postgres import Postgres
-from tests.sql.conftest import Database, Objects
+from tests.database import Database
+from tests.sql.conftest import Objects
 
 SILENCE_SECONDS = 60.0
 Answer = dict[str, Any]

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from tests.sql.conftest import Database
+from tests.database import Database
 
 MANY = 20_000
 _HASHES = random.Random(7)

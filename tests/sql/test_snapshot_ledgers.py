@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.sql.conftest import Database, Objects, Pipeline, failed, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, failed, found
 
 TRANSIENT = ["network"]
 

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.sql.conftest import Database, Objects
+from tests.database import Database
+from tests.sql.conftest import Objects
 from tests.sql.test_requested_objects import RequestedObjects
 from tests.sql.test_run_requests import Requester
 

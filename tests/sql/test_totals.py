@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 
 from supabase_local.postgres import Postgres
-from tests.sql.conftest import Database, Objects, Pipeline, failed, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, failed, found
 from tests.sql.test_searching import add
 
 TENANTS = (UUID(int=1), UUID(int=2), None)

@@ -12,7 +12,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from tests.sql.conftest import Database, Objects, Pipeline, etag_of, found
+from tests.database import Database
+from tests.sql.conftest import Objects, Pipeline, etag_of, found
 
 ADA, BEN = str(uuid4()), str(uuid4())
 PARTS = '"0123456789abcdef0123456789abcdef-2"'

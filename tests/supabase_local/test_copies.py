@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 
 from supabase_local import LocalStack
 from supabase_local.storage.blobs import PART_BYTES
 from tests.conftest import Put
+from tests.database import database_of
 
 
 class Copier:
@@ -37,14 +36,7 @@ class Copier:
         return self._http.post("/object/copy", json=keys | body, headers=headers)
 
     def query(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
-        async def ask() -> list[dict[str, Any]]:
-            connection = await asyncpg.connect(self._stack.database_url)
-            try:
-                return [dict(row) for row in await connection.fetch(sql, *arguments)]
-            finally:
-                await connection.close()
-
-        return asyncio.run(ask())
+        return database_of(self._stack.database_url).rows(sql, *arguments)
 
     def row(self, path: str) -> dict[str, Any]:
         (found,) = self.query(
