@@ -23,7 +23,7 @@ from media_enricher.orchestration.task_runners import task_runner
 from media_enricher.parameters import BucketName, Limit, MaxBytes
 from media_enricher.settings import settings
 from tasks.count_missing import count_missing
-from tasks.enrich import Enrichment
+from tasks.enrichment import Enrichment
 from tasks.plan import pending_objects, plan
 from tasks.preview import preview
 from tasks.report import Progress, report

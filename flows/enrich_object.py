@@ -19,7 +19,7 @@ from media_enricher.orchestration.own_buckets import refuse_own_bucket
 from media_enricher.orchestration.run import Run
 from media_enricher.orchestration.task_runners import task_runner
 from media_enricher.parameters import BucketName
-from tasks.enrich import Enrichment
+from tasks.enrichment import Enrichment
 from tasks.report import Progress, report
 from tasks.write import write
 

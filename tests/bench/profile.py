@@ -41,7 +41,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "plan": ("tasks/plan.py", "supabase/assets.py", "media_enricher/batching.py"),
     "stored results": ("orchestration/signed_results.py", "prefect/results.py"),
     "write": ("tasks/write.py", "media_enricher/run_stats.py"),
-    "enrich": ("tasks/enrich.py",),
+    "enrich": ("tasks/enrich.py", "tasks/enrichment.py"),
     "engine": ("media_enricher/engine/",),
     "imports": ("importlib",),
     "Prefect": ("prefect/", "prefect ("),

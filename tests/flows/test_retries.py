@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from prefect import get_client
 
-import tasks.enrich
+import tasks.enrichment
 from flows.backfill import backfill
 from media_enricher import batching
 from media_enricher.batching import BatchLimits
@@ -114,7 +114,7 @@ def test_an_outage_fails_the_run(filled: FilledBucket, storage: FaultyStorage) -
 def test_an_outage_stops_the_run_before_it_has_marked_everything(
     bucket: FilledBucket, storage: FaultyStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.enrich, "OUTAGE_OBJECTS", 50)
+    monkeypatch.setattr(tasks.enrichment, "OUTAGE_OBJECTS", 50)
     monkeypatch.setitem(
         batching.LIMITS, Depth.FULL, BatchLimits(objects=50, size_bytes=2**40, cut_every=2**31)
     )
@@ -132,7 +132,7 @@ def test_an_outage_stops_the_run_before_it_has_marked_everything(
 def test_failures_among_what_is_read_are_no_outage_however_many(
     bucket: FilledBucket, storage: FaultyStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.enrich, "OUTAGE_OBJECTS", 20)
+    monkeypatch.setattr(tasks.enrichment, "OUTAGE_OBJECTS", 20)
     monkeypatch.setitem(
         batching.LIMITS, Depth.FULL, BatchLimits(objects=40, size_bytes=2**40, cut_every=2**31)
     )
