@@ -158,7 +158,7 @@ def test_ctrl_c_cancels_the_run_under_way_and_leaves_no_process(
     commands = " ".join(map(command_of, members))
     for program in ("postgres", "postgrest", "prefect server", "prefect worker", "serve"):
         assert program in commands
-    assert "prefect.engine" in commands
+    assert "engine_first" in commands
 
     os.killpg(running.process.pid, signal.SIGINT)  # a terminal sends it to the whole group
     assert running.process.wait(timeout=PATIENCE_SECONDS) == 0
