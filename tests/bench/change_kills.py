@@ -37,6 +37,9 @@ from supabase_local import LocalStack
 from supabase_local.ports import free_port
 from tests.prefect_api import PrefectApi
 
+RUN_COMMANDS = {"prefect.engine", "media_enricher.orchestration.engine_first"}
+"""What prefect.yaml has the worker start for a run."""
+
 BUCKET = "bench-changes"
 _WRITERS = 4
 _SECRET = "only this program and its gateway know it"
@@ -367,7 +370,7 @@ class Killer:
         family = psutil.Process(self._site.worker.pid).children(recursive=True)
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
-                if "prefect.engine" in process.cmdline():
+                if not RUN_COMMANDS.isdisjoint(process.cmdline()):
                     process.kill()
 
     def _kill_prefect(self) -> None:
