@@ -267,11 +267,11 @@ comment on function public.media_compare_next_piece is
   'Goes on with the comparison of a bucket with its assets: the next piece of it, or at its end some '
   'of the totals of what is pending. Call it until it says is_complete.';
 
--- Takes note of how far a comparison has come, for programs of before media_compare_next_piece. p_from is where it began: '' for one of the whole
--- bucket, which is noted in any case; else nothing is noted (false) unless the bucket's comparison
--- stands there still, for two sweeps may have compared the same part. p_started_at is when the
--- comparison of the first piece began. At the end of the bucket (p_is_complete), what was found
--- pending is kept in media_totals.
+-- Takes note of how far a comparison has come, for programs of before media_compare_next_piece.
+-- p_from is where it began: '' for one of the whole bucket, which is noted in any case; else nothing is
+-- noted (false) unless the bucket's comparison stands there still, for two sweeps may have compared
+-- the same part. p_started_at is when the comparison of the first piece began. At the end of the
+-- bucket (p_is_complete), what was found pending is kept in media_totals.
 create or replace function public.media_note_comparison(
   p_bucket text, p_from text, p_after text, p_is_complete boolean, p_started_at timestamptz,
   p_objects bigint, p_tenants jsonb
