@@ -16,6 +16,7 @@ from supabase_local.ports import HOST, free_port
 from tests.waiting import PATIENCE_SECONDS
 
 _QUIET = {"DASK_LOGGING__DISTRIBUTED": "error"}
+_AS_THE_GUIDE_SAYS = {"DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "false"}
 
 
 class DaskCluster(NamedTuple):
@@ -47,7 +48,7 @@ def dask_cluster(
             *(sys.executable, "-m", "distributed.cli.dask_scheduler"),
             *("--host", address, "--no-dashboard"),
         ],
-        env=os.environ | _QUIET,
+        env=os.environ | _QUIET | _AS_THE_GUIDE_SAYS,
         cwd=folder,
     )
     nannies = subprocess.Popen(

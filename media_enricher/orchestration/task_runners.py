@@ -24,10 +24,13 @@ def _processes(configured: Settings) -> TaskRunner[Any]:
 
 
 def _dask(configured: Settings) -> TaskRunner[Any]:
-    from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - slow, and an extra
+    import dask  # noqa: PLC0415 - slow, and an extra
+    from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - the same
 
     if configured.dask_address:
         return DaskTaskRunner(address=configured.dask_address)
+    # An idle worker would take over rests of batches, and read again what another is reading.
+    dask.config.set({"distributed.scheduler.work-stealing": False})
     return DaskTaskRunner(
         cluster_kwargs={
             "n_workers": configured.engine_workers,
