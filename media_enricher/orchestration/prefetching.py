@@ -52,10 +52,10 @@ class Prefetched(Iterator[_Item], Generic[_Item]):
         self._fetched.put((item, error))  # so the end stays the end
         raise error if error is not None else StopIteration
 
-    def next_if_there(self) -> _Item | None:
-        """The next item, unless it has to be waited for, or there is none."""
+    def next_within(self, seconds: float) -> _Item | None:
+        """The next item; None if it has to be waited for longer, or there is none."""
         try:
-            item, error = self._fetched.get_nowait()
+            item, error = self._fetched.get(timeout=max(0.0, seconds))
         except Empty:
             return None
         if item is None:

@@ -13,6 +13,7 @@ from aiohttp import web
 from prefect.utilities.annotations import quote
 
 import tasks.enrich
+import tasks.enrichment
 from media_enricher import batching
 from media_enricher.batching import BatchLimits
 from media_enricher.models import Depth
@@ -165,3 +166,25 @@ def test_objects_are_read_while_others_are_written(
     bucket.fill(8 * window)
     assert run(bucket).is_completed()
     assert len(bucket.rows()) == 8 * window
+
+
+def test_what_is_done_soon_after_another_is_written_with_it(
+    bucket: FilledBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is written at once, and all others at the end, which comes within the hour."""
+    module = sys.modules["flows.backfill"]
+    write, written = module.write, list[int]()
+    monkeypatch.setitem(
+        batching.LIMITS, Depth.FULL, BatchLimits(objects=1, size_bytes=2**40, cut_every=2**31)
+    )
+    monkeypatch.setattr(tasks.enrichment, "GRACE_SECONDS", 3_600.0)
+
+    def write_and_count(flow_run: Run, outcomes: quote) -> None:
+        written.append(len(outcomes.unquote()))
+        write(flow_run, outcomes)
+
+    monkeypatch.setattr(module, "write", write_and_count)
+    bucket.fill(12)
+    assert run(bucket).is_completed()
+    assert sum(written) == 12
+    assert len(written) <= 2

@@ -69,12 +69,12 @@ def test_what_is_not_there_is_not_waited_for() -> None:
         yield 2
 
     ahead = Prefetched(items(), ahead=2)
-    wait_for(lambda: ahead.next_if_there() == 1, "the first item is not fetched")
-    assert ahead.next_if_there() is None
+    wait_for(lambda: ahead.next_within(0) == 1, "the first item is not fetched")
+    assert ahead.next_within(0) is None
     go_on.set()
     ahead.wait()
-    assert ahead.next_if_there() == 2
-    assert ahead.next_if_there() is None
+    assert ahead.next_within(0) == 2
+    assert ahead.next_within(0) is None
     assert [*ahead] == [], "the end is still there for who waits for it"
 
 
