@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,7 +27,7 @@ from media_enricher.settings import settings
 from tasks.report import Progress
 from tests.flows.conftest import SLOWLY, FilledBucket, FlowProcess, photo
 from tests.flows.test_backfill import run
-from tests.waiting import PATIENCE_SECONDS, wait_until_gone
+from tests.waiting import PATIENCE_SECONDS, wait_for, wait_until_gone
 
 
 def test_a_run_under_way_stamps_its_heartbeat(
@@ -38,12 +37,15 @@ def test_a_run_under_way_stamps_its_heartbeat(
     flow = start_flow(SLOWLY | {"MEDIA_ENRICHER_HEARTBEAT_SECONDS": "0.2"}, bucket=bucket.name)
     run_id = flow.wait_for_run_id()
     seen = set()
-    while flow.process.poll() is None:
+
+    def has_ended() -> bool:
         row = bucket.run(run_id)
         if row["status"] == "running":
             seen.add(row["heartbeat_at"])
             assert row["finished_at"] is None
-        time.sleep(0.2)
+        return flow.process.poll() is not None
+
+    wait_for(has_ended, "the run does not end")
     assert flow.process.returncode == 0
     assert len(seen) >= 3
     assert bucket.run(run_id)["status"] == "completed"
